@@ -1,0 +1,125 @@
+"""What the portal asks of a hypervisor: the one contract that every driver keeps.
+
+Vocabulary: a *domain* is what the host runs for an instance; its name on the host and its metadata carry our ids.
+Every verb is "make it so": calling it again is success. `generation` is raised by the portal at every start or change
+of host; it is written into the domain's metadata, and a driver refuses (`StaleGeneration`) to act for an older one.
+No policy, no Django model and no portal id other than UUIDs may appear here or in a driver.
+
+Errors: `HostFault` (transient or not), `HostUnreachable`, `StaleGeneration`.
+"""
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+from uuid import UUID
+
+from .spec import Domain
+
+
+class Power(StrEnum):
+    """What a host says of a domain's power, whatever its hypervisor calls it."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    OFF = "off"
+    CRASHED = "crashed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Capabilities:
+    """What a driver can do; placement, pages and API respect it."""
+
+    places_itself: bool = False
+    migrates_live: bool = False
+    hot_adds_memory: bool = False
+    has_vnc: bool = False
+    has_serial: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inventory:
+    """What was found on a host. Memory in MiB."""
+
+    hostname: str
+    vcpus: int
+    memory_mib: int
+    architecture: str
+    hypervisor: str
+    hypervisor_version: str
+    driver_version: str
+    host_uuid: UUID | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DomainView:
+    """A domain as the host sees it. `generation` is None when it does not carry our metadata (foreign)."""
+
+    uuid: UUID
+    name: str
+    power: Power
+    generation: int | None
+    persistent: bool = True
+
+    @property
+    def is_ours(self) -> bool:
+        return self.generation is not None
+
+
+@dataclass(frozen=True, kw_only=True)
+class VncAddress:
+    """Where a domain's VNC server listens now. The password is the portal's own (it wrote it into the spec)."""
+
+    host: str
+    port: int
+
+
+class Hypervisor(Protocol):
+    """One open connection to one host's hypervisor. Not shared between threads."""
+
+    capabilities: Capabilities
+
+    def inventory(self) -> Inventory: ...
+
+    def accelerates(self) -> bool:
+        """Boot a throw-away probe guest under KVM and say whether it really ran (≤ 15 s; /dev/kvm proves nothing)."""
+
+    def domains(self) -> list[DomainView]:
+        """All domains of the host, foreign ones too, in a constant number of calls."""
+
+    def domain(self, uuid: UUID) -> DomainView | None: ...
+
+    def ensure_defined(self, spec: Domain) -> None:
+        """Make the persistent definition equal to `spec`. A running domain keeps running as it is."""
+
+    def ensure_started(self, uuid: UUID, generation: int) -> None:
+        """Running (or paused) afterwards. Raises HostFault when not defined or when the host lacks memory."""
+
+    def request_shutdown(self, uuid: UUID, generation: int) -> None:
+        """Press the power button (ACPI) once more; the guest may ignore it. Off already is success."""
+
+    def ensure_stopped(self, uuid: UUID, generation: int) -> None:
+        """Cut the power. Off or absent already is success."""
+
+    def ensure_absent(self, uuid: UUID, generation: int) -> None:
+        """Cut the power and forget the definition; only ours and only up to this generation. Absent is success."""
+
+    def vnc(self, uuid: UUID) -> VncAddress | None:
+        """Where to reach the domain's screen; None when it is not running or has none."""
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Address:
+    """How an endpoint is reached. `uri` is the driver's own form (`qemu+ssh://root@10.99.7.11/system`, `test:///…`,
+    `simulated:///abs/dir`). `private_key` is a PEM text and `host_key` a known_hosts line; drivers keep them in files of mode
+    0600 under `state_dir`, never on a command line or in a log."""
+
+    uri: str
+    private_key: str = ""
+    host_key: str = ""
+    state_dir: str = ""
+
+
+BeforeCall = Callable[[str], None]
+"""Called with the verb's name before every outside call: the engine's fence for stale actors, and the crash harness."""

@@ -1,0 +1,170 @@
+"""The errors that a caller may see: each is a code, an HTTP status and a sentence with facts.
+
+Raise with facts (`QuotaExceeded(limit=10, ...)`), never with prose. They are rendered in exactly two places:
+`portal.kernel.rest.problem` (RFC 9457 problem+json) and `portal.kernel.pages.ErrorMiddleware` (HTML).
+No HTTP library is imported here.
+"""
+from collections.abc import Mapping
+
+from django.utils.translation import gettext_lazy as _
+
+
+class PortalError(Exception):
+    """Base of all expected errors. `transient` ones are worth another try by the engine."""
+
+    code = "error"
+    status = 500
+    title = _("Something went wrong")
+    text = _("Something went wrong on our side. Nothing was changed.")
+    transient = False
+
+    def __init__(self, *, errors: Mapping[str, list[str]] | None = None, **facts: object) -> None:
+        self.errors = dict(errors or {})
+        self.facts = facts
+        super().__init__(self.code)
+
+    @property
+    def detail(self) -> str:
+        try:
+            return str(self.text).format(**self.facts)
+        except (KeyError, IndexError):
+            return str(self.text)
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.detail}"
+
+    def as_row(self) -> dict[str, object]:
+        """What an operation stores: the code and plain facts, so that the text follows the reader's language."""
+        facts = {name: value if isinstance(value, (int, bool, type(None))) else str(value)
+                 for name, value in self.facts.items()}
+        return {"code": self.code, "detail": self.detail, "facts": facts}
+
+
+class InvalidInput(PortalError):
+    """The request cannot be understood or breaks a rule; `errors` names the fields."""
+
+    code, status = "invalid", 400
+    title = _("Invalid input")
+    text = _("Please correct the fields named below.")
+
+    @classmethod
+    def field(cls, name: str, message: str, **facts: object) -> "InvalidInput":
+        return cls(errors={name: [message]}, **facts)
+
+
+class NotSignedIn(PortalError):
+    code, status = "not_authenticated", 401
+    title = _("Sign in first")
+    text = _("This needs a signed-in user or a valid API key.")
+
+
+class PaymentRequired(PortalError):
+    code, status = "no_credit", 402
+    title = _("No credit")
+    text = _("The balance does not cover this. Top up first.")
+
+
+class Forbidden(PortalError):
+    """The caller sees the object but may not do this to it."""
+
+    code, status = "forbidden", 403
+    title = _("Not allowed")
+    text = _("Your role does not include “{permission}” here. Ask an administrator of the project.")
+
+
+class NotFound(PortalError):
+    """Absent or hidden: deliberately the same answer."""
+
+    code, status = "not_found", 404
+    title = _("Not found")
+    text = _("There is no such object, or you may not see it.")
+
+
+class StateConflict(PortalError):
+    """The object is not in a state that allows this."""
+
+    code, status = "state_conflict", 409
+    title = _("Not possible now")
+    text = _("This is not possible while the state is “{state}”.")
+
+
+class Busy(PortalError):
+    """Another live operation holds the resource."""
+
+    code, status = "busy", 409
+    title = _("Busy")
+    text = _("Another operation ({holder_kind}) is working on this. Wait until it has finished.")
+
+
+class QuotaExceeded(PortalError):
+    code, status = "quota_exceeded", 409
+    title = _("Quota exceeded")
+    text = _("The quota of {scope} for {resource} is {limit}; {used} are used and {wanted} more are wanted.")
+
+
+class NoCapacity(PortalError):
+    """No host can take it now."""
+
+    code, status = "no_capacity", 409
+    title = _("No capacity")
+    text = _("No host has room for this now. Try a smaller type, another zone, or later.")
+
+
+class Stale(PortalError):
+    """If-Match named another version."""
+
+    code, status = "stale", 412
+    title = _("Changed meanwhile")
+    text = _("Somebody changed this meanwhile. Load it again.")
+
+
+class KeyReused(PortalError):
+    code, status = "idempotency_key_reused", 422
+    title = _("Idempotency key reused")
+    text = _("This Idempotency-Key was used with another body.")
+
+
+class TooManyRequests(PortalError):
+    code, status = "rate_limited", 429
+    title = _("Too many requests")
+    text = _("Too many requests. Try again in {retry_after} seconds.")
+
+
+class HostFault(PortalError):
+    """A host, its storage or its hypervisor did not do what was asked. Raised by drivers."""
+
+    code, status = "host_fault", 502
+    title = _("The host reported a fault")
+    text = _("The host reported a fault: {reason}")
+
+    def __init__(self, reason: str, *, transient: bool = False, **facts: object) -> None:
+        self.transient = transient
+        super().__init__(reason=reason, **facts)
+
+
+class HostUnreachable(HostFault):
+    code, status = "host_unreachable", 503
+    title = _("The host does not answer")
+    text = _("The host does not answer: {reason}")
+
+    def __init__(self, reason: str, **facts: object) -> None:
+        super().__init__(reason, transient=True, **facts)
+
+
+class StaleGeneration(HostFault):
+    """The host already runs a newer generation: this actor lost its right to act."""
+
+    code = "stale_generation"
+    text = _("The host knows a newer generation: {reason}")
+
+
+class DeadlineExceeded(PortalError):
+    code, status = "deadline_exceeded", 504
+    title = _("Took too long")
+    text = _("This took longer than allowed and was undone.")
+
+
+class Cancelled(PortalError):
+    code, status = "cancelled", 409
+    title = _("Cancelled")
+    text = _("Cancelled on request; what was done so far has been undone.")

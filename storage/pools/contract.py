@@ -1,0 +1,57 @@
+"""What the portal asks of a storage pool: the one contract that every backend keeps.
+
+Volumes are named by the portal (UUID based); names from tenants never get here. Every verb is "make it so".
+Sizes in bytes unless the name says GiB. Errors: `HostFault`, `HostUnreachable`.
+"""
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoolFacts:
+    """What the backend says of a pool now, in bytes."""
+
+    capacity: int
+    allocation: int
+    available: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class VolumeFacts:
+    """A volume as the pool sees it. `path` is what a domain's disk names."""
+
+    name: str
+    path: str
+    capacity: int
+    allocation: int
+    format: str
+    backing: str | None = None
+
+
+class VolumePool(Protocol):
+    """One pool on one host, over one open connection."""
+
+    def ensure_pool(self) -> None:
+        """Defined, built, active, set to start with the host."""
+
+    def facts(self) -> PoolFacts: ...
+
+    def volumes(self) -> list[VolumeFacts]: ...
+
+    def volume(self, name: str) -> VolumeFacts | None: ...
+
+    def ensure_volume(self, name: str, *, size: int, backing: str | None = None) -> VolumeFacts:
+        """A qcow2 (compat 1.1) of `size` bytes; with `backing`, a linked clone of that volume of the same pool.
+        Exists already with the same backing and size: success. Raises HostFault when `size` is below the backing's."""
+
+    def ensure_uploaded(self, name: str, source: str, *, format: str, offset: int = 0, limit: int | None = None) -> int:
+        """Write the portal's local file `source` into volume `name`, from `offset`, at most `limit` bytes in this call.
+        Returns the next offset (the file's size when complete). offset 0 starts anew (an unfinished earlier try is replaced)."""
+
+    def ensure_resized(self, name: str, *, size: int) -> None:
+        """Grow to `size`; refuses to shrink (HostFault)."""
+
+    def ensure_volume_absent(self, name: str) -> None:
+        """Deleted; absent is success. Refuses (HostFault) while another volume of the pool is backed by it."""
+
+    def close(self) -> None: ...
