@@ -1,0 +1,7 @@
+from django.apps import AppConfig
+
+
+class PortalConfig(AppConfig):
+    """The site itself: what joins all rooms (dashboard, search, navigation)."""
+
+    name = "portal"
