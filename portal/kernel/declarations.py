@@ -1,0 +1,95 @@
+"""What rooms declare and the kernel works on: resource kinds, permissions, quota dimensions, meters, hooks.
+
+A room declares in its `apps.py: ready()` or beside its models; this module knows no room. A new kind, verb, meter or
+dimension is one declaration. Declaring a name twice is a programmer's error.
+"""
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResourceKind:
+    """A kind of tenant-owned thing. `page` and `api` are URL names taking the id; `permission` is what reading needs."""
+
+    name: str
+    label: Any
+    label_plural: Any
+    page: str | None = None
+    api: str | None = None
+    permission: str
+    icon: str = "box"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Permission:
+    """A named right, and the built-in roles that include it."""
+
+    name: str
+    label: Any
+    roles: frozenset[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuotaDimension:
+    """Something counted per project: `used(resources)` sums the live rows of the given projects in a region."""
+
+    name: str
+    label: Any
+    unit: Any = ""
+    used: Callable[["list", Any], int]
+    """(project ids, region) → how much their live rows take now."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Meter:
+    """Something billed by duration: quantity × seconds; priced per `price_unit` (an hour of one unit)."""
+
+    name: str
+    label: Any
+    unit: str
+    price_unit: Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """What a resource takes from now on: so many units of a meter, at the price of `sku`."""
+
+    meter: str
+    sku: str
+    quantity: Decimal
+
+
+MoveHook = Callable[[Any, str, str, datetime], None]
+"""(row, old state, new state, when): called by `Stateful.move_to` in its transaction."""
+
+
+@dataclass
+class Registry:
+    """All declarations of the process."""
+
+    kinds: dict[str, ResourceKind] = field(default_factory=dict)
+    permissions: dict[str, Permission] = field(default_factory=dict)
+    dimensions: dict[str, QuotaDimension] = field(default_factory=dict)
+    meters: dict[str, Meter] = field(default_factory=dict)
+    move_hooks: list[MoveHook] = field(default_factory=list)
+
+    def add(self, *declared: ResourceKind | Permission | QuotaDimension | Meter) -> None:
+        for one in declared:
+            table = {ResourceKind: self.kinds, Permission: self.permissions, QuotaDimension: self.dimensions,
+                     Meter: self.meters}[type(one)]
+            if table.setdefault(one.name, one) != one:
+                raise ValueError(f"{one.name} is declared twice")
+
+
+registry = Registry()
+ROLES = ("owner", "admin", "operator", "viewer")
+EVERYBODY = frozenset(ROLES)
+OPERATORS = frozenset({"owner", "admin", "operator"})
+ADMINS = frozenset({"owner", "admin"})
+OWNERS = frozenset({"owner"})

@@ -1,0 +1,74 @@
+"""Everything a tenant owns has one row here; typed tables extend it (their primary key is the resource's)."""
+import uuid
+from typing import Self
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from portal.kernel.declarations import ResourceKind, registry
+
+from .places import Region
+
+
+class ResourceQuerySet(models.QuerySet):
+    """Tenants see only what their bindings reach; `visible_to` is the one way to ask."""
+
+    def live(self) -> Self:
+        return self.filter(deleted_at=None)
+
+    def visible_to(self, user, permission: str | None = None) -> Self:
+        """Live rows whose project grants `permission` (the kind's own when not given) to `user`."""
+        grants = user.grants
+        if grants.sees_everything:
+            return self.live()
+        permission = permission or registry.kinds[self.model.KIND].permission
+        return self.live().filter(self.visibility(grants.projects(permission)))
+
+    def visibility(self, project_ids: set) -> Q:
+        """Overridden by kinds that are shared beyond their project (public images)."""
+        return Q(project_id__in=project_ids)
+
+
+class Resource(models.Model):
+    """One thing that a tenant owns, whatever its kind; rows outlive deletion (usage and audit point here)."""
+
+    KIND = ""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    kind = models.CharField(max_length=40, editable=False)
+    project = models.ForeignKey("tenants.Project", models.PROTECT, related_name="resources", verbose_name=_("project"))
+    region = models.ForeignKey(Region, models.PROTECT, related_name="+", verbose_name=_("region"))
+    name = models.CharField(_("name"), max_length=100)
+    description = models.CharField(_("description"), max_length=500, blank=True)
+    tags = models.JSONField(_("tags"), default=dict, blank=True)
+    version = models.PositiveBigIntegerField(default=1, editable=False)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    updated_at = models.DateTimeField(_("updated"), auto_now=True)
+    deleted_at = models.DateTimeField(null=True, editable=False)
+
+    objects = ResourceQuerySet.as_manager()
+
+    class Meta:
+        verbose_name, verbose_name_plural = _("resource"), _("resources")
+        indexes = [
+            models.Index(fields=["project", "kind", "-created_at", "-id"], name="resource_listing"),
+            models.Index(fields=["project", "updated_at"], name="resource_news"),
+        ]
+        constraints = [models.CheckConstraint(condition=~Q(kind=""), name="resource_has_a_kind")]
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)
+        if not self.kind:
+            self.kind = self.KIND
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def declared(self) -> ResourceKind:
+        return registry.kinds[self.kind]
+
+    @property
+    def etag(self) -> str:
+        return f'"{self.version}"'

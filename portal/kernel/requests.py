@@ -1,0 +1,60 @@
+"""What is known of the request being served: its id, the caller's address and key; bound into logs, audit and operations."""
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+import re
+import uuid
+
+import structlog
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+
+USABLE_ID = re.compile(r"^[A-Za-z0-9._-]{8,64}$")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestContext:
+    id: str = ""
+    address: str | None = None
+    api_key: uuid.UUID | None = None
+
+
+_current: ContextVar[RequestContext] = ContextVar("request", default=RequestContext())
+
+
+def current() -> RequestContext:
+    """Of this thread or task; empty outside a request."""
+    return _current.get()
+
+
+def note_api_key(key_id: uuid.UUID) -> None:
+    """Authentication found the key; audit rows of this request carry it."""
+    _current.set(replace(_current.get(), api_key=key_id))
+
+
+class RequestIdMiddleware:
+    """Binds a request id (the caller's, when usable), echoes it, and loosens the CSP where vendored pages need it."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        given = request.headers.get("X-Request-ID", "")
+        request.id = given if USABLE_ID.match(given) else str(uuid.uuid4())
+        token = _current.set(RequestContext(id=request.id, address=request.META.get("REMOTE_ADDR") or None))
+        structlog.contextvars.bind_contextvars(request_id=request.id)
+        try:
+            response = self.get_response(request)
+        finally:
+            _current.reset(token)
+        response["X-Request-ID"] = request.id
+        if request.path.startswith(("/admin/", "/api/v1/docs/")):
+            response["Content-Security-Policy"] = loose_policy()
+        response.setdefault("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
+        return response
+
+
+def loose_policy() -> str:
+    directives = settings.CONTENT_SECURITY_POLICY["DIRECTIVES"] | settings.LOOSE_CSP
+    strict = {name: [word for word in words if isinstance(word, str)] for name, words in directives.items()}
+    return "; ".join(f"{name} {' '.join(words)}" for name, words in strict.items())
