@@ -224,6 +224,8 @@ if SECURE and DEMO:
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 
 # The engine (portal.kernel.operations.engine). Seconds.
+# Off in tests that drive the engine themselves.
+DOORBELLS = env.flag("DOORBELLS", True)
 ENGINE = {"lease_s": env.integer("ENGINE_LEASE_S", 30), "person_after": env.integer("ENGINE_PERSON_AFTER", 8),
           "backoff_s": (1, 2, 4, 8, 15, 30, 60)}
 

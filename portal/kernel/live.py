@@ -7,7 +7,10 @@ import structlog
 from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
 from django.db import transaction
+from django.db.models import F
 from django.utils import timezone
+
+from portal.kernel.models import Resource
 
 log = structlog.get_logger(__name__)
 
@@ -18,13 +21,9 @@ def group_of(project_id: object) -> str:
 
 def touch(resource) -> None:
     """Mark a resource as changed and hint at it on commit. Rows without a project are nobody's news."""
-    from portal.kernel.models import Resource
-
     if not isinstance(resource, Resource):
         return
     # `version` feeds the ETag, `updated_at` the sockets' own look.
-    from django.db.models import F
-
     Resource.objects.filter(pk=resource.pk).update(version=F("version") + 1, updated_at=timezone.now())
     hint(resource.project_id, kind=resource.kind, id=resource.pk)
 
@@ -39,7 +38,5 @@ def _send(project_id: object, kind: str, id: object) -> None:
     try:
         async_to_sync(get_channel_layer().group_send)(
             group_of(project_id), {"type": "changed", "kind": kind, "id": str(id)})
-    except (OSError, ConnectionError, RuntimeError) as error:
-        log.warning("live.hint_lost", error=type(error).__name__)
     except Exception as error:  # redis raises its own family; a hint must never break the change it tells of
         log.warning("live.hint_lost", error=type(error).__name__)

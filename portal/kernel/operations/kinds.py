@@ -1,0 +1,143 @@
+"""What an operation is made of: kinds, steps, their outcomes, and the `Run` that a step works through.
+
+Steps know their resources; nothing here knows a room.
+"""
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import connection, transaction
+
+from portal.kernel import crash
+from portal.kernel.errors import PortalError
+from portal.kernel.models import Operation
+
+
+class LeaseLost(BaseException):
+    """Another worker has the operation now: stop at once, change nothing. Not an Exception, so that no step swallows it."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """The step's effect is there."""
+
+
+@dataclass(frozen=True)
+class Wait:
+    """An outside job is running, its handle is in `facts`; call the step again in `seconds`."""
+
+    seconds: float
+    progress: int | None = None
+
+
+Outcome = Done | Wait | None
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing made so. `do` and `undo` are safe to repeat. `limit_s` bounds the step with its waits and retries."""
+
+    name: str
+    do: Callable[["Run"], Outcome]
+    undo: Callable[["Run"], Outcome] | None = None
+    limit_s: int = 120
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """A sort of operation. `pivot` names the first step that is never undone (None: all are).
+
+    `succeeded` and `failed` run in the transaction that settles the operation: they move the target to its settled
+    state. `succeeded` returns the operation's public result.
+    """
+
+    name: str
+    label: Any
+    steps: tuple[Step, ...]
+    succeeded: Callable[["Run"], dict | None]
+    failed: Callable[["Run", dict], None]
+    pivot: str | None = None
+    deadline_s: int = 600
+    step_labels: dict[str, Any] = field(default_factory=dict)
+
+    def step(self, name: str) -> Step:
+        return next(step for step in self.steps if step.name == name)
+
+    @property
+    def plan(self) -> list[str]:
+        return [step.name for step in self.steps]
+
+    def is_past_pivot(self, operation: Operation) -> bool:
+        return self.pivot is not None and operation.step >= operation.plan.index(self.pivot)
+
+
+kinds: dict[str, Kind] = {}
+
+
+def register(kind: Kind) -> Kind:
+    """Declare a kind; a second one of the same name is a programmer's error."""
+    if kinds.setdefault(kind.name, kind) is not kind:
+        raise ValueError(f"operation kind {kind.name} is registered twice")
+    return kind
+
+
+class Run:
+    """One worker's turn on one operation: what steps read, write and check themselves against."""
+
+    def __init__(self, operation: Operation) -> None:
+        self.operation = operation
+        self.facts: dict[str, Any] = operation.facts
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        return self.operation.arguments
+
+    def target(self, model: type, **select: object):
+        """The operation's target as its typed row, read afresh."""
+        return model._base_manager.get(pk=self.operation.target_id)
+
+    # -- the fence: nothing outside is touched by a worker that lost its lease --
+
+    def check(self) -> None:
+        """Raise LeaseLost unless this worker still has the operation."""
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1 FROM kernel_operation WHERE id = %s AND token = %s AND lease_until > clock_timestamp()",
+                           [self.operation.pk, self.operation.token])
+            if cursor.fetchone() is None:
+                raise LeaseLost(self.operation.pk)
+
+    def before(self, verb: str) -> None:
+        """Called by drivers before every outside call."""
+        self.check()
+        crash.point(f"before {verb}")
+
+    def after(self, verb: str) -> None:
+        crash.point(f"after {verb}")
+
+    @contextmanager
+    def guarded(self) -> Iterator[None]:
+        """A transaction that commits only while the lease is ours: the operation's row is locked first."""
+        with transaction.atomic():
+            self._lock()
+            yield
+
+    def _lock(self) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT token FROM kernel_operation WHERE id = %s FOR UPDATE", [self.operation.pk])
+            if cursor.fetchone() != (self.operation.token,):
+                raise LeaseLost(self.operation.pk)
+
+    def remember(self, **facts: object) -> None:
+        """Store handles at once, before the outside job that they name is begun."""
+        self.facts.update(facts)
+        with self.guarded():
+            Operation.objects.filter(pk=self.operation.pk).update(facts=self.facts)
+
+
+def error_row(error: BaseException) -> dict[str, Any]:
+    """What the operation stores of a failure; unexpected ones show no internals to tenants."""
+    if isinstance(error, PortalError):
+        return error.as_row()
+    return {"code": "unexpected", "detail": "An unexpected fault; the operators have been told.",
+            "facts": {"exception": type(error).__name__}}
