@@ -1,0 +1,4 @@
+"""Drivers: the only code that talks to hypervisors. Everybody else uses `open_hypervisor` and `contract`."""
+from .registry import open_hypervisor
+
+__all__ = ["open_hypervisor"]

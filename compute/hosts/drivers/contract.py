@@ -34,6 +34,7 @@ class Capabilities:
     hot_adds_memory: bool = False
     has_vnc: bool = False
     has_serial: bool = False
+    has_events: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +53,8 @@ class Inventory:
 
 @dataclass(frozen=True, kw_only=True)
 class DomainView:
-    """A domain as the host sees it. `generation` is None when it does not carry our metadata (foreign)."""
+    """A domain as the host sees it. `generation` is that of its persistent definition, None when it does not carry our
+    metadata (foreign)."""
 
     uuid: UUID
     name: str
@@ -84,15 +86,18 @@ class Hypervisor(Protocol):
         """Boot a throw-away probe guest under KVM and say whether it really ran (≤ 15 s; /dev/kvm proves nothing)."""
 
     def domains(self) -> list[DomainView]:
-        """All domains of the host, foreign ones too, in a constant number of calls."""
+        """All domains of the host, foreign ones too: a constant number of calls, and at most one more for each domain
+        that bears our name (libvirt tells metadata one by one, 0.1 ms each on an open connection)."""
 
     def domain(self, uuid: UUID) -> DomainView | None: ...
 
     def ensure_defined(self, spec: Domain) -> None:
-        """Make the persistent definition equal to `spec`. A running domain keeps running as it is."""
+        """Make the persistent definition equal to `spec`. A running domain keeps running as it is. Refuses
+        (`StaleGeneration`) when the host has a newer one, and (`HostFault`) to take over a foreign domain."""
 
     def ensure_started(self, uuid: UUID, generation: int) -> None:
-        """Running (or paused) afterwards. Raises HostFault when not defined or when the host lacks memory."""
+        """Running (or paused: that is left so) afterwards. Raises HostFault when not defined, when the host lacks memory,
+        or when another domain has one of its disks open (transient: the other may be about to end)."""
 
     def request_shutdown(self, uuid: UUID, generation: int) -> None:
         """Press the power button (ACPI) once more; the guest may ignore it. Off already is success."""
@@ -106,7 +111,8 @@ class Hypervisor(Protocol):
     def vnc(self, uuid: UUID) -> VncAddress | None:
         """Where to reach the domain's screen; None when it is not running or has none."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Let go of the connection (drivers may keep it open for the next user in this process)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,5 +127,28 @@ class Address:
     state_dir: str = ""
 
 
-BeforeCall = Callable[[str], None]
-"""Called with the verb's name before every outside call: the engine's fence for stale actors, and the crash harness."""
+class Fence(Protocol):
+    """Told of every single outside call that reads or changes a host.
+
+    `before` may raise to forbid the call: the engine re-reads its token there. `after` runs when the call has succeeded.
+    The crash harness counts both.
+    """
+
+    def before(self, verb: str) -> None: ...
+
+    def after(self, verb: str) -> None: ...
+
+
+class Unfenced:
+    """The fence of those who only look: lets every call pass."""
+
+    def before(self, verb: str) -> None:
+        pass
+
+    def after(self, verb: str) -> None:
+        pass
+
+
+OnEvent = Callable[[UUID | None, str], None]
+"""Called by a watcher with the domain and what happened to it; `(None, "connected")` after every (re)connect, when
+everything must be looked at again, and `(None, "lost")` when the host went away."""

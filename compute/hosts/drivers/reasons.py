@@ -1,0 +1,27 @@
+"""Why a host refused, in words for people: shared by all drivers, and free of paths, names and addresses of hosts,
+because tenants read them. What the hypervisor itself said goes into the log and the exception's notes."""
+from django.utils.translation import gettext_lazy as _
+
+ALREADY_EXISTS = _("there is something else of that name on the host")
+BASE_IN_USE = _("other volumes are built on this one")
+BASE_LARGER = _("the size is below that of the volume that it is built on")
+BROKEN_CONNECTION = _("the connection broke")
+DIFFERENT_VOLUME = _("a different volume of that name exists")
+FILE_MISSING = _("a file that the domain needs does not exist on the host")
+FILE_UNREADABLE = _("the portal's file cannot be read")
+HYPERVISOR_FAULT = _("the hypervisor could not do it")
+IMAGE_LOCKED = _("a volume is open in another running domain")
+INJECTED = _("a fault was asked for")
+NO_ANSWER = _("no answer in time")
+NO_MEMORY = _("the host has not enough free memory")
+NO_POOL = _("the storage pool is not there")
+NO_SPACE = _("the storage pool is full")
+NO_VOLUME = _("the volume does not exist")
+NOT_CONNECTED = _("no connection to it could be made")
+NOT_DEFINED = _("the domain is not defined in this generation")
+NOT_OURS = _("the domain on the host is not ours")
+NOT_SUPPORTED = _("the hypervisor cannot do this")
+REFUSED = _("it refused our key or is not the host that we know")
+SHRINKS = _("a volume cannot shrink")
+SUPERSEDED = _("another operation acts for it")
+TOO_BUSY = _("it is busy with something else")

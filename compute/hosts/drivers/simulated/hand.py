@@ -1,0 +1,93 @@
+"""What happens to a host from outside the portal, for tests, demonstrations and the crash harness.
+
+Nothing here goes through a fence or meets a fault, and nothing outside tests and tools may use it.
+"""
+from typing import Any
+from uuid import UUID, uuid4
+
+from ..contract import Power
+from .hypervisor import cut_power
+from .store import open_store
+from .verbs import EVERY_VERB
+
+
+class SimulatedHost:
+    """One simulated host, seen by the person who stands before it."""
+
+    def __init__(self, uri: str) -> None:
+        self._store = open_store(uri)
+
+    def census(self) -> dict[str, Any]:
+        """What there is: {"domains": {uuid: power}, "volumes": {path: capacity}}, to compare before and after."""
+        state = self._store.read()
+        volumes = {f"{path}/{name}": volume["capacity"] for path, pool in state["pools"].items()
+                   for name, volume in pool["volumes"].items()}
+        return {"domains": {uuid: record["power"] for uuid, record in state["domains"].items()}, "volumes": volumes}
+
+    def resize(self, **sizes: int) -> None:
+        """Change `vcpus`, `memory_mib`, `disk_gib` or `accelerates`."""
+        with self._store.change() as state:
+            state["host"] |= sizes
+
+    def fail(self, verb: str = EVERY_VERB, *, kind: str = "error", times: int = 1, seconds: float = 0) -> None:
+        """Let the next `times` calls of `verb` fail; the kinds are in `verbs`."""
+        with self._store.change() as state:
+            state["faults"].append({"verb": verb, "kind": kind, "times": times, "seconds": seconds})
+
+    def heal(self) -> None:
+        """Forget all faults that were asked for."""
+        with self._store.change() as state:
+            state |= {"faults": [], "unreachable": False}
+
+    def set_unreachable(self, unreachable: bool = True) -> None:
+        with self._store.change() as state:
+            state["unreachable"] = unreachable
+
+    def power_off_from_inside(self, uuid: UUID) -> None:
+        """The guest shuts itself down."""
+        with self._store.change() as state:
+            cut_power(state, str(uuid))
+
+    def crash(self, uuid: UUID) -> None:
+        """The hypervisor process of the domain dies."""
+        with self._store.change() as state:
+            cut_power(state, str(uuid), Power.CRASHED)
+
+    def pause(self, uuid: UUID) -> None:
+        with self._store.change() as state:
+            state["domains"][str(uuid)]["power"] = Power.PAUSED
+
+    def undefine(self, uuid: UUID) -> None:
+        """Somebody removes the definition; a running domain keeps running, without one."""
+        with self._store.change() as state:
+            record = state["domains"][str(uuid)]
+            record["defined"] = None
+            if not record["running"]:
+                del state["domains"][str(uuid)]
+
+    def destroy(self, uuid: UUID) -> None:
+        """Somebody cuts the power and removes the definition."""
+        with self._store.change() as state:
+            del state["domains"][str(uuid)]
+
+    def ignore_acpi(self, uuid: UUID, ignores: bool = True) -> None:
+        """The guest does not listen to its power button."""
+        with self._store.change() as state:
+            state["domains"][str(uuid)]["ignores_acpi"] = ignores
+
+    def add_foreign(self, name: str, *, memory_mib: int = 512, running: bool = True) -> UUID:
+        """A domain that is not ours."""
+        uuid = uuid4()
+        defined = {"generation": None, "vcpus": 1, "memory_mib": memory_mib, "opens": {}, "files": [], "has_screen": False}
+        with self._store.change() as state:
+            state["domains"][str(uuid)] = {
+                "name": name, "instance": None, "defined": defined, "ignores_acpi": False,
+                "running": defined | {"vnc_port": 0} if running else None,
+                "power": Power.RUNNING if running else Power.OFF}
+        return uuid
+
+    def lose_volume(self, path: str) -> None:
+        """Somebody deletes the file of a volume."""
+        folder, _, name = path.rpartition("/")
+        with self._store.change() as state:
+            del state["pools"][folder]["volumes"][name]

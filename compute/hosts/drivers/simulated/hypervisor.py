@@ -1,0 +1,149 @@
+"""The simulated hypervisor: it documents, by refusing, what a real one does.
+
+It does not start what is not defined, what does not fit into its memory, whose files are missing, or whose disks another running
+domain has open (QEMU's image locks). No test hook may live here (`hand` has them).
+"""
+from itertools import count
+from typing import Any
+from uuid import NAMESPACE_DNS, UUID, uuid5
+
+from portal.kernel.errors import HostFault, StaleGeneration
+
+from .. import reasons
+from ..contract import Capabilities, DomainView, Inventory, Power, VncAddress
+from ..spec import Domain
+from .store import State
+from .verbs import Simulated
+
+Record = dict[str, Any]
+
+
+class SimulatedHypervisor(Simulated):
+    capabilities = Capabilities(has_vnc=True, has_serial=False)
+
+    def inventory(self) -> Inventory:
+        host = self._look("inventory")["host"]
+        return Inventory(
+            hostname=host["hostname"], vcpus=host["vcpus"], memory_mib=host["memory_mib"], architecture="x86_64",
+            hypervisor="simulated", hypervisor_version="1", driver_version="1",
+            host_uuid=uuid5(NAMESPACE_DNS, host["hostname"]))
+
+    def accelerates(self) -> bool:
+        return self._look("accelerates")["host"].get("accelerates", True)
+
+    def domains(self) -> list[DomainView]:
+        state = self._look("domains")
+        return [_view(uuid, record) for uuid, record in state["domains"].items()]
+
+    def domain(self, uuid: UUID) -> DomainView | None:
+        record = self._look("domain")["domains"].get(str(uuid))
+        return _view(str(uuid), record) if record else None
+
+    def ensure_defined(self, spec: Domain) -> None:
+        with self._verb("ensure_defined") as state:
+            record = _ours(state, spec.uuid, spec.generation)
+            if any(other["name"] == spec.name for uuid, other in state["domains"].items() if uuid != str(spec.uuid)):
+                raise HostFault(reasons.ALREADY_EXISTS)
+            if record is None:
+                record = state["domains"][str(spec.uuid)] = {"running": None, "power": Power.OFF, "ignores_acpi": False}
+            record |= {"name": spec.name, "instance": str(spec.instance), "defined": _definition(spec)}
+
+    def ensure_started(self, uuid: UUID, generation: int) -> None:
+        with self._verb("ensure_started") as state:
+            record = _ours(state, uuid, generation)
+            if record and record["running"]:
+                return
+            if not record or not record["defined"] or record["defined"]["generation"] != generation:
+                raise HostFault(reasons.NOT_DEFINED)
+            wanted = record["defined"]
+            _require_memory(state, wanted)
+            _require_files(state, wanted)
+            _require_locks(state, wanted)
+            record |= {"running": wanted | {"vnc_port": _free_port(state)}, "power": Power.RUNNING}
+
+    def request_shutdown(self, uuid: UUID, generation: int) -> None:
+        with self._verb("request_shutdown") as state:
+            record = _ours(state, uuid, generation)
+            if record and record["power"] == Power.RUNNING and not record["ignores_acpi"]:
+                cut_power(state, str(uuid))
+
+    def ensure_stopped(self, uuid: UUID, generation: int) -> None:
+        with self._verb("ensure_stopped") as state:
+            if _ours(state, uuid, generation):
+                cut_power(state, str(uuid))
+
+    def ensure_absent(self, uuid: UUID, generation: int) -> None:
+        with self._verb("ensure_absent") as state:
+            if _ours(state, uuid, generation):
+                del state["domains"][str(uuid)]
+
+    def vnc(self, uuid: UUID) -> VncAddress | None:
+        record = self._look("vnc")["domains"].get(str(uuid))
+        if not record or not record["running"] or not record["running"]["has_screen"]:
+            return None
+        return VncAddress(host="127.0.0.1", port=record["running"]["vnc_port"])
+
+
+def cut_power(state: State, uuid: str, power: Power = Power.OFF) -> None:
+    """The domain no longer runs; one that was never defined is gone with it."""
+    record = state["domains"][uuid]
+    record |= {"running": None, "power": power}
+    if record["defined"] is None:
+        del state["domains"][uuid]
+
+
+def _definition(spec: Domain) -> Record:
+    opened: dict[str, str] = {}
+    for disk in spec.disks:
+        own, *below = disk.files
+        opened |= {path: "r" for path in below} | {own: "r" if disk.readonly else "w"}
+    return {"generation": spec.generation, "vcpus": spec.vcpus, "memory_mib": spec.memory_mib, "opens": opened,
+            "files": list(spec.files), "has_screen": spec.has_screen}
+
+
+def _view(uuid: str, record: Record) -> DomainView:
+    known = record["defined"] or record["running"]
+    return DomainView(uuid=UUID(uuid), name=record["name"], power=Power(record["power"]), generation=known["generation"],
+                      persistent=record["defined"] is not None)
+
+
+def _ours(state: State, uuid: UUID, generation: int) -> Record | None:
+    """The record that an actor of that generation may act on; None when there is none."""
+    record = state["domains"].get(str(uuid))
+    if record is None:
+        return None
+    known = (record["defined"] or record["running"])["generation"]
+    if known is None:
+        raise HostFault(reasons.NOT_OURS)
+    if known > generation:
+        raise StaleGeneration(reasons.SUPERSEDED, known=known, given=generation)
+    return record
+
+
+def _running(state: State) -> list[Record]:
+    return [record["running"] for record in state["domains"].values() if record["running"]]
+
+
+def _require_memory(state: State, wanted: Record) -> None:
+    used = sum(one["memory_mib"] for one in _running(state))
+    if used + wanted["memory_mib"] > state["host"]["memory_mib"]:
+        raise HostFault(reasons.NO_MEMORY)
+
+
+def _require_files(state: State, wanted: Record) -> None:
+    present = {f"{path}/{name}" for path, pool in state["pools"].items() for name in pool["volumes"]}
+    if not present.issuperset(wanted["files"]):
+        raise HostFault(reasons.FILE_MISSING)
+
+
+def _require_locks(state: State, wanted: Record) -> None:
+    """One writer or many readers, as QEMU's image locks have it."""
+    for other in _running(state):
+        for path, mode in wanted["opens"].items():
+            if "w" in (mode, other["opens"].get(path, "")) and path in other["opens"]:
+                raise HostFault(reasons.IMAGE_LOCKED, transient=True)
+
+
+def _free_port(state: State) -> int:
+    taken = {one["vnc_port"] for one in _running(state)}
+    return next(port for port in count(5900) if port not in taken)

@@ -1,0 +1,176 @@
+# ruff: noqa: RUF009 — `at` and `always` are field specifiers
+"""What a domain is, in libvirt's terms: frozen values, one line per XML location.
+
+No policy may live here: every choice (which bus, how many root ports, whether there is a screen) is made by
+`compute.instances.design` and arrives as a value. Text of tenants belongs nowhere in a domain; what is written is escaped.
+A disk always says its format and its whole backing chain, because a format that is probed is a format that a guest can choose.
+"""
+from dataclasses import dataclass
+from uuid import UUID
+
+from .elements import NAMESPACE, Element, always, at
+
+__all__ = [
+    "NAMESPACE", "Backing", "Balloon", "Console", "Controller", "Disk", "Domain", "Element", "Input", "NoBacking",
+    "Rng", "Serial", "Video", "Vnc", "domain_name",
+]
+
+
+def domain_name(uuid: UUID) -> str:
+    """The name on the host: a hint for people and a cheap filter; the proof that it is ours is the metadata."""
+    return f"mains-{uuid}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoBacking(Element, tag="backingStore"):
+    """The end of a chain: written out, so that nothing is probed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backing(Element, tag="backingStore"):
+    """The image below a linked clone; its own backing ends the chain unless said."""
+
+    file: str = at("source/@file")
+    format: str = at("format/@type", default="qcow2")
+    type: str = always("@type", "file")
+    backing: "Backing | NoBacking" = at("*", default=NoBacking())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Disk(Element, tag="disk"):
+    """A file on the host as a disk, or as a CD with `device="cdrom", format="raw", readonly=True`."""
+
+    file: str = at("source/@file")
+    target: str = at("target/@dev")
+    bus: str = at("target/@bus", default="virtio")
+    type: str = always("@type", "file")
+    device: str = at("@device", default="disk")
+    driver: str = always("driver/@name", "qemu")
+    format: str = at("driver/@type", default="qcow2")
+    cache: str | None = at("driver/@cache", default=None)
+    io: str | None = at("driver/@io", default=None)
+    discard: str | None = at("driver/@discard", default=None)
+    error_policy: str | None = at("driver/@error_policy", default=None)
+    boot_order: int | None = at("boot/@order", default=None)
+    serial: str | None = at("serial", default=None)
+    readonly: bool = at("readonly", default=False)
+    backing: Backing | NoBacking = at("*", default=NoBacking())
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The disk's own file and those below it."""
+        found, layer = [self.file], self.backing
+        while isinstance(layer, Backing):
+            found.append(layer.file)
+            layer = layer.backing
+        return tuple(found)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Controller(Element, tag="controller"):
+    type: str = at("@type")
+    index: int | None = at("@index", default=None)
+    model: str | None = at("@model", default=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Serial(Element, tag="serial"):
+    """Serial port 0; with `log_file` the host also keeps what the guest wrote."""
+
+    type: str = always("@type", "pty")
+    log_file: str | None = at("log/@file", default=None)
+    log_append: str | None = at("log/@append", default=None)
+    target: str = always("target/@type", "isa-serial")
+    port: int = at("target/@port", default=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Console(Element, tag="console"):
+    type: str = always("@type", "pty")
+    target: str = always("target/@type", "serial")
+    port: int = at("target/@port", default=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vnc(Element, tag="graphics"):
+    """The screen. VNC uses the password's first 8 characters only; give exactly that many."""
+
+    listen: str = at("listen/@address")
+    password: str | None = at("@passwd", default=None, secret=True)
+    type: str = always("@type", "vnc")
+    port: int = at("@port", default=-1)
+    autoport: str = at("@autoport", default="yes")
+    share_policy: str | None = at("@sharePolicy", default=None)
+    listen_type: str = always("listen/@type", "address")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Video(Element, tag="video"):
+    model: str = at("model/@type", default="vga")
+    vram_kib: int | None = at("model/@vram", default=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Input(Element, tag="input"):
+    type: str = at("@type", default="tablet")
+    bus: str = at("@bus", default="usb")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rng(Element, tag="rng"):
+    model: str = at("@model", default="virtio")
+    backend: str = always("backend/@model", "random")
+    source: str = at("backend", default="/dev/urandom")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Balloon(Element, tag="memballoon"):
+    model: str = at("@model", default="virtio")
+    stats_period_s: int | None = at("stats/@period", default=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Domain(Element, tag="domain"):
+    """A whole definition. `type` is `kvm` or `qemu`; `machine` is `q35` or `pc`."""
+
+    type: str = at("@type", default="kvm")
+    name: str = at("name")
+    uuid: UUID = at("uuid")
+    generation: int = at("metadata/mains:domain/@generation")
+    instance: UUID = at("metadata/mains:domain/@instance")
+    title: str | None = at("title", default=None)
+    description: str | None = at("description", default=None)
+    memory_mib: int = at("memory")
+    memory_unit: str = always("memory/@unit", "MiB")
+    max_vcpus: int = at("vcpu")
+    vcpus: int = at("vcpu/@current")
+    os_type: str = always("os/type", "hvm")
+    architecture: str = at("os/type/@arch", default="x86_64")
+    machine: str = at("os/type/@machine", default="q35")
+    kernel: str | None = at("os/kernel", default=None)
+    initrd: str | None = at("os/initrd", default=None)
+    cmdline: str | None = at("os/cmdline", default=None)
+    boot: str | None = at("os/boot/@dev", default=None)
+    acpi: bool = at("features/acpi", default=True)
+    apic: bool = at("features/apic", default=True)
+    cpu_mode: str | None = at("cpu/@mode", default=None)
+    cpu_model: str | None = at("cpu/model", default=None)
+    clock: str = at("clock/@offset", default="utc")
+    on_poweroff: str = at("on_poweroff", default="destroy")
+    on_reboot: str = at("on_reboot", default="restart")
+    on_crash: str = at("on_crash", default="destroy")
+    devices: tuple[Element, ...] = at("devices/*", default=())
+
+    @property
+    def disks(self) -> tuple[Disk, ...]:
+        return tuple(device for device in self.devices if isinstance(device, Disk))
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Every file on the host that must exist when the domain starts."""
+        booted = tuple(path for path in (self.kernel, self.initrd) if path)
+        return booted + tuple(path for disk in self.disks for path in disk.files)
+
+    @property
+    def has_screen(self) -> bool:
+        return any(isinstance(device, Vnc) for device in self.devices)
