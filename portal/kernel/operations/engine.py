@@ -8,11 +8,14 @@ from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db.models import DateTimeField
+from django.db.models.expressions import RawSQL
 
 from portal.kernel import live
 from portal.kernel.errors import Cancelled, DeadlineExceeded, PortalError
 from portal.kernel.models import Hold, Operation
+from portal.kernel.states import database_now
 
 from .kinds import Kind, LeaseLost, Run, Wait, error_row, kinds
 
@@ -105,7 +108,9 @@ def _after_failure(operation: Operation, kind: Kind, error: Exception) -> bool:
     expected = isinstance(error, PortalError)
     log.log(30 if expected else 40, "operation.step_failed", step=operation.step_name, error=str(error),
             exc_info=None if expected else error)
-    if kind.is_past_pivot(operation) or (expected and error.transient):
+    # A restarted database or a lock time-out says nothing about the step: try again.
+    passing = isinstance(error, (OperationalError, InterfaceError)) or (expected and error.transient)
+    if kind.is_past_pivot(operation) or passing:
         return _back_off(operation, error)
     return _turn_back(operation, error, kind)
 
@@ -190,9 +195,6 @@ def _release(operation: Operation, seconds: float, *, facts: dict, progress: int
 
 def _write(operation: Operation, **columns: Any) -> None:
     """Update the row if it is still ours (else LeaseLost), with times from the database's clock; hint on commit."""
-    from django.db.models import DateTimeField, Value
-    from django.db.models.expressions import RawSQL
-
     def column(value: Any) -> Any:
         if value == "clock":
             return RawSQL("clock_timestamp()", [], output_field=DateTimeField())
@@ -215,6 +217,4 @@ def _write(operation: Operation, **columns: Any) -> None:
 
 
 def _log(operation: Operation, step: str, outcome: str) -> list[dict[str, Any]]:
-    from portal.kernel.states import database_now
-
     return [*operation.history, {"step": step, "outcome": outcome, "at": database_now().isoformat()}]

@@ -1,0 +1,120 @@
+"""Who may do what: one policy, one door.
+
+`fetch` is how a view, API action, form or socket gets an object: hidden answers NotFound, visible but not allowed
+Forbidden. `Grants` resolves a user's bindings once per request. Nothing else in the repository decides access.
+"""
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db.models import Model, QuerySet
+
+from portal.kernel.errors import Forbidden, NotFound
+from tenants.models import (
+    OrganizationGroupBinding,
+    OrganizationUserBinding,
+    Project,
+    ProjectGroupBinding,
+    ProjectUserBinding,
+)
+from tenants.roles import permissions_of, role_of
+
+
+@dataclass(frozen=True)
+class Grants:
+    """project id → permission names, for one principal in one request."""
+
+    by_project: dict[UUID, frozenset[str]]
+    organization_ids: frozenset[UUID]
+    organization_wide: dict[UUID, frozenset[str]]
+    sees_everything: bool = False
+
+    @classmethod
+    def nothing(cls) -> "Grants":
+        return cls({}, frozenset(), {})
+
+    @classmethod
+    def of_user(cls, user) -> "Grants":
+        """Bindings of the user and their groups on organizations and projects, inherited downwards."""
+        if not user.is_active:
+            return cls.nothing()
+        if user.is_superuser:
+            return cls({}, frozenset(), {}, sees_everything=True)
+        on_organizations = _bindings(user, OrganizationUserBinding, OrganizationGroupBinding)
+        on_projects = _bindings(user, ProjectUserBinding, ProjectGroupBinding)
+        if not on_organizations and not on_projects:
+            return cls.nothing()
+        return cls._inherit(on_organizations, on_projects)
+
+    @classmethod
+    def _inherit(cls, on_organizations: dict[UUID, frozenset[str]], on_projects: dict[UUID, frozenset[str]]) -> "Grants":
+        organizations = set(on_organizations) | set(
+            Project.objects.filter(pk__in=on_projects).values_list("organization_id", flat=True))
+        by_project = {}
+        for pk, organization_id, path in (Project.objects.filter(organization_id__in=organizations)
+                                          .values_list("pk", "organization_id", "path")):
+            names = on_organizations.get(organization_id, frozenset())
+            for ancestor in path:
+                names |= on_projects.get(UUID(ancestor), frozenset())
+            if names:
+                by_project[pk] = names
+        return cls(by_project, frozenset(organizations), on_organizations)
+
+    def narrowed(self, *, scopes: list[str], project_id: UUID | None) -> "Grants":
+        """What an API key leaves of its owner's rights."""
+        if self.sees_everything:
+            # An operator's key still sees everything unless it is scoped; a project-bound one is not for operators.
+            return self if not scopes and project_id is None else Grants.nothing()
+        kept = {pk: names & frozenset(scopes) if scopes else names for pk, names in self.by_project.items()
+                if project_id in (None, pk)}
+        wide = self.organization_wide if project_id is None else {}
+        wide = {pk: names & frozenset(scopes) if scopes else names for pk, names in wide.items()}
+        return Grants({pk: names for pk, names in kept.items() if names}, self.organization_ids, wide)
+
+    def projects(self, permission: str) -> set[UUID]:
+        """Ids of the projects in which the permission is held."""
+        return {pk for pk, names in self.by_project.items() if permission in names}
+
+    def may(self, permission: str, project_id: UUID) -> bool:
+        return self.sees_everything or permission in self.by_project.get(project_id, frozenset())
+
+    def may_anywhere(self, permission: str) -> bool:
+        return self.sees_everything or any(permission in names for names in self.by_project.values())
+
+    def may_in_organization(self, permission: str, organization_id: UUID) -> bool:
+        return self.sees_everything or permission in self.organization_wide.get(organization_id, frozenset())
+
+
+def _bindings(user, user_model: type[Model], group_model: type[Model]) -> dict[UUID, frozenset[str]]:
+    rows = list(user_model.objects.filter(user=user).values_list("content_object_id", "permission__codename"))
+    rows += group_model.objects.filter(group__user=user).values_list("content_object_id", "permission__codename")
+    found: dict[UUID, frozenset[str]] = {}
+    for scope_id, codename in rows:
+        found[scope_id] = found.get(scope_id, frozenset()) | permissions_of(role_of(codename))
+    return found
+
+
+
+def fetch(user, queryset: QuerySet, permission: str, **lookup: object):
+    """The object, if visible (else NotFound) and if its project grants `permission` (else Forbidden)."""
+    try:
+        found = queryset.visible_to(user).filter(**lookup).first()
+    except (ValueError, TypeError) as error:  # an id that is no id is as absent as any other
+        raise NotFound from error
+    if found is None:
+        raise NotFound
+    require(user, permission, found)
+    return found
+
+
+def require(user, permission: str, subject: object) -> None:
+    """Raise Forbidden unless `user` holds `permission` in the subject's project (or organization)."""
+    grants = user.grants
+    if grants.sees_everything:
+        return
+    if subject._meta.label == "tenants.Organization":
+        allowed = grants.may_in_organization(permission, subject.pk)
+    else:
+        project_id = subject.pk if isinstance(subject, Project) else getattr(subject, "project_id", None)
+        allowed = project_id is None or grants.may(permission, project_id)
+    if not allowed:
+        raise Forbidden(permission=permission)
