@@ -1,0 +1,42 @@
+"""What every test stands on: the stage `test`, and a database of this session alone. Fixtures of the rooms live beside their tests."""
+import os
+import re
+
+import psycopg
+import pytest
+from psycopg import sql
+
+STAGE_MISSING = ("These tests need the stage `test`: run them with `make test ARGS=…`, or, with `make services` up, "
+                 "python3 compute/lab/setup exec test .venv/bin/pytest …")
+SESSION_DATABASE = re.compile(r"test_mains_p(\d+)(_gw\d+)?")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse to run on anybody's real data."""
+    if os.environ.get("MAINS_STAGE") != "test":
+        raise pytest.UsageError(STAGE_MISSING)
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None, django_db_keepdb: bool) -> None:
+    """Give this session a database of its own: sessions side by side do not meet. What killed ones left is dropped.
+
+    `--reuse-db` keeps the common name, since a kept database is there to be found again.
+    """
+    from django.conf import settings
+
+    if django_db_keepdb:
+        return
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    session = f"{os.getppid()}_{worker}" if worker else str(os.getpid())
+    settings.DATABASES["default"].setdefault("TEST", {})["NAME"] = f"test_mains_p{session}"
+    _drop_abandoned_databases(os.environ["DATABASE_URL"])
+
+
+def _drop_abandoned_databases(url: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        for (name,) in connection.execute("SELECT datname FROM pg_database").fetchall():
+            match = SESSION_DATABASE.fullmatch(name)
+            if match and not os.path.exists(f"/proc/{match[1]}"):
+                drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+                connection.execute(drop)
