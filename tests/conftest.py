@@ -1,4 +1,7 @@
-"""What every test stands on: the stage `test`, and a database of this session alone. Fixtures of the rooms live beside their tests."""
+"""What every test stands on: the stage `test`, and a database of this session alone.
+
+Fixtures of the rooms live beside their tests.
+"""
 import os
 import re
 

@@ -1,4 +1,4 @@
-"""The verbs behind the Makefile's targets and the order of their steps. How each step is done lives in its own module."""
+"""The verbs behind the Makefile's targets and the order of their steps. How a step is done lives in its own module."""
 import argparse
 import fcntl
 import json
@@ -180,10 +180,9 @@ def _in_test_stage(command: list[str]) -> int:
             say(f"{' '.join(command[1:])}")
             return _foreground(command)
         finally:
-            with _uninterrupted():
-                _lab(TEST, "down")
-                if not stays:
-                    supervision.stop(TEST)
+            if not stays:
+                with _uninterrupted():
+                    _take_down(TEST)
 
 
 def _foreground(command: list[str]) -> int:
@@ -203,8 +202,8 @@ def _foreground(command: list[str]) -> int:
 def _lab(stage: Stage, verb: str) -> None:
     env = environment(stage)
     title = {"up": "Bringing the lab host up (half a minute the first time)", "down": "Taking the lab down"}[verb]
-    progress.run(title, [str(PYTHON), "-m", "compute.lab", verb, "--name", env["MAINS_LAB"], "--state", str(stage.directory)],
-                 log=stage.log / "setup.log", env=env)
+    command = [str(PYTHON), "-m", "compute.lab", verb, "--name", env["MAINS_LAB"], "--state", str(stage.directory)]
+    progress.run(title, command, log=stage.log / "setup.log", env=env)
 
 
 def _manage(stage: Stage, title: str, *words: str) -> None:
@@ -268,7 +267,8 @@ def _alone(name: str, busy: str) -> Iterator[None]:
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
     """Let no Ctrl-C cut the tidying short."""
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
     try:
         yield
     finally:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from types import FrameType
 
 PATIENCE_S = 15
@@ -28,10 +29,8 @@ def main(command: list[str]) -> int:
     signal.signal(signal.SIGINT, pass_on)
     signal.signal(signal.SIGALRM, give_up)
     status = child.wait()
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     return 128 - status if status < 0 else status
 
 

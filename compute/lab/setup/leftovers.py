@@ -1,8 +1,9 @@
 """Finding and ending what an earlier run of a stage left alive.
 
 A process is ours when it carries the stage's mark in its environment and its command line is one of our services', or
-when it works in the stage's own PostgreSQL or Redis directory, or when it is the supervisor of the stage's configuration.
-Guests and lab hosts are not touched: they outlive the portal on purpose. Nothing is found by a bare pid: pids come round.
+when it works in the stage's own PostgreSQL or Redis directory, or when it is the supervisor of the stage's
+configuration. Guests and lab hosts are not touched: they outlive the portal on purpose. Nothing is found by a bare
+pid, since pids come round.
 """
 import os
 import signal
@@ -29,7 +30,7 @@ class Process:
 def belongs(process: Process, *, state_dir: Path, places: Iterable[tuple[int, int]]) -> bool:
     """Tell whether a process is a service of the stage in `state_dir`."""
     marked = f"{MARK}={state_dir}" in process.environ and any(sign in process.command for sign in SIGNS)
-    supervises = "supervisor.supervisord" in process.command and process.command.endswith(f"{state_dir}/supervisord.conf")
+    supervises = process.command.endswith(f"supervisor.supervisord -c {state_dir}/supervisord.conf")
     return marked or supervises or process.place in set(places)
 
 

@@ -10,7 +10,7 @@ COUNT = 9000
 def is_free(port: int, address: str = "127.0.0.1") -> bool:
     """Tell whether a server could listen there now."""
     with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: a closed connection's rest is no obstacle
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: closed connections do not count
         try:
             probe.bind((address, port))
         except OSError:

@@ -1,8 +1,8 @@
 """The stage's private PostgreSQL 15: its data under var/<stage>/pg, one role, loopback only, password only.
 
 PostgreSQL refuses to run as root, and its user may be unable to reach a clone that lies under, say, /root. So it runs
-as Debian's `postgres` user in a mount namespace of its own in which var/<stage>/pg is mounted on that user's home: no path
-outside the clone is touched, nobody's permissions change, and nothing stays behind when it ends.
+as Debian's `postgres` user in a mount namespace of its own in which var/<stage>/pg is mounted on that user's home: no
+path outside the clone is touched, nobody's permissions change, and nothing stays behind when it ends.
 Starting and restarting it is the supervisor's work.
 """
 import hashlib
@@ -19,7 +19,7 @@ HOME = "/var/lib/postgresql"
 BINARIES = Path("/usr/lib/postgresql/15/bin")
 # "$1" is the stage's pg directory; what follows are setpriv's options and the command.
 ENTER = 'mount --bind "$1" ' + HOME + ' && shift && exec setpriv --reuid=postgres --regid=postgres --init-groups "$@"'
-ACCESS = "# Only the portal's role, only from this machine, only with its password.\nhost all mains 127.0.0.1/32 scram-sha-256\n"
+ACCESS = "host all mains 127.0.0.1/32 scram-sha-256\n"  # the portal's role alone, from this machine, by password
 DISPOSABLE = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 
 
@@ -38,7 +38,7 @@ def server_command(stage: Stage, env: dict[str, str]) -> list[str]:
 
 
 def ensure_cluster(stage: Stage, env: dict[str, str]) -> None:
-    """Make the data directory if there is none, and the role's password the one in the settings file. The server is down."""
+    """Make the data directory if there is none, and the role's password the settings file's. The server is down."""
     home, data = directory(stage), directory(stage) / "data"
     hand_over(home, USER)
     password = urlsplit(env["DATABASE_URL"]).password or ""
@@ -54,7 +54,8 @@ def ensure_cluster(stage: Stage, env: dict[str, str]) -> None:
 def is_ready(env: dict[str, str]) -> bool:
     """Tell whether the server answers."""
     port = str(port_of(env["DATABASE_URL"]))
-    return subprocess.run([str(BINARIES / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", port, "-U", "mains"]).returncode == 0
+    command = [str(BINARIES / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", port, "-U", "mains", "-d", "mains"]
+    return subprocess.run(command).returncode == 0
 
 
 def _initdb(stage: Stage, password: str) -> None:
@@ -62,15 +63,16 @@ def _initdb(stage: Stage, password: str) -> None:
     shutil.rmtree(draft, ignore_errors=True)
     _run(_as_postgres(stage, "--", str(BINARIES / "initdb"), "-D", f"{HOME}/draft", "-A", "reject", "-U", USER,
                       "--encoding", "UTF8", "--locale", "C.UTF-8", "--no-sync"), "")
-    _single_user(stage, "draft", f"CREATE ROLE mains LOGIN CREATEDB PASSWORD '{password}';\nCREATE DATABASE mains OWNER mains;\n")
-    access = draft / "pg_hba.conf"
-    access.write_text(ACCESS)
+    _single_user(stage, "draft", f"CREATE ROLE mains LOGIN CREATEDB PASSWORD '{password}';\n"
+                                 "CREATE DATABASE mains OWNER mains;\n")
+    (draft / "pg_hba.conf").write_text(ACCESS)
     draft.rename(directory(stage) / "data")
 
 
 def _single_user(stage: Stage, name: str, statements: str) -> None:
     """Run statements, one a line, in PostgreSQL's single-user mode: no server, no socket, no superuser password."""
-    _run(_as_postgres(stage, "--", str(BINARIES / "postgres"), "--single", "-D", f"{HOME}/{name}", "template1"), statements)
+    command = [str(BINARIES / "postgres"), "--single", "-D", f"{HOME}/{name}", "template1"]
+    _run(_as_postgres(stage, "--", *command), statements)
 
 
 def _run(argv: list[str], statements: str) -> None:
@@ -80,7 +82,8 @@ def _run(argv: list[str], statements: str) -> None:
 
 
 def _as_postgres(stage: Stage, *command: str) -> list[str]:
-    return ["unshare", "--mount", "--propagation", "private", "--", "sh", "-c", ENTER, "sh", str(directory(stage)), *command]
+    alone = ["unshare", "--mount", "--propagation", "private", "--"]
+    return [*alone, "sh", "-c", ENTER, "sh", str(directory(stage)), *command]
 
 
 def _digest(password: str) -> str:

@@ -30,13 +30,13 @@ def step(title: str) -> Iterator[None]:
         say(f"  done in {took:.0f} s")
 
 
-def run(title: str, argv: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> None:
+def run(title: str, argv: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None) -> None:
     """Run a command as a step, its output into a log; raise SetupFailed with the log's end when it fails."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with step(title), log.open("ab") as output:
         output.write(f"\n--- {title}\n".encode())
         output.flush()
-        child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=env, cwd=cwd)
+        child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=env)
         try:
             status = _wait_aloud(child)
         except BaseException:

@@ -95,7 +95,7 @@ def settle_env(stage: Stage, *, is_running: bool, port: int | None = None, bind:
 
 
 def environment(stage: Stage) -> dict[str, str]:
-    """Return what the stage's processes get: the caller's environment, the settings file, the virtual environment first."""
+    """Return what the stage's processes get: the caller's environment, the settings file, our Python."""
     inherited = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "MAKE", "MFLAGS"))}
     path = f"{PYTHON.parent}:{inherited.get('PATH', '/usr/bin:/bin')}:{SBIN}"
     return {**inherited, **read_env(stage.env_file), "PATH": path, "VIRTUAL_ENV": str(PYTHON.parent.parent),

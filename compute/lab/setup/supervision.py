@@ -1,7 +1,7 @@
 """The stage's one supervisor: its configuration, its start and stop, and waiting for what it runs.
 
-PostgreSQL and Redis start with it; the portal's own processes are its group `portal`, started when the database is ready.
-Whatever of them is killed is back within about a second.
+PostgreSQL and Redis start with it; the portal's own processes are its group `portal`, started when the database is
+ready. Whatever of them is killed is back within about a second.
 """
 import os
 import shlex
@@ -118,8 +118,9 @@ def start(stage: Stage, env: dict[str, str], *, dies_with_caller: bool) -> None:
     command = [str(PYTHON), "-m", "supervisor.supervisord", "-c", str(conf)]
     if dies_with_caller:
         command = ["setpriv", "--pdeathsig", "TERM", "--", *command]
+    marked = {**stages.environment(stage), leftovers.MARK: str(stage.directory)}
     with (stage.log / "supervisord.out").open("ab") as out:
-        subprocess.Popen(command, cwd=stage.directory, env={**stages.environment(stage), leftovers.MARK: str(stage.directory)},
+        subprocess.Popen(command, cwd=stage.directory, env=marked,
                          stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
     wait_for_stores(stage, env)
 
@@ -139,7 +140,7 @@ def control(stage: Stage, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 def stop(stage: Stage) -> int:
-    """Stop the supervisor and all that it runs, and whatever an earlier one left; return how many processes there were."""
+    """Stop the supervisor and all that it runs, and what an earlier one left; return how many processes there were."""
     count = len(leftovers.find(stage.directory))
     if is_alive(stage):
         control(stage, "shutdown")

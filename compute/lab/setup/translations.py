@@ -10,5 +10,6 @@ def ensure() -> None:
     for source in sorted(LOCALE.glob("*/LC_MESSAGES/*.po")):
         compiled = source.with_suffix(".mo")
         if not compiled.exists() or compiled.stat().st_mtime <= source.stat().st_mtime:
-            progress.run(f"Compiling translations: {source.relative_to(LOCALE)}",
-                         ["msgfmt", "--check-format", "-o", str(compiled), str(source)], log=VAR / "log" / "translations.log")
+            command = ["msgfmt", "--check-format", "-o", str(compiled), str(source)]
+            progress.run(f"Compiling translations: {source.relative_to(LOCALE)}", command,
+                         log=VAR / "log" / "translations.log")

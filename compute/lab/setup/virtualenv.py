@@ -1,4 +1,4 @@
-"""The virtual environment: made from requirements.txt, and made again only when that file, the place or Python changed."""
+"""The virtual environment: made again only when requirements.txt, the place or Python has changed."""
 import hashlib
 import subprocess
 import sys
@@ -15,7 +15,7 @@ OLDEST = (3, 11)
 
 
 def stamp_for(requirements: bytes, place: Path, version: str) -> str:
-    """Return what a finished environment is marked with: scripts in it name their place, so a moved clone needs a new one."""
+    """Return what a finished environment is marked with; its scripts name their place, hence the place."""
     return f"{hashlib.sha256(requirements).hexdigest()} {version} {place}\n"
 
 
@@ -29,10 +29,11 @@ def ensure() -> None:
         return
     belongs_here = stamp.split(" ", 1)[-1] in ("", wanted.split(" ", 1)[-1])
     if not (works and belongs_here):
-        progress.run("Making the virtual environment", [sys.executable, "-m", "venv", "--clear", str(DIRECTORY)], log=LOG)
+        make = [sys.executable, "-m", "venv", "--clear", str(DIRECTORY)]
+        progress.run("Making the virtual environment", make, log=LOG)
+    pip = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "--no-input"]
     progress.run("Installing Python packages (about a minute the first time)",
-                 [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--progress-bar", "off",
-                  "-r", str(REQUIREMENTS)], log=LOG)
+                 [*pip, "install", "-r", str(REQUIREMENTS)], log=LOG)
     STAMP.write_text(wanted)
 
 
