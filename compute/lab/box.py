@@ -119,9 +119,7 @@ class Lab:
 
     def _hosts(self, number: int) -> list[Host]:
         authorized = ensure_key(self.client.private_key, f"portal of {self.name}")
-        addresses = {
-            name: _address(number, FIRST_HOST_ADDRESS + index) for index, name in enumerate(self.host_names)
-        }
+        addresses = {name: _address(number, FIRST_HOST_ADDRESS + index) for index, name in enumerate(self.host_names)}
         return [
             Host(
                 lab=self.name,

@@ -1,4 +1,5 @@
 """`python3 compute/lab/setup VERB`, without importing the packages above it, which need the virtual environment."""
+
 import sys
 from pathlib import Path
 

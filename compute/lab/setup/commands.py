@@ -1,4 +1,5 @@
 """The verbs behind the Makefile's targets and the order of their steps. How a step is done lives in its own module."""
+
 import argparse
 import fcntl
 import json
@@ -54,8 +55,12 @@ def run(_rest: Sequence[str]) -> int:
         _manage(RUN, "Collecting static files", "collectstatic", "--noinput", "-v", "0")
         _manage(RUN, "Seeding catalogue and demo users", "seed_demo")
         started = supervision.control(RUN, "start", "portal:*")
-        progress.wait_until(f"Waiting until {env['MAINS_URL']} is healthy", lambda: _is_healthy(env["MAINS_URL"]),
-                            timeout_s=READY_S, hint=lambda: started.stdout + progress.tail(RUN.log / "web.log"))
+        progress.wait_until(
+            f"Waiting until {env['MAINS_URL']} is healthy",
+            lambda: _is_healthy(env["MAINS_URL"]),
+            timeout_s=READY_S,
+            hint=lambda: started.stdout + progress.tail(RUN.log / "web.log"),
+        )
         _welcome(env["MAINS_URL"])
     return 0
 
@@ -136,8 +141,16 @@ def execute(rest: Sequence[str]) -> int:
 
 
 VERBS: dict[str, Callable[[Sequence[str]], int]] = {
-    "run": run, "services": services, "test": test, "bench": bench, "soak": soak, "down": down, "clean": clean,
-    "status": status, "logs": logs, "exec": execute,
+    "run": run,
+    "services": services,
+    "test": test,
+    "bench": bench,
+    "soak": soak,
+    "down": down,
+    "clean": clean,
+    "status": status,
+    "logs": logs,
+    "exec": execute,
 }
 
 
@@ -151,8 +164,9 @@ def _prepare() -> None:
         translations.ensure()
 
 
-def _services(stage: Stage, *, port: int | None = None, bind: str = "127.0.0.1",
-              dies_with_caller: bool = False) -> dict[str, str]:
+def _services(
+    stage: Stage, *, port: int | None = None, bind: str = "127.0.0.1", dies_with_caller: bool = False
+) -> dict[str, str]:
     """Have PostgreSQL and Redis of a stage running under its supervisor, also after a crash; return its settings."""
     alive = supervision.is_alive(stage)
     env = settle_env(stage, is_running=alive, port=port, bind=bind)
@@ -245,10 +259,13 @@ def _welcome(url: str) -> None:
         login = demo.get(role) or {}
         if login:
             print(f"  {role:7} {login.get('username')} / {login.get('password')}")
-    print("\nNext: sign in as the tenant, press “New instance”, and watch its console."
-          "\nPrograms: var/demo.json has an API key; the API is described at "
-          f"{url}/api/v1/docs/."
-          "\n`make status`, `make logs`, `make down`.", flush=True)
+    print(
+        "\nNext: sign in as the tenant, press “New instance”, and watch its console."
+        "\nPrograms: var/demo.json has an API key; the API is described at "
+        f"{url}/api/v1/docs/."
+        "\n`make status`, `make logs`, `make down`.",
+        flush=True,
+    )
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 For Celery's worker, whose pool children would outlive a killed parent and go on holding connections beside the new one.
 `python3 guard.py COMMAND …`; a script of its own, run by the supervisor.
 """
+
 import os
 import signal
 import subprocess

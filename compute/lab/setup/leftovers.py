@@ -5,6 +5,7 @@ when it works in the stage's own PostgreSQL or Redis directory, or when it is th
 configuration. Guests and lab hosts are not touched: they outlive the portal on purpose. Nothing is found by a bare
 pid, since pids come round.
 """
+
 import os
 import signal
 import time

@@ -1,4 +1,5 @@
 """System packages: which of the checked-in list are missing, and their installation without starting any daemon."""
+
 import fcntl
 import os
 import shutil
@@ -18,8 +19,19 @@ POLICY_TEXT = "#!/bin/sh\n# Mains, while it installs packages: start no daemons.
 CLUSTERS = Path("/etc/postgresql-common/createcluster.conf")
 CLUSTERS_TEXT = "# Mains, while it installs packages: make no system cluster.\ncreate_main_cluster = false\n"
 CLUSTERS_DEFAULT = Path("/usr/share/postgresql-common/createcluster.conf")
-APT = ["apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=600", "-o", "Acquire::Retries=3",
-       "-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold"]
+APT = [
+    "apt-get",
+    "-q",
+    "-y",
+    "-o",
+    "DPkg::Lock::Timeout=600",
+    "-o",
+    "Acquire::Retries=3",
+    "-o",
+    "Dpkg::Options::=--force-confdef",
+    "-o",
+    "Dpkg::Options::=--force-confold",
+]
 
 
 def parse(text: str) -> list[str]:
@@ -36,8 +48,9 @@ def installed(status: str) -> set[str]:
 
 def missing() -> list[str]:
     """Return the packages of the list that this machine lacks."""
-    query = subprocess.run(["dpkg-query", "-W", "-f", "${db:Status-Abbrev} ${Package}\\n"],
-                           check=True, capture_output=True, text=True)
+    query = subprocess.run(
+        ["dpkg-query", "-W", "-f", "${db:Status-Abbrev} ${Package}\\n"], check=True, capture_output=True, text=True
+    )
     present = installed(query.stdout)
     return [name for name in parse(LIST.read_text()) if name not in present]
 
@@ -51,8 +64,12 @@ def ensure() -> None:
     with _locked(), _no_daemons(), _no_system_cluster():
         env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "UCF_FORCE_CONFFOLD": "1", "LC_ALL": "C.UTF-8"}
         progress.run("Reading the package index", [*APT, "update"], log=LOG, env=env)
-        progress.run(f"Installing {len(lacking)} system packages: {', '.join(lacking)}",
-                     [*APT, "install", "--no-install-recommends", *lacking], log=LOG, env=env)
+        progress.run(
+            f"Installing {len(lacking)} system packages: {', '.join(lacking)}",
+            [*APT, "install", "--no-install-recommends", *lacking],
+            log=LOG,
+            env=env,
+        )
 
 
 @contextmanager

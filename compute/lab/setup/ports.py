@@ -1,4 +1,5 @@
 """Choosing TCP ports on the loopback address. Who listens on them is not known here."""
+
 import socket
 import zlib
 from collections.abc import Collection

@@ -5,6 +5,7 @@ as Debian's `postgres` user in a mount namespace of its own in which var/<stage>
 path outside the clone is touched, nobody's permissions change, and nothing stays behind when it ends.
 Starting and restarting it is the supervisor's work.
 """
+
 import hashlib
 import shutil
 import subprocess
@@ -30,11 +31,27 @@ def directory(stage: Stage) -> Path:
 
 def server_command(stage: Stage, env: dict[str, str]) -> list[str]:
     """Return the command that runs the server in the foreground."""
-    options = ["listen_addresses=127.0.0.1", f"port={port_of(env['DATABASE_URL'])}", "unix_socket_directories=",
-               "max_connections=200", "shared_buffers=256MB", "timezone=UTC", "log_timezone=UTC",
-               f"cluster_name={stage.lab}", *(DISPOSABLE if stage.name == "test" else ())]
-    return _as_postgres(stage, "--pdeathsig", "INT", "--", str(BINARIES / "postgres"), "-D", f"{HOME}/data",
-                        *(word for option in options for word in ("-c", option)))
+    options = [
+        "listen_addresses=127.0.0.1",
+        f"port={port_of(env['DATABASE_URL'])}",
+        "unix_socket_directories=",
+        "max_connections=200",
+        "shared_buffers=256MB",
+        "timezone=UTC",
+        "log_timezone=UTC",
+        f"cluster_name={stage.lab}",
+        *(DISPOSABLE if stage.name == "test" else ()),
+    ]
+    return _as_postgres(
+        stage,
+        "--pdeathsig",
+        "INT",
+        "--",
+        str(BINARIES / "postgres"),
+        "-D",
+        f"{HOME}/data",
+        *(word for option in options for word in ("-c", option)),
+    )
 
 
 def ensure_cluster(stage: Stage, env: dict[str, str]) -> None:
@@ -61,10 +78,28 @@ def is_ready(env: dict[str, str]) -> bool:
 def _initdb(stage: Stage, password: str) -> None:
     draft = directory(stage) / "draft"  # renamed when complete: a killed initdb leaves no half cluster
     shutil.rmtree(draft, ignore_errors=True)
-    _run(_as_postgres(stage, "--", str(BINARIES / "initdb"), "-D", f"{HOME}/draft", "-A", "reject", "-U", USER,
-                      "--encoding", "UTF8", "--locale", "C.UTF-8", "--no-sync"), "")
-    _single_user(stage, "draft", f"CREATE ROLE mains LOGIN CREATEDB PASSWORD '{password}';\n"
-                                 "CREATE DATABASE mains OWNER mains;\n")
+    _run(
+        _as_postgres(
+            stage,
+            "--",
+            str(BINARIES / "initdb"),
+            "-D",
+            f"{HOME}/draft",
+            "-A",
+            "reject",
+            "-U",
+            USER,
+            "--encoding",
+            "UTF8",
+            "--locale",
+            "C.UTF-8",
+            "--no-sync",
+        ),
+        "",
+    )
+    _single_user(
+        stage, "draft", f"CREATE ROLE mains LOGIN CREATEDB PASSWORD '{password}';\nCREATE DATABASE mains OWNER mains;\n"
+    )
     (draft / "pg_hba.conf").write_text(ACCESS)
     draft.rename(directory(stage) / "data")
 

@@ -1,4 +1,5 @@
 """Telling a person what is going on: one line a step, elapsed seconds on long ones, the log's end on failure."""
+
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence

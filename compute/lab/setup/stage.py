@@ -3,6 +3,7 @@
 The settings file (`env`, mode 0600) is written once and then kept, so that ports, password and keys stay; only a port
 that somebody else has taken meanwhile is chosen anew. No service is started here.
 """
+
 import base64
 import hashlib
 import os
@@ -80,8 +81,9 @@ def settle_env(stage: Stage, *, is_running: bool, port: int | None = None, bind:
     """Return the stage's settings, made when there are none; choose anew what others have taken meanwhile."""
     old = read_env(stage.env_file)
     values = {**old, **_identity(stage), **_keys(old)}
-    values["DATABASE_URL"] = _url(old, "DATABASE_URL", stage, is_running,
-                                  f"postgresql://mains:{secrets.token_urlsafe(24)}@127.0.0.1:{{}}/mains")
+    values["DATABASE_URL"] = _url(
+        old, "DATABASE_URL", stage, is_running, f"postgresql://mains:{secrets.token_urlsafe(24)}@127.0.0.1:{{}}/mains"
+    )
     values["REDIS_URL"] = _url(old, "REDIS_URL", stage, is_running, "redis://127.0.0.1:{}/0")
     values["MAINS_URL"] = f"http://127.0.0.1:{port or _web_port(old, stage, is_running)}"
     values["MAINS_BIND"] = bind
@@ -98,8 +100,15 @@ def environment(stage: Stage) -> dict[str, str]:
     """Return what the stage's processes get: the caller's environment, the settings file, our Python."""
     inherited = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "MAKE", "MFLAGS"))}
     path = f"{PYTHON.parent}:{inherited.get('PATH', '/usr/bin:/bin')}:{SBIN}"
-    return {**inherited, **read_env(stage.env_file), "PATH": path, "VIRTUAL_ENV": str(PYTHON.parent.parent),
-            "DJANGO_SETTINGS_MODULE": "portal.settings", "LC_ALL": "C.UTF-8", "PYTHONUNBUFFERED": "1"}
+    return {
+        **inherited,
+        **read_env(stage.env_file),
+        "PATH": path,
+        "VIRTUAL_ENV": str(PYTHON.parent.parent),
+        "DJANGO_SETTINGS_MODULE": "portal.settings",
+        "LC_ALL": "C.UTF-8",
+        "PYTHONUNBUFFERED": "1",
+    }
 
 
 def hand_over(directory: Path, user: str) -> None:
@@ -111,14 +120,21 @@ def hand_over(directory: Path, user: str) -> None:
 
 
 def _identity(stage: Stage) -> dict[str, str]:
-    return {"MAINS_STAGE": stage.name, "MAINS_STATE_DIR": str(stage.directory), "MAINS_LAB": stage.lab,
-            "MAINS_DEMO": "1", "DEBUG": "0"}
+    return {
+        "MAINS_STAGE": stage.name,
+        "MAINS_STATE_DIR": str(stage.directory),
+        "MAINS_LAB": stage.lab,
+        "MAINS_DEMO": "1",
+        "DEBUG": "0",
+    }
 
 
 def _keys(old: Mapping[str, str]) -> dict[str, str]:
     master = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
-    return {"SECRET_KEY": old.get("SECRET_KEY") or secrets.token_urlsafe(50),
-            "MASTER_KEYS": old.get("MASTER_KEYS") or master}
+    return {
+        "SECRET_KEY": old.get("SECRET_KEY") or secrets.token_urlsafe(50),
+        "MASTER_KEYS": old.get("MASTER_KEYS") or master,
+    }
 
 
 def _url(old: Mapping[str, str], key: str, stage: Stage, is_running: bool, pattern: str) -> str:
@@ -137,6 +153,11 @@ def _web_port(old: Mapping[str, str], stage: Stage, is_running: bool) -> int:
 
 
 def _remembered_elsewhere(stage: Stage) -> set[int]:
-    urls = [value for name in NAMES if name != stage.name
-            for key, value in read_env(Stage(name).env_file).items() if key.endswith("_URL")]
+    urls = [
+        value
+        for name in NAMES
+        if name != stage.name
+        for key, value in read_env(Stage(name).env_file).items()
+        if key.endswith("_URL")
+    ]
     return {port_of(url) for url in urls}

@@ -3,6 +3,7 @@
 PostgreSQL and Redis start with it; the portal's own processes are its group `portal`, started when the database is
 ready. Whatever of them is killed is back within about a second.
 """
+
 import os
 import shlex
 import socket
@@ -63,11 +64,41 @@ def portal_commands(stage: Stage, env: dict[str, str]) -> dict[str, list[str]]:
     celery = [python, "-m", "celery", "-A", "portal"]
     schedule = str(stage.directory / "beat" / "schedule")
     return {
-        "web": [*bound, python, "-m", "uvicorn", "portal.asgi:application", "--host", env["MAINS_BIND"],
-                "--port", str(stages.port_of(env["MAINS_URL"])), "--ws", "websockets-sansio",
-                "--ws-per-message-deflate", "false", "--no-access-log", "--timeout-graceful-shutdown", "3"],
-        "worker": [*bound, python, str(SETUP / "guard.py"), *celery, "worker", "-Q", "default,region.lab", "-c", "4",
-                   "-n", f"{stage.lab}@%h", "--loglevel", "INFO", "--without-gossip", "--without-mingle"],
+        "web": [
+            *bound,
+            python,
+            "-m",
+            "uvicorn",
+            "portal.asgi:application",
+            "--host",
+            env["MAINS_BIND"],
+            "--port",
+            str(stages.port_of(env["MAINS_URL"])),
+            "--ws",
+            "websockets-sansio",
+            "--ws-per-message-deflate",
+            "false",
+            "--no-access-log",
+            "--timeout-graceful-shutdown",
+            "3",
+        ],
+        "worker": [
+            *bound,
+            python,
+            str(SETUP / "guard.py"),
+            *celery,
+            "worker",
+            "-Q",
+            "default,region.lab",
+            "-c",
+            "4",
+            "-n",
+            f"{stage.lab}@%h",
+            "--loglevel",
+            "INFO",
+            "--without-gossip",
+            "--without-mingle",
+        ],
         "beat": [*bound, *celery, "beat", "--schedule", schedule, "--pidfile=", "--loglevel", "INFO"],
         "watcher": [*bound, python, "manage.py", "watch"],
     }
@@ -75,12 +106,33 @@ def portal_commands(stage: Stage, env: dict[str, str]) -> dict[str, list[str]]:
 
 def configuration(stage: Stage, env: dict[str, str]) -> str:
     """Return the supervisor's configuration; secrets reach the processes by their environment, not by this file."""
-    redis = ["setpriv", "--reuid=redis", "--regid=redis", "--init-groups", "--pdeathsig", "TERM", "--", "redis-server",
-             "--bind", "127.0.0.1", "--port", str(stages.port_of(env["REDIS_URL"])), "--save", "", "--appendonly", "no",
-             "--dir", ".", "--daemonize", "no"]
-    parts = [HEAD % {"logs": _plain(stage.log), "state": _plain(stage.directory)},
-             _program(stage, "postgres", postgres.server_command(stage, env), Path("/"), stopsignal="INT", priority=1),
-             _program(stage, "redis", redis, stage.directory / "redis", priority=1)]
+    redis = [
+        "setpriv",
+        "--reuid=redis",
+        "--regid=redis",
+        "--init-groups",
+        "--pdeathsig",
+        "TERM",
+        "--",
+        "redis-server",
+        "--bind",
+        "127.0.0.1",
+        "--port",
+        str(stages.port_of(env["REDIS_URL"])),
+        "--save",
+        "",
+        "--appendonly",
+        "no",
+        "--dir",
+        ".",
+        "--daemonize",
+        "no",
+    ]
+    parts = [
+        HEAD % {"logs": _plain(stage.log), "state": _plain(stage.directory)},
+        _program(stage, "postgres", postgres.server_command(stage, env), Path("/"), stopsignal="INT", priority=1),
+        _program(stage, "redis", redis, stage.directory / "redis", priority=1),
+    ]
     if stage.name == "run":
         for name, command in portal_commands(stage, env).items():
             parts.append(_program(stage, name, command, ROOT, autostart="false", priority=10))
@@ -120,17 +172,30 @@ def start(stage: Stage, env: dict[str, str], *, dies_with_caller: bool) -> None:
         command = ["setpriv", "--pdeathsig", "TERM", "--", *command]
     marked = {**stages.environment(stage), leftovers.MARK: str(stage.directory)}
     with (stage.log / "supervisord.out").open("ab") as out:
-        subprocess.Popen(command, cwd=stage.directory, env=marked,
-                         stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
+        subprocess.Popen(
+            command,
+            cwd=stage.directory,
+            env=marked,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+        )
     wait_for_stores(stage, env)
 
 
 def wait_for_stores(stage: Stage, env: dict[str, str]) -> None:
     """Wait until PostgreSQL and Redis answer."""
-    progress.wait_until("Waiting for PostgreSQL and Redis", lambda: postgres.is_ready(env) and _redis_answers(env),
-                        timeout_s=60, hint=lambda: f"{progress.tail(stage.log / 'postgres.log')}\n"
-                                                   f"{progress.tail(stage.log / 'redis.log')}\n"
-                                                   f"{progress.tail(stage.log / 'supervisord.out')}")
+    progress.wait_until(
+        "Waiting for PostgreSQL and Redis",
+        lambda: postgres.is_ready(env) and _redis_answers(env),
+        timeout_s=60,
+        hint=lambda: (
+            f"{progress.tail(stage.log / 'postgres.log')}\n"
+            f"{progress.tail(stage.log / 'redis.log')}\n"
+            f"{progress.tail(stage.log / 'supervisord.out')}"
+        ),
+    )
 
 
 def control(stage: Stage, *words: str) -> subprocess.CompletedProcess[str]:
@@ -151,10 +216,25 @@ def stop(stage: Stage) -> int:
     return count
 
 
-def _program(stage: Stage, name: str, command: list[str], directory: Path, *, priority: int, stopsignal: str = "TERM",
-             autostart: str = "true") -> str:
-    return PROGRAM % {"name": name, "command": _plain(shlex.join(command)), "directory": _plain(directory),
-                      "autostart": autostart, "stopsignal": stopsignal, "priority": priority, "logs": _plain(stage.log)}
+def _program(
+    stage: Stage,
+    name: str,
+    command: list[str],
+    directory: Path,
+    *,
+    priority: int,
+    stopsignal: str = "TERM",
+    autostart: str = "true",
+) -> str:
+    return PROGRAM % {
+        "name": name,
+        "command": _plain(shlex.join(command)),
+        "directory": _plain(directory),
+        "autostart": autostart,
+        "stopsignal": stopsignal,
+        "priority": priority,
+        "logs": _plain(stage.log),
+    }
 
 
 def _plain(value: object) -> str:

@@ -1,4 +1,5 @@
 """The virtual environment: made again only when requirements.txt, the place or Python has changed."""
+
 import hashlib
 import subprocess
 import sys
@@ -32,8 +33,11 @@ def ensure() -> None:
         make = [sys.executable, "-m", "venv", "--clear", str(DIRECTORY)]
         progress.run("Making the virtual environment", make, log=LOG)
     pip = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "--no-input"]
-    progress.run("Installing Python packages (about a minute the first time)",
-                 [*pip, "install", "-r", str(REQUIREMENTS)], log=LOG)
+    progress.run(
+        "Installing Python packages (about a minute the first time)",
+        [*pip, "install", "-r", str(REQUIREMENTS)],
+        log=LOG,
+    )
     STAMP.write_text(wanted)
 
 
