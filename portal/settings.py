@@ -44,13 +44,13 @@ INSTALLED_APPS = [
     "csp",
     "django_htmx",
     "django_structlog",
-    "portal.kernel",
+    "portal.kernel.apps.KernelConfig",
     "tenants",
     "billing",
-    "compute.hosts",
+    "compute.hosts.apps.HostsConfig",
     "storage",
-    "compute.instances",
-    "compute.instances.console",
+    "compute.instances.apps.InstancesConfig",
+    "compute.instances.console.apps.ConsoleConfig",
     "compute.lab",
 ]
 

@@ -1,0 +1,36 @@
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+from portal.kernel.declarations import ADMINS, EVERYBODY, OPERATORS, Meter, Permission, QuotaDimension, ResourceKind, registry
+
+
+class InstancesConfig(AppConfig):
+    """Instance types, SSH keys, instances and their consoles."""
+
+    name = "compute.instances"
+    label = "instances"
+    verbose_name = _("Instances")
+
+    def ready(self) -> None:
+        from compute.instances import operations  # noqa: F401  (registers the operation kinds)
+        from compute.instances.models import count_instances, sum_memory_mib, sum_vcpus
+
+        registry.add(
+            Permission(name="instance.view", label=_("See instances"), roles=EVERYBODY),
+            Permission(name="instance.create", label=_("Create instances"), roles=ADMINS),
+            Permission(name="instance.operate", label=_("Start, stop and reboot instances"), roles=OPERATORS),
+            Permission(name="instance.console", label=_("Open consoles"), roles=OPERATORS),
+            Permission(name="instance.update", label=_("Rename and describe instances"), roles=ADMINS),
+            Permission(name="instance.delete", label=_("Delete instances"), roles=ADMINS),
+            Permission(name="sshkey.view", label=_("See SSH keys"), roles=EVERYBODY),
+            Permission(name="sshkey.manage", label=_("Add and delete SSH keys"), roles=OPERATORS),
+            ResourceKind(name="instance", label=_("Instance"), label_plural=_("Instances"), page="instances:detail",
+                         api="instance-detail", permission="instance.view", icon="server"),
+            ResourceKind(name="ssh_key", label=_("SSH key"), label_plural=_("SSH keys"), api="ssh-key-detail",
+                         permission="sshkey.view", icon="key"),
+            Meter(name="instance.running", label=_("Instance, running"), unit="second", price_unit=_("hour")),
+            Meter(name="instance.stopped", label=_("Instance, stopped"), unit="second", price_unit=_("hour")),
+            QuotaDimension(name="instances", label=_("Instances"), used=count_instances),
+            QuotaDimension(name="vcpus", label=_("vCPUs"), used=sum_vcpus),
+            QuotaDimension(name="memory_mib", label=_("Memory"), unit="MiB", used=sum_memory_mib),
+        )

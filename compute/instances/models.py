@@ -1,0 +1,147 @@
+"""Instance types, SSH keys and instances. What an instance may do is in `verbs`, how it becomes a domain in `design`."""
+import uuid
+from collections.abc import Iterable
+from decimal import Decimal
+
+from django.db import models
+from django.db.models import Q, Sum
+from django.utils.translation import gettext_lazy as _
+
+from compute.hosts.models import Host
+from portal.kernel.declarations import Reading
+from portal.kernel.models import Region, Resource, Zone
+from portal.kernel.secrets import EncryptedTextField
+from portal.kernel.states import Stateful
+from storage.models import Image
+
+
+class InstanceType(models.Model):
+    """A size that tenants choose and the price book prices (sku = slug). Catalogue; never changed once used."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    slug = models.SlugField(_("slug"), max_length=40, unique=True)
+    name = models.CharField(_("name"), max_length=80)
+    vcpus = models.PositiveIntegerField(_("vCPUs"))
+    memory_mib = models.PositiveIntegerField(_("memory (MiB)"))
+    root_disk_gib = models.PositiveIntegerField(_("root disk (GiB)"), default=10)
+    is_offered = models.BooleanField(_("offered"), default=True)
+
+    class Meta:
+        verbose_name, verbose_name_plural = _("instance type"), _("instance types")
+        ordering = ["memory_mib", "vcpus", "slug"]
+        constraints = [models.CheckConstraint(condition=Q(vcpus__gt=0, memory_mib__gt=0, root_disk_gib__gt=0),
+                                              name="instance_type_positive")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class SshKey(Resource):
+    """A public key that new instances of the project may be given."""
+
+    KIND = "ssh_key"
+
+    resource = models.OneToOneField(Resource, models.CASCADE, parent_link=True, primary_key=True, related_name="ssh_key")
+    public_key = models.TextField(_("public key"))
+    fingerprint = models.CharField(_("fingerprint"), max_length=80)
+
+    class Meta:
+        verbose_name, verbose_name_plural = _("SSH key"), _("SSH keys")
+
+
+class InstanceState(models.TextChoices):
+    BUILDING = "building", _("Building")
+    STARTING = "starting", _("Starting")
+    RUNNING = "running", _("Running")
+    STOPPING = "stopping", _("Stopping")
+    STOPPED = "stopped", _("Stopped")
+    REBOOTING = "rebooting", _("Rebooting")
+    ERROR = "error", _("Error")
+    DELETING = "deleting", _("Deleting")
+    DELETED = "deleted", _("Deleted")
+
+
+S = InstanceState
+
+
+class Instance(Resource, Stateful):
+    """A tenant's computer. `state` is ours; `observed_state` is what its host last said (reconciler only).
+
+    `generation` is raised at every start: the host refuses actors that still think of an older one.
+    """
+
+    KIND = "instance"
+    State = InstanceState
+
+    MOVES = {
+        S.BUILDING: {S.RUNNING, S.ERROR},
+        S.STARTING: {S.RUNNING, S.STOPPED},
+        S.RUNNING: {S.STOPPING, S.REBOOTING, S.DELETING, S.STOPPED},
+        S.STOPPING: {S.STOPPED},
+        S.STOPPED: {S.STARTING, S.DELETING, S.RUNNING},
+        S.REBOOTING: {S.RUNNING},
+        S.ERROR: {S.DELETING},
+        S.DELETING: {S.DELETED},
+        S.DELETED: set(),
+    }
+    IN_FLIGHT = frozenset({S.BUILDING, S.STARTING, S.STOPPING, S.REBOOTING, S.DELETING})
+    # Absent states keep the price of the state before; building and failed creates never had one.
+    METERED = {S.RUNNING: True, S.STOPPED: True, S.ERROR: False, S.DELETING: False, S.DELETED: False}
+    TONES = {S.BUILDING: "busy", S.STARTING: "busy", S.RUNNING: "ok", S.STOPPING: "busy", S.STOPPED: "off",
+             S.REBOOTING: "busy", S.ERROR: "bad", S.DELETING: "busy", S.DELETED: "off"}
+
+    resource = models.OneToOneField(Resource, models.CASCADE, parent_link=True, primary_key=True, related_name="instance")
+    state = models.CharField(_("state"), max_length=16, choices=S, default=S.BUILDING)
+    observed_state = models.CharField(_("on the host"), max_length=16, blank=True)
+    observed_at = models.DateTimeField(null=True)
+    type = models.ForeignKey(InstanceType, models.PROTECT, related_name="instances", verbose_name=_("type"))
+    vcpus = models.PositiveIntegerField(_("vCPUs"))
+    memory_mib = models.PositiveIntegerField(_("memory (MiB)"))
+    image = models.ForeignKey(Image, models.PROTECT, related_name="instances", verbose_name=_("image"))
+    zone = models.ForeignKey(Zone, models.PROTECT, null=True, related_name="+", verbose_name=_("zone"))
+    host = models.ForeignKey(Host, models.PROTECT, null=True, related_name="instances", verbose_name=_("host"))
+    generation = models.PositiveIntegerField(default=1)
+    vnc_password = EncryptedTextField(blank=True)
+    user_data = EncryptedTextField(_("user data"), blank=True)
+    public_keys = models.JSONField(default=list)
+    fault = models.JSONField(null=True, help_text=_("Why it is in error, or what failed last."))
+
+    class Meta:
+        verbose_name, verbose_name_plural = _("instance"), _("instances")
+        indexes = [models.Index(fields=["host"], name="instance_of_host", condition=~Q(state="deleted"))]
+        constraints = [
+            models.CheckConstraint(condition=Q(state__in=["building", "starting", "running", "stopping", "stopped",
+                                                          "rebooting", "error", "deleting", "deleted"]),
+                                   name="instance_state_known"),
+            models.CheckConstraint(condition=~Q(state__in=["running", "stopped", "stopping", "starting", "rebooting"])
+                                   | Q(host__isnull=False), name="instance_has_a_host_when_it_exists"),
+        ]
+
+    def readings(self, state: str) -> Iterable[Reading]:
+        meter = "instance.running" if state == S.RUNNING else "instance.stopped"
+        return [Reading(meter=meter, sku=self.type.slug, quantity=Decimal(1))]
+
+    @property
+    def in_flight(self) -> bool:
+        return self.state in self.IN_FLIGHT
+
+    @property
+    def wanted(self) -> dict[str, int]:
+        """What it claims of a host."""
+        return {"vcpu": self.vcpus, "memory_mib": self.memory_mib}
+
+
+def _live(project_ids: list, region: Region):
+    return Instance.objects.live().filter(project_id__in=project_ids, region=region)
+
+
+def count_instances(project_ids: list, region: Region) -> int:
+    return _live(project_ids, region).count()
+
+
+def sum_vcpus(project_ids: list, region: Region) -> int:
+    return _live(project_ids, region).aggregate(total=Sum("vcpus"))["total"] or 0
+
+
+def sum_memory_mib(project_ids: list, region: Region) -> int:
+    return _live(project_ids, region).aggregate(total=Sum("memory_mib"))["total"] or 0

@@ -1,0 +1,30 @@
+"""The NoCloud drive: how a guest learns its name, keys and user data without any network (cloud-init's NoCloud source).
+
+Pure: values in, an ISO 9660 image out. YAML is written by a library, never pasted together.
+"""
+from io import BytesIO
+
+import pycdlib
+import yaml
+
+
+def build_seed(*, instance_id: str, hostname: str, public_keys: list[str], user_data: str) -> bytes:
+    """An ISO with label `cidata` holding meta-data and user-data."""
+    meta = yaml.safe_dump({"instance-id": instance_id, "local-hostname": hostname, "public-keys": public_keys})
+    user = user_data or "#cloud-config\n" + yaml.safe_dump({"hostname": hostname, "ssh_authorized_keys": public_keys})
+    iso = pycdlib.PyCdlib()
+    iso.new(interchange_level=3, joliet=3, rock_ridge="1.09", vol_ident="cidata")
+    for name, short, text in (("meta-data", "META", meta), ("user-data", "USER", user)):
+        content = text.encode()
+        iso.add_fp(BytesIO(content), len(content), f"/{short}.;1", rr_name=name, joliet_path=f"/{name}")
+    out = BytesIO()
+    iso.write_fp(out)
+    iso.close()
+    return out.getvalue()
+
+
+def hostname_of(name: str, fallback: str) -> str:
+    """A DNS label made of a display name: letters, digits and hyphens, at most 63."""
+    label = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in name.lower())
+    label = "-".join(part for part in label.split("-") if part)[:63].strip("-")
+    return label or fallback

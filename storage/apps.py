@@ -1,0 +1,27 @@
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+from portal.kernel.declarations import EVERYBODY, Meter, Permission, QuotaDimension, ResourceKind, registry
+
+
+class StorageConfig(AppConfig):
+    """Pools, images, volumes, attachments."""
+
+    name = "storage"
+    verbose_name = _("Storage")
+
+    def ready(self) -> None:
+        from storage import operations  # noqa: F401  (registers host.prepare)
+        from storage.models import count_volumes, sum_volume_gib
+
+        registry.add(
+            Permission(name="image.view", label=_("See images"), roles=EVERYBODY),
+            Permission(name="volume.view", label=_("See volumes"), roles=EVERYBODY),
+            ResourceKind(name="image", label=_("Image"), label_plural=_("Images"), api="image-detail",
+                         permission="image.view", icon="disc"),
+            ResourceKind(name="volume", label=_("Volume"), label_plural=_("Volumes"), api="volume-detail",
+                         permission="volume.view", icon="database"),
+            Meter(name="volume", label=_("Volume"), unit="GiB-second", price_unit=_("GiB and hour")),
+            QuotaDimension(name="volumes", label=_("Volumes"), used=count_volumes),
+            QuotaDimension(name="volume_gib", label=_("Volume capacity"), unit="GiB", used=sum_volume_gib),
+        )
