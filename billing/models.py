@@ -10,7 +10,7 @@ from django.contrib.postgres.constraints import ExclusionConstraint
 from django.contrib.postgres.fields import DateTimeRangeField, RangeOperators
 from django.contrib.postgres.indexes import GistIndex
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from portal.kernel.models import Region, Resource
@@ -39,6 +39,9 @@ class UsageInterval(models.Model):
     quantity = models.DecimalField(_("quantity"), max_digits=20, decimal_places=6)
     period = DateTimeRangeField(_("period"), help_text=_("UTC, half-open; without an end while it runs."))
 
+    start = models.GeneratedField(expression=models.Func("period", function="lower"), db_persist=True,
+                                  output_field=models.DateTimeField(_("start")))
+
     objects = UsageIntervalQuerySet.as_manager()
 
     class Meta:
@@ -54,7 +57,7 @@ class UsageInterval(models.Model):
         ]
         indexes = [
             GistIndex(fields=["project", "period"], name="usage_of_projects"),
-            models.Index(F("project"), F("period__startswith").desc(), F("id").desc(), name="usage_listing"),
+            models.Index(fields=["project", "-start", "-id"], name="usage_listing"),
         ]
 
     def __str__(self) -> str:

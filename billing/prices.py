@@ -1,4 +1,4 @@
-"""What something would cost from now on: the live price of create pages and `?dry_run=true`. Nothing is written here."""
+"""What something would cost from now on: the live price of create pages and `?dry_run=true`. Nothing is written."""
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
