@@ -18,8 +18,9 @@ class PoolFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class VolumeFacts:
-    """A volume as the pool sees it. `path` is what a domain's disk names. `format` is what the host found when it looked into
-    the file: never write it into a domain, where only the format that the portal itself gave may stand."""
+    """A volume as the pool sees it. `path` is what a domain's disk names. `format` is what the host found when it
+    looked into the file: never write it into a domain, where only the format that the portal itself gave may
+    stand."""
 
     name: str
     path: str
@@ -42,12 +43,14 @@ class VolumePool(Protocol):
     def volume(self, name: str) -> VolumeFacts | None: ...
 
     def ensure_volume(self, name: str, *, size: int, backing: str | None = None) -> VolumeFacts:
-        """A qcow2 (compat 1.1) of `size` bytes; with `backing`, a linked clone of that volume of the same pool, which must be a qcow2 too.
-        Exists already with the same backing and size: success. Raises HostFault when `size` is below the backing's."""
+        """A qcow2 (compat 1.1) of `size` bytes; with `backing`, a linked clone of that volume of the same pool, which
+        must be a qcow2 too. Exists already with the same backing and size: success. Raises HostFault when `size` is
+        below the backing's."""
 
     def ensure_uploaded(self, name: str, source: str, *, format: str, offset: int = 0, limit: int | None = None) -> int:
-        """Write the portal's local file `source` into volume `name`, from `offset`, at most `limit` bytes in this call.
-        Returns the next offset (the file's size when complete). offset 0 starts anew (an unfinished earlier try is replaced)."""
+        """Write the portal's local file `source` into volume `name`, from `offset`, at most `limit` bytes in this
+        call. Returns the next offset (the file's size when complete). offset 0 starts anew (an unfinished earlier try
+        is replaced)."""
 
     def ensure_resized(self, name: str, *, size: int) -> None:
         """Grow to `size`; refuses to shrink (HostFault)."""

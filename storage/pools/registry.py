@@ -1,4 +1,5 @@
-"""Which pool backends there are and how one is opened. A new backend is one line here and one module beside this one."""
+"""Which pool backends there are and how one is opened. A new backend is one line here and one module beside this
+one."""
 from compute.hosts.drivers.contract import Address, Fence, Unfenced
 from compute.hosts.drivers.registry import load
 

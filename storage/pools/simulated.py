@@ -1,5 +1,5 @@
-"""The simulated pool: volumes of a simulated host, in the same state as its domains, so that a domain starts only when the
-files of its disks are there. What is uploaded is counted, not kept."""
+"""The simulated pool: volumes of a simulated host, in the same state as its domains, so that a domain starts only
+when the files of its disks are there. What is uploaded is counted, not kept."""
 import os
 from typing import Any
 

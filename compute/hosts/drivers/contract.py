@@ -53,8 +53,8 @@ class Inventory:
 
 @dataclass(frozen=True, kw_only=True)
 class DomainView:
-    """A domain as the host sees it. `generation` is that of its persistent definition, None when it does not carry our
-    metadata (foreign)."""
+    """A domain as the host sees it. `generation` is that of its persistent definition, None when it does not carry
+    our metadata (foreign)."""
 
     uuid: UUID
     name: str
@@ -96,8 +96,8 @@ class Hypervisor(Protocol):
         (`StaleGeneration`) when the host has a newer one, and (`HostFault`) to take over a foreign domain."""
 
     def ensure_started(self, uuid: UUID, generation: int) -> None:
-        """Running (or paused: that is left so) afterwards. Raises HostFault when not defined, when the host lacks memory,
-        or when another domain has one of its disks open (transient: the other may be about to end)."""
+        """Running (or paused: that is left so) afterwards. Raises HostFault when not defined, when the host lacks
+        memory, or when another domain has one of its disks open (transient: the other may be about to end)."""
 
     def request_shutdown(self, uuid: UUID, generation: int) -> None:
         """Press the power button (ACPI) once more; the guest may ignore it. Off already is success."""
@@ -118,8 +118,8 @@ class Hypervisor(Protocol):
 @dataclass(frozen=True, kw_only=True)
 class Address:
     """How an endpoint is reached. `uri` is the driver's own form (`qemu+ssh://root@10.99.7.11/system`, `test:///…`,
-    `simulated:///abs/dir`). `private_key` is a PEM text and `host_key` a known_hosts line; drivers keep them in files of mode
-    0600 under `state_dir`, never on a command line or in a log."""
+    `simulated:///abs/dir`). `private_key` is a PEM text and `host_key` a known_hosts line; drivers keep them in files
+    of mode 0600 under `state_dir`, never on a command line or in a log."""
 
     uri: str
     private_key: str = ""
@@ -130,8 +130,8 @@ class Address:
 class Fence(Protocol):
     """Told of every single outside call that reads or changes a host.
 
-    `before` may raise to forbid the call: the engine re-reads its token there. `after` runs when the call has succeeded.
-    The crash harness counts both.
+    `before` may raise to forbid the call: the engine re-reads its token there. `after` runs when the call has
+    succeeded. The crash harness counts both.
     """
 
     def before(self, verb: str) -> None: ...

@@ -2,8 +2,9 @@
 """What a domain is, in libvirt's terms: frozen values, one line per XML location.
 
 No policy may live here: every choice (which bus, how many root ports, whether there is a screen) is made by
-`compute.instances.design` and arrives as a value. Text of tenants belongs nowhere in a domain; what is written is escaped.
-A disk always says its format and its whole backing chain, because a format that is probed is a format that a guest can choose.
+`compute.instances.design` and arrives as a value. Text of tenants belongs nowhere in a domain; what is written is
+escaped. A disk always says its format and its whole backing chain, because a format that is probed is a format that a
+guest can choose.
 """
 from dataclasses import dataclass
 from uuid import UUID

@@ -78,7 +78,8 @@ class SimulatedHost:
     def add_foreign(self, name: str, *, memory_mib: int = 512, running: bool = True) -> UUID:
         """A domain that is not ours."""
         uuid = uuid4()
-        defined = {"generation": None, "vcpus": 1, "memory_mib": memory_mib, "opens": {}, "files": [], "has_screen": False}
+        defined = {"generation": None, "vcpus": 1, "memory_mib": memory_mib, "opens": {}, "files": [],
+                   "has_screen": False}
         with self._store.change() as state:
             state["domains"][str(uuid)] = {
                 "name": name, "instance": None, "defined": defined, "ignores_acpi": False,

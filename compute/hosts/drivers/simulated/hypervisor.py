@@ -1,7 +1,7 @@
 """The simulated hypervisor: it documents, by refusing, what a real one does.
 
-It does not start what is not defined, what does not fit into its memory, whose files are missing, or whose disks another running
-domain has open (QEMU's image locks). No test hook may live here (`hand` has them).
+It does not start what is not defined, what does not fit into its memory, whose files are missing, or whose disks
+another running domain has open (QEMU's image locks). No test hook may live here (`hand` has them).
 """
 from itertools import count
 from typing import Any
@@ -45,7 +45,8 @@ class SimulatedHypervisor(Simulated):
             if any(other["name"] == spec.name for uuid, other in state["domains"].items() if uuid != str(spec.uuid)):
                 raise HostFault(reasons.ALREADY_EXISTS)
             if record is None:
-                record = state["domains"][str(spec.uuid)] = {"running": None, "power": Power.OFF, "ignores_acpi": False}
+                record = {"running": None, "power": Power.OFF, "ignores_acpi": False}
+                state["domains"][str(spec.uuid)] = record
             record |= {"name": spec.name, "instance": str(spec.instance), "defined": _definition(spec)}
 
     def ensure_started(self, uuid: UUID, generation: int) -> None:
@@ -96,15 +97,15 @@ def _definition(spec: Domain) -> Record:
     opened: dict[str, str] = {}
     for disk in spec.disks:
         own, *below = disk.files
-        opened |= {path: "r" for path in below} | {own: "r" if disk.readonly else "w"}
+        opened |= dict.fromkeys(below, "r") | {own: "r" if disk.readonly else "w"}
     return {"generation": spec.generation, "vcpus": spec.vcpus, "memory_mib": spec.memory_mib, "opens": opened,
             "files": list(spec.files), "has_screen": spec.has_screen}
 
 
 def _view(uuid: str, record: Record) -> DomainView:
     known = record["defined"] or record["running"]
-    return DomainView(uuid=UUID(uuid), name=record["name"], power=Power(record["power"]), generation=known["generation"],
-                      persistent=record["defined"] is not None)
+    return DomainView(uuid=UUID(uuid), name=record["name"], power=Power(record["power"]),
+                      generation=known["generation"], persistent=record["defined"] is not None)
 
 
 def _ours(state: State, uuid: UUID, generation: int) -> Record | None:

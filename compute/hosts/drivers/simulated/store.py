@@ -1,5 +1,6 @@
-"""Where a simulated host lives: one JSON file per host (`simulated:///abs/dir?vcpus=64&memory_mib=262144&hostname=s1`),
-or this process's memory (`simulated:memory/<name>`) for unit tests.
+"""Where a simulated host lives: one JSON file per host
+(`simulated:///abs/dir?vcpus=64&memory_mib=262144&hostname=s1`), or this process's memory (`simulated:memory/<name>`)
+for unit tests.
 
 A change is one transaction: under a lock, read → change → replaced atomically, so that a process killed at any point
 leaves the state from before or after the verb. No rule of a hypervisor may live here.

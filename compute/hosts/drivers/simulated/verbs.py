@@ -1,7 +1,7 @@
 """What every verb of a simulated host has in common: the fence, the faults that were asked for, one transaction.
 
-A fault is `{"verb", "kind", "times", "seconds"}`: kinds are `error`, `transient`, `unreachable`, `hang` (no answer for so many
-seconds, then unreachable; nothing done) and `lost` (done, but the answer never came).
+A fault is `{"verb", "kind", "times", "seconds"}`: kinds are `error`, `transient`, `unreachable`, `hang` (no answer
+for so many seconds, then unreachable; nothing done) and `lost` (done, but the answer never came).
 """
 import time
 from collections.abc import Iterator

@@ -1,0 +1,223 @@
+"""The libvirt hypervisor: the contract in libvirt's calls. Definitions are written, never read back and edited.
+
+Every libvirt call goes through `_call`. XML is read here for three facts only that no call tells: our metadata, the
+screen's port, and the host's UUID.
+"""
+from contextlib import suppress
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import libvirt
+from lxml import etree
+
+from compute.hosts.drivers import reasons
+from compute.hosts.drivers.contract import (
+    Address,
+    Capabilities,
+    DomainView,
+    Fence,
+    Inventory,
+    Power,
+    Unfenced,
+    VncAddress,
+)
+from compute.hosts.drivers.spec import NAMESPACE, Domain, domain_name
+from portal.kernel.errors import HostFault, StaleGeneration
+
+from .faults import Gone, NotInThisState
+from .probe import PROBE_UUID, boots_under_kvm
+from .session import Caller, session_for
+
+_POWERS = {
+    libvirt.VIR_DOMAIN_NOSTATE: Power.RUNNING,
+    libvirt.VIR_DOMAIN_RUNNING: Power.RUNNING,
+    libvirt.VIR_DOMAIN_BLOCKED: Power.RUNNING,
+    libvirt.VIR_DOMAIN_SHUTDOWN: Power.RUNNING,
+    libvirt.VIR_DOMAIN_PAUSED: Power.PAUSED,
+    libvirt.VIR_DOMAIN_PMSUSPENDED: Power.PAUSED,
+    libvirt.VIR_DOMAIN_SHUTOFF: Power.OFF,
+    libvirt.VIR_DOMAIN_CRASHED: Power.CRASHED,
+}
+_UNDEFINE = (libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+             | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA)
+_OUR_PREFIX = domain_name("")
+_PARSER = etree.XMLParser(resolve_entities=False, no_network=True)
+
+
+class LibvirtHypervisor(Caller):
+    def __init__(self, address: Address, fence: Fence | None = None) -> None:
+        super().__init__(session_for(address), fence or Unfenced())
+        self._address = address
+        self._is_qemu = urlsplit(address.uri).scheme.startswith("qemu")
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """libvirt's test driver keeps definitions and power, and has no guests."""
+        qemu = self._is_qemu
+        return Capabilities(migrates_live=qemu, has_vnc=qemu, has_serial=qemu, has_events=True)
+
+    # -- the host --------------------------------------------------------------------------------------------------
+
+    def inventory(self) -> Inventory:
+        host = self._host()
+        architecture, memory_mib, vcpus, *_ = self._call("host.info", host.getInfo)
+        described = etree.fromstring(self._call("host.capabilities", host.getCapabilities), _PARSER)
+        uuid = described.findtext("host/uuid")
+        return Inventory(
+            hostname=self._call("host.hostname", host.getHostname), vcpus=vcpus, memory_mib=memory_mib,
+            architecture=architecture, hypervisor=self._call("host.type", host.getType).lower(),
+            hypervisor_version=_dotted(self._call("host.version", host.getVersion)),
+            driver_version=_dotted(self._call("host.library", host.getLibVersion)),
+            host_uuid=UUID(uuid) if uuid else None)
+
+    def accelerates(self) -> bool:
+        return self._is_qemu and self._call("host.probe", boots_under_kvm, self._address)
+
+    # -- what is there ---------------------------------------------------------------------------------------------
+
+    def domains(self) -> list[DomainView]:
+        """Two calls for all states (libvirt has no bulk metadata), and one for each domain that bears our name."""
+        host = self._host()
+        states = self._call("domains.states", host.getAllDomainStats, libvirt.VIR_DOMAIN_STATS_STATE,
+                            libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT if self._is_qemu else 0)
+        listed = self._call("domains.transient", host.listAllDomains, libvirt.VIR_CONNECT_LIST_DOMAINS_TRANSIENT)
+        transient = {domain.UUIDString() for domain in listed}
+        views = (self._listed(domain, facts, domain.UUIDString() not in transient) for domain, facts in states)
+        return [view for view in views if view is not None]
+
+    def _listed(self, domain: libvirt.virDomain, facts: dict, persistent: bool) -> DomainView | None:
+        uuid = UUID(domain.UUIDString())
+        if uuid == PROBE_UUID:
+            return None
+        try:
+            generation = self._generation(domain) if domain.name().startswith(_OUR_PREFIX) else None
+        except Gone:
+            return None
+        return DomainView(uuid=uuid, name=domain.name(), generation=generation, persistent=persistent,
+                          power=_power(facts["state.state"], facts["state.reason"]))
+
+    def domain(self, uuid: UUID) -> DomainView | None:
+        try:
+            found = self._lookup(uuid)
+            state, reason = self._call("domain.state", found.state)
+            return DomainView(
+                uuid=uuid, name=found.name(), power=_power(state, reason), generation=self._generation(found),
+                persistent=bool(self._call("domain.persistent", found.isPersistent)))
+        except Gone:
+            return None
+
+    def vnc(self, uuid: UUID) -> VncAddress | None:
+        try:
+            described = self._call("domain.describe", self._lookup(uuid).XMLDesc)
+        except Gone:
+            return None
+        screen = etree.fromstring(described, _PARSER).find("devices/graphics[@type='vnc']")
+        if screen is None or int(screen.get("port", -1)) < 0:
+            return None
+        listen = screen.get("listen") or "0.0.0.0"
+        everywhere = listen in ("0.0.0.0", "::")
+        reached = urlsplit(self._address.uri).hostname or "127.0.0.1"
+        return VncAddress(host=reached if everywhere else listen, port=int(screen.get("port")))
+
+    # -- make it so ------------------------------------------------------------------------------------------------
+
+    def ensure_defined(self, spec: Domain) -> None:
+        with suppress(Gone):
+            self._ours(spec.uuid, spec.generation)
+        self._call("domain.define", self._host().defineXMLFlags, spec.to_xml(), libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
+
+    def ensure_started(self, uuid: UUID, generation: int) -> None:
+        domain, known = self._ours(uuid, generation)
+        if self._call("domain.active", domain.isActive):
+            return
+        if known != generation:
+            raise HostFault(reasons.NOT_DEFINED)
+        try:
+            self._call("domain.create", domain.create)
+        except NotInThisState:
+            if not self._call("domain.active", domain.isActive):
+                raise
+
+    def request_shutdown(self, uuid: UUID, generation: int) -> None:
+        try:
+            domain, _ = self._ours(uuid, generation)
+            if not self._call("domain.active", domain.isActive):
+                return
+            if self._is_qemu:  # never the agent in the guest: it may lie or hang
+                self._call("domain.shutdown", domain.shutdownFlags, libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN)
+            else:
+                self._call("domain.shutdown", domain.shutdown)
+        except (Gone, NotInThisState):
+            return
+
+    def ensure_stopped(self, uuid: UUID, generation: int) -> None:
+        try:
+            domain, _ = self._ours(uuid, generation)
+            self._cut_power(domain)
+        except Gone:
+            return
+
+    def ensure_absent(self, uuid: UUID, generation: int) -> None:
+        try:
+            domain, _ = self._ours(uuid, generation)
+            self._cut_power(domain)
+            if self._call("domain.persistent", domain.isPersistent):
+                self._call("domain.undefine", domain.undefineFlags, _UNDEFINE)
+        except Gone:
+            return
+
+    # -- parts -----------------------------------------------------------------------------------------------------
+
+    def _cut_power(self, domain: libvirt.virDomain) -> None:
+        if not self._call("domain.active", domain.isActive):
+            return
+        try:
+            self._call("domain.destroy", domain.destroy)
+        except NotInThisState:
+            if self._call("domain.active", domain.isActive):
+                raise
+
+    def _lookup(self, uuid: UUID) -> libvirt.virDomain:
+        return self._call("domain.lookup", self._host().lookupByUUIDString, str(uuid))
+
+    def _ours(self, uuid: UUID, generation: int) -> tuple[libvirt.virDomain, int]:
+        """The domain and its generation, if an actor of that generation may act on it. Raises Gone when absent."""
+        domain = self._lookup(uuid)
+        known = self._generation(domain)
+        if known is None:
+            raise HostFault(reasons.NOT_OURS)
+        if known > generation:
+            raise StaleGeneration(reasons.SUPERSEDED, known=known, given=generation)
+        return domain, known
+
+    def _generation(self, domain: libvirt.virDomain) -> int | None:
+        """That of the persistent definition (the highest, since a definition is written before every start)."""
+        return self._call("domain.metadata", _read_generation, domain)
+
+
+def _read_generation(domain: libvirt.virDomain) -> int | None:
+    """One call; a second only for a domain without a persistent definition."""
+    for where in (libvirt.VIR_DOMAIN_AFFECT_CONFIG, libvirt.VIR_DOMAIN_AFFECT_LIVE):
+        try:
+            element = domain.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, NAMESPACE, where)
+        except libvirt.libvirtError as error:
+            if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN_METADATA:
+                return None
+            transient = error.get_error_code() in (libvirt.VIR_ERR_OPERATION_INVALID, libvirt.VIR_ERR_INVALID_ARG)
+            if where == libvirt.VIR_DOMAIN_AFFECT_CONFIG and transient:
+                continue
+            raise
+        written = etree.fromstring(element, _PARSER).get("generation", "")
+        return int(written) if written.isdecimal() else None
+    return None
+
+
+def _power(state: int, reason: int) -> Power:
+    died = state == libvirt.VIR_DOMAIN_SHUTOFF and reason in (
+        libvirt.VIR_DOMAIN_SHUTOFF_CRASHED, libvirt.VIR_DOMAIN_SHUTOFF_FAILED)
+    return Power.CRASHED if died else _POWERS[state]
+
+
+def _dotted(version: int) -> str:
+    """libvirt counts 9.0.0 as 9000000."""
+    return f"{version // 1_000_000}.{version // 1_000 % 1_000}.{version % 1_000}"

@@ -1,0 +1,69 @@
+"""Follows a host's lifecycle events for ever, over every lost connection: the reconciler's doorbell.
+
+Events are hints (some are lost whenever a connection is); whoever listens looks at the host again, above all on
+"connected".
+"""
+import logging
+import threading
+from uuid import UUID
+
+import libvirt
+
+from compute.hosts.drivers.contract import Address, OnEvent
+
+from .probe import PROBE_UUID
+from .session import open_directly
+
+log = logging.getLogger(__name__)
+
+RECONNECT_S = 3
+CHECK_S = 2
+_NAMES = {
+    libvirt.VIR_DOMAIN_EVENT_DEFINED: "defined",
+    libvirt.VIR_DOMAIN_EVENT_UNDEFINED: "undefined",
+    libvirt.VIR_DOMAIN_EVENT_STARTED: "started",
+    libvirt.VIR_DOMAIN_EVENT_SUSPENDED: "suspended",
+    libvirt.VIR_DOMAIN_EVENT_RESUMED: "resumed",
+    libvirt.VIR_DOMAIN_EVENT_STOPPED: "stopped",
+    libvirt.VIR_DOMAIN_EVENT_SHUTDOWN: "shutdown",
+    libvirt.VIR_DOMAIN_EVENT_PMSUSPENDED: "suspended",
+    libvirt.VIR_DOMAIN_EVENT_CRASHED: "crashed",
+}
+
+
+def watch(address: Address, on_event: OnEvent, *, stop: threading.Event | None = None) -> None:
+    """Block (give it a thread) and call `on_event` from libvirt's loop or this thread, until `stop` is set."""
+    stop = stop or threading.Event()
+    while not stop.is_set():
+        try:
+            _watch_once(address, on_event, stop)
+        except (libvirt.libvirtError, OSError) as error:
+            log.info("watching a host: %s", error)
+        stop.wait(RECONNECT_S)
+
+
+def _watch_once(address: Address, on_event: OnEvent, stop: threading.Event) -> None:
+    host = open_directly(address)
+    lost = threading.Event()
+    try:
+        host.registerCloseCallback(lambda *_: lost.set(), None)
+        host.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, _deliver, on_event)
+        on_event(None, "connected")
+        while not (stop.is_set() or lost.wait(CHECK_S)):
+            pass
+        if lost.is_set():
+            on_event(None, "lost")
+    finally:
+        host.unregisterCloseCallback()
+        host.close()
+
+
+def _deliver(_host: object, domain: libvirt.virDomain, event: int, _detail: int, on_event: OnEvent) -> None:
+    """Runs in libvirt's loop, which an exception must not reach."""
+    uuid = UUID(domain.UUIDString())
+    if uuid == PROBE_UUID:
+        return
+    try:
+        on_event(uuid, _NAMES.get(event, "changed"))
+    except Exception:
+        log.exception("a listener to a host's events failed")
