@@ -11,6 +11,6 @@ app.autodiscover_tasks()
 # Doubled or missed ticks are harmless: every task claims its work in PostgreSQL.
 app.conf.beat_schedule = {
     "sweep": {"task": "kernel.sweep", "schedule": 2.0, "options": {"expires": 4}},
-    "reconcile": {"task": "hosts.reconcile_all", "schedule": 30.0, "options": {"expires": 30}},
+    "reconcile": {"task": "instances.reconcile_all", "schedule": 30.0, "options": {"expires": 30}},
     "retain": {"task": "kernel.retain", "schedule": 3600.0, "options": {"expires": 3600}},
 }

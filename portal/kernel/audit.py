@@ -16,7 +16,7 @@ def record(action: str, subject: object, *, actor, before: dict | None = None, a
         action=action, actor=actor if getattr(actor, "pk", None) else None, result=result, operation=operation,
         address=context.address, request_id=context.id, api_key=context.api_key,
         project=project, organization_id=project.organization_id if project else _organization_id(subject),
-        target=subject if isinstance(subject, Resource) else None,
+        resource=subject if isinstance(subject, Resource) else None,
         target_type=_type_of(subject), target_id=str(getattr(subject, "pk", "")), target_name=str(subject or "")[:200],
         before=_masked(before), after=_masked(after),
     )

@@ -48,8 +48,8 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name='auditevent',
-            name='target',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='audit_events', to='kernel.resource', verbose_name='target'),
+            name='resource',
+            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='audit_events', to='kernel.resource', verbose_name='resource'),
         ),
         migrations.AddConstraint(
             model_name='idempotencykey',

@@ -30,7 +30,8 @@ class AuditEvent(models.Model):
     address = models.GenericIPAddressField(_("address"), null=True)
     request_id = models.CharField(_("request"), max_length=64, blank=True)
     action = models.CharField(_("action"), max_length=80)
-    target = models.ForeignKey(Resource, models.PROTECT, null=True, related_name="audit_events", verbose_name=_("target"))
+    resource = models.ForeignKey(Resource, models.PROTECT, null=True, related_name="audit_events",
+                                 verbose_name=_("resource"))
     target_type = models.CharField(max_length=60, blank=True)
     target_id = models.CharField(max_length=64, blank=True)
     target_name = models.CharField(max_length=200, blank=True)

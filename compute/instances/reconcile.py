@@ -1,0 +1,157 @@
+"""The reconciler: hosts are made to match, level-triggered, every 30 s and on hypervisor events.
+
+Per host it compares what the host says with what we know. It skips held resources, touches nothing that it cannot
+prove ours (metadata and a known id), and writes what it finds beside into `Discovered`. It alone writes
+`observed_state`. What a guest or a person did to the power is followed, never fought.
+"""
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import structlog
+from django.db import transaction
+from django.db.models import Q
+
+from compute.hosts.connections import hypervisor
+from compute.hosts.drivers.contract import DomainView, Hypervisor, Power
+from compute.hosts.models import Discovered, Host
+from compute.instances import steps
+from compute.instances.design import design_domain
+from compute.instances.models import Instance
+from compute.instances.models import InstanceState as S
+from portal.kernel import audit
+from portal.kernel.errors import HostFault, HostUnreachable
+from portal.kernel.states import database_now
+from storage.connections import volume_pool
+from storage.models import Pool, Volume
+
+log = structlog.get_logger(__name__)
+TURN = timedelta(seconds=60)
+FOLLOWED = {Power.RUNNING: S.RUNNING, Power.OFF: S.STOPPED, Power.CRASHED: S.STOPPED}
+
+
+def reconcile_host(host_id: UUID) -> bool:
+    """One pass over one host; False when another worker is at it or the host is not ours to manage."""
+    now = database_now()
+    mine = Host.objects.filter(Q(reconcile_until=None) | Q(reconcile_until__lt=now), pk=host_id, state=Host.State.READY)
+    if not mine.update(reconcile_until=now + TURN):
+        return False
+    host = Host.objects.select_related("endpoint", "region").get(pk=host_id)
+    try:
+        _pass(host, now)
+    finally:
+        Host.objects.filter(pk=host_id).update(reconcile_until=None)
+    return True
+
+
+def _pass(host: Host, now: datetime) -> None:
+    try:
+        with hypervisor(host) as driver:
+            seen = driver.domains()
+            _note_health(host, Host.Health.UP, "", now)
+            _compare(host, driver, seen, now)
+        for pool in host.pools.select_related("host__endpoint"):
+            _sweep_pool(pool, now)
+    except HostUnreachable as error:
+        # Nothing is assumed of its instances: they keep their state, and show when they were last seen.
+        _note_health(host, Host.Health.UNREACHABLE, str(error.facts.get("reason", "")), now)
+    except HostFault as error:
+        log.warning("reconcile.fault", host=str(host.pk), error=str(error))
+
+
+def _note_health(host: Host, health: str, reason: str, now: datetime) -> None:
+    fields = {"health": health, "health_reason": reason[:500]}
+    if health == Host.Health.UP:
+        fields["last_seen_at"] = now
+    if host.health != health:
+        log.warning("host.health", host=str(host.pk), health=health, reason=reason)
+    Host.objects.filter(pk=host.pk).update(**fields)
+
+
+def _compare(host: Host, driver: Hypervisor, seen: list[DomainView], now: datetime) -> None:
+    domains = {view.uuid: view for view in seen}
+    for instance in Instance.objects.filter(host=host, hold=None).exclude(state__in=[S.DELETED, S.ERROR]):
+        view = domains.get(instance.pk)
+        _observe(instance, view, now)
+        if view is None:
+            _restore(instance, driver, now)
+    known = dict(Instance.objects.filter(pk__in=domains).values_list("pk", "host_id"))
+    strangers = [view for view in seen if not view.is_ours or view.uuid not in known]
+    for view in seen:
+        if view.is_ours and view.uuid in known and known[view.uuid] != host.pk:
+            _remove_leftover(view, driver)
+    _discover(host, strangers, now)
+
+
+def _observe(instance: Instance, view: DomainView | None, now: datetime) -> None:
+    """Write what the host says, and follow the power when nothing of ours is going on."""
+    power = view.power if view else Power.OFF
+    with transaction.atomic():
+        fresh = _settled(instance, now)
+        if fresh is None:
+            return
+        Instance.objects.filter(pk=fresh.pk).update(observed_state=power.value if view else "absent", observed_at=now)
+        followed = FOLLOWED.get(power)
+        if followed and fresh.state in (S.RUNNING, S.STOPPED) and followed != fresh.state:
+            before = fresh.state
+            fresh.move_to(followed)
+            audit.record("instance.power_followed", fresh, actor=None, before={"state": before},
+                         after={"state": followed, "host said": view.power.value if view else "absent"})
+
+
+def _settled(instance: Instance, seen_at: datetime) -> Instance | None:
+    """The row, locked, if no operation has it and nothing moved since the host was asked."""
+    fresh = Instance.objects.select_for_update(of=("self",), no_key=True).get(pk=instance.pk)
+    held = Instance.objects.filter(pk=instance.pk, hold__isnull=False).exists()
+    return None if held or fresh.state_changed_at > seen_at else fresh
+
+
+def _restore(instance: Instance, driver: Hypervisor, now: datetime) -> None:
+    """The definition was removed by hand: the host gets it again, powered off (the tenant's next start would too)."""
+    fresh = Instance.objects.select_related("host__endpoint", "image", "type").get(pk=instance.pk)
+    if fresh.state != S.STOPPED or fresh.host is None or Instance.objects.filter(pk=fresh.pk, hold__isnull=False).exists():
+        return
+    with volume_pool(steps.pool_of(fresh)) as pool:
+        seed = pool.volume(steps.seed_file(fresh))
+    if seed is not None:
+        driver.ensure_defined(design_domain(fresh, seed=seed.path, listen=steps.listen_address(fresh)))
+        log.warning("reconcile.defined_again", instance=str(fresh.pk))
+
+
+def _remove_leftover(view: DomainView, driver: Hypervisor) -> None:
+    """Ours by metadata and by a known id, but its instance is gone or lives elsewhere: proved, so removed."""
+    with transaction.atomic():
+        fresh = Instance.objects.select_for_update(of=("self",), no_key=True).filter(pk=view.uuid, hold=None).first()
+        gone = fresh is not None and fresh.state in (S.DELETED, S.ERROR) and fresh.host_id is None
+    if gone:
+        log.warning("reconcile.removed_leftover", instance=str(view.uuid))
+        driver.ensure_absent(view.uuid, fresh.generation)
+
+
+def _discover(host: Host, strangers: list[DomainView], now: datetime) -> None:
+    for view in strangers:
+        Discovered.objects.update_or_create(
+            host=host, kind="domain", key=str(view.uuid),
+            defaults={"name": view.name, "last_seen_at": now, "facts": {"power": view.power.value, "ours": view.is_ours}})
+    Discovered.objects.filter(host=host, kind="domain", last_seen_at__lt=now).delete()
+
+
+def _sweep_pool(pool: Pool, now: datetime) -> None:
+    """Files of volumes and set-up drives whose rows say deleted, and whose names prove them ours, are removed."""
+    with volume_pool(pool) as driver:
+        for file in driver.volumes():
+            if _is_leftover(file.name, now):
+                log.warning("reconcile.removed_file", pool=str(pool.pk), file=file.name)
+                driver.ensure_volume_absent(file.name)
+
+
+def _is_leftover(name: str, now: datetime) -> bool:
+    kind, _dash, rest = name.partition("-")
+    models = {"volume": Volume, "seed": Instance}
+    try:
+        key = UUID(rest.rsplit(".", 1)[0])
+    except ValueError:
+        return False
+    if kind not in models:
+        return False
+    grace = now - timedelta(seconds=60)
+    return models[kind].objects.filter(pk=key, hold=None, state="deleted", deleted_at__lt=grace).exists()

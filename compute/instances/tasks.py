@@ -1,0 +1,17 @@
+"""Celery's clock for the reconciler."""
+from celery import shared_task
+
+from compute.hosts.models import Host
+from compute.instances.reconcile import reconcile_host
+
+
+@shared_task(name="instances.reconcile_all")
+def reconcile_all() -> None:
+    """Ring once for every host that is ready."""
+    for host in Host.objects.filter(state=Host.State.READY).select_related("region"):
+        reconcile.apply_async(args=[str(host.pk)], queue=host.region.queue, expires=30, retry=False)
+
+
+@shared_task(name="instances.reconcile")
+def reconcile(host_id: str) -> None:
+    reconcile_host(host_id)
