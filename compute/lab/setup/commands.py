@@ -33,7 +33,7 @@ def main(arguments: Sequence[str]) -> int:
     os.chdir(ROOT)
     os.environ["PATH"] = f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin"
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
+        signal.signal(number, _end)
     try:
         return VERBS[options.verb](rest)
     except SetupFailed as failure:
@@ -95,7 +95,7 @@ def down(_rest: Sequence[str]) -> int:
     """Stop everything and remove what was made outside var/."""
     with _alone("run", "Another `make run` or `make down` is at work in this clone"):
         _take_down(RUN)
-    with _alone("test", "`make test` is at work in this clone; waiting for it"):
+    with _alone("test", "`make test` is at work in this clone"):
         _take_down(TEST)
     return 0
 
@@ -162,6 +162,8 @@ def _prepare() -> None:
         packages.ensure()
         virtualenv.ensure()
         translations.ensure()
+        image = [str(PYTHON), "-m", "compute.lab.image", str(VAR / "cache" / "demo-image")]
+        progress.run("Building the demo image, unless it is there", image, log=VAR / "log" / "image.log")
 
 
 def _services(
@@ -183,7 +185,7 @@ def _services(
 
 def _in_test_stage(command: list[str]) -> int:
     _prepare()
-    with _alone("test", "Another `make test` is at work in this clone; waiting for it"):
+    with _alone("test", "Another `make test` is at work in this clone"):
         stays = supervision.is_alive(TEST) and (TEST.directory / KEPT).exists()
         if not stays:
             supervision.stop(TEST)  # of a killed earlier run: nothing of it is trusted
@@ -200,16 +202,18 @@ def _in_test_stage(command: list[str]) -> int:
 
 
 def _foreground(command: list[str]) -> int:
-    """Run a command on this terminal; it dies with us, and we outlive its end by Ctrl-C."""
+    """Run a command on this terminal; it dies with us, and has time to end well when the person breaks off."""
     child = subprocess.Popen(["setpriv", "--pdeathsig", "TERM", "--", *command], env=environment(TEST))
     try:
         return child.wait()
-    except KeyboardInterrupt:
-        child.send_signal(signal.SIGINT)
-        try:
-            child.wait(timeout=30)
-        except subprocess.TimeoutExpired:
-            child.kill()
+    except KeyboardInterrupt as interruption:
+        if isinstance(interruption, _Ended):
+            child.send_signal(signal.SIGINT)  # Ctrl-C it has seen itself, an order to end it has not
+        with _uninterrupted():
+            try:
+                child.wait(timeout=30)
+            except subprocess.TimeoutExpired:
+                child.kill()
         raise
 
 
@@ -293,5 +297,9 @@ def _uninterrupted() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+class _Ended(KeyboardInterrupt):
+    """Somebody told this process alone to end, other than by Ctrl-C."""
+
+
+def _end(_number: int, _frame: FrameType | None) -> None:
+    raise _Ended

@@ -39,7 +39,7 @@ def run(title: str, argv: Sequence[str], *, log: Path, env: Mapping[str, str] | 
         output.flush()
         child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=env)
         try:
-            status = _wait_aloud(child)
+            status = _wait_aloud(child, log)
         except BaseException:
             _end(child)
             raise
@@ -70,13 +70,14 @@ def tail(log: Path) -> str:
         return "(no log)"
 
 
-def _wait_aloud(child: subprocess.Popen[bytes]) -> int:
+def _wait_aloud(child: subprocess.Popen[bytes], log: Path) -> int:
     began = time.monotonic()
     while True:
         try:
             return child.wait(timeout=EVERY_S)
         except subprocess.TimeoutExpired:
-            say(f"  still at it, {time.monotonic() - began:.0f} s")
+            last = tail(log).splitlines()[-1:]
+            say(f"  {time.monotonic() - began:.0f} s: {''.join(last)[:90]}")
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
