@@ -69,7 +69,8 @@ class Image(Resource, Stateful):
     }
     TONES = {"queued": "busy", "importing": "busy", "active": "ok", "error": "bad", "deleted": "off"}
 
-    resource = models.OneToOneField(Resource, models.CASCADE, parent_link=True, primary_key=True, related_name="image")
+    resource = models.OneToOneField(Resource, models.CASCADE, parent_link=True, primary_key=True,
+                                    related_name="as_image")  # "image" would clash with the field of volumes
     state = models.CharField(_("state"), max_length=16, choices=State, default=State.QUEUED)
     visibility = models.CharField(_("visibility"), max_length=10, choices=Visibility, default=Visibility.PRIVATE)
     os = models.CharField(_("operating system"), max_length=60, blank=True)

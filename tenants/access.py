@@ -6,6 +6,7 @@ Forbidden. `Grants` resolves a user's bindings once per request. Nothing else in
 from dataclasses import dataclass
 from uuid import UUID
 
+from django.core.exceptions import ValidationError
 from django.db.models import Model, QuerySet
 
 from portal.kernel.errors import Forbidden, NotFound
@@ -80,6 +81,15 @@ class Grants:
     def may_anywhere(self, permission: str) -> bool:
         return self.sees_everything or any(permission in names for names in self.by_project.values())
 
+    def allows(self, permission: str, subject: object) -> bool:
+        """Whether the subject's project (or the organization itself) grants the permission."""
+        if self.sees_everything:
+            return True
+        if subject._meta.label == "tenants.Organization":
+            return self.may_in_organization(permission, subject.pk)
+        project_id = subject.pk if subject._meta.label == "tenants.Project" else getattr(subject, "project_id", None)
+        return project_id is None or self.may(permission, project_id)
+
     def may_in_organization(self, permission: str, organization_id: UUID) -> bool:
         return self.sees_everything or permission in self.organization_wide.get(organization_id, frozenset())
 
@@ -98,7 +108,7 @@ def fetch(user, queryset: QuerySet, permission: str, **lookup: object):
     """The object, if visible (else NotFound) and if its project grants `permission` (else Forbidden)."""
     try:
         found = queryset.visible_to(user).filter(**lookup).first()
-    except (ValueError, TypeError) as error:  # an id that is no id is as absent as any other
+    except (ValueError, TypeError, ValidationError) as error:  # an id that is no id is as absent as any other
         raise NotFound from error
     if found is None:
         raise NotFound
@@ -108,13 +118,5 @@ def fetch(user, queryset: QuerySet, permission: str, **lookup: object):
 
 def require(user, permission: str, subject: object) -> None:
     """Raise Forbidden unless `user` holds `permission` in the subject's project (or organization)."""
-    grants = user.grants
-    if grants.sees_everything:
-        return
-    if subject._meta.label == "tenants.Organization":
-        allowed = grants.may_in_organization(permission, subject.pk)
-    else:
-        project_id = subject.pk if isinstance(subject, Project) else getattr(subject, "project_id", None)
-        allowed = project_id is None or grants.may(permission, project_id)
-    if not allowed:
-        raise Forbidden(permission=permission)
+    if not user.grants.allows(permission, subject):
+        raise Forbidden(permission=permission).about(subject)

@@ -7,9 +7,10 @@ from django.db import transaction
 from django.utils import timezone
 
 from portal.kernel import audit
+from portal.kernel.declarations import registry
 from portal.kernel.errors import InvalidInput
 from portal.kernel.secrets import digest, random_secret
-from tenants.models import ApiKey, Organization, Project, User
+from tenants.models import ApiKey, Organization, Project, Quota, User
 from tenants.roles import bind
 
 KEY_PREFIX = "mns"
@@ -37,6 +38,42 @@ def create_project(organization: Organization, name: str, *, actor: User | None,
     return project
 
 
+@transaction.atomic
+def change_organization(organization: Organization, *, actor: User, **values: str) -> Organization:
+    """Set the given columns."""
+    _change(organization, values)
+    audit.record("organization.change", organization, actor=actor, after=values)
+    return organization
+
+
+@transaction.atomic
+def change_project(project: Project, *, actor: User, **values: str) -> Project:
+    """Set the given columns."""
+    _change(project, values)
+    audit.record("project.change", project, actor=actor, after=values)
+    return project
+
+
+def _change(row: Organization | Project, values: dict[str, str]) -> None:
+    for name, value in values.items():
+        setattr(row, name, value)
+    row.save(update_fields=[*values, "updated_at"])
+
+
+@transaction.atomic
+def set_quotas(project: Project, limits: list[dict], *, actor: User) -> None:
+    """Set the project's own limits: [{"region", "resource", "limit"}]. Raises InvalidInput on unknown dimensions."""
+    for number, wanted in enumerate(limits):
+        if wanted["resource"] not in registry.dimensions:
+            known = ", ".join(sorted(registry.dimensions))
+            raise InvalidInput.field(f"limits.{number}.resource", f"Not one of: {known}")
+    for wanted in limits:
+        Quota.objects.update_or_create(project=project, organization=None, region=wanted["region"],
+                                       dimension=wanted["resource"], defaults={"limit": wanted["limit"]})
+    audit.record("project.quotas", project, actor=actor, after={
+        f"{wanted['region'].slug}.{wanted['resource']}": wanted["limit"] for wanted in limits})
+
+
 def key_text(prefix: str, secret: str) -> str:
     """`mns_<prefix>_<secret><crc>`: recognisable by leak scanners, typos found without a look-up."""
     body = f"{KEY_PREFIX}_{prefix}_{secret}"
@@ -44,9 +81,13 @@ def key_text(prefix: str, secret: str) -> str:
 
 
 @transaction.atomic
-def create_api_key(owner: User, *, name: str, actor: User, project: Project | None = None, scopes: list[str] | None = None,
-                   expires_at: datetime | None = None) -> tuple[ApiKey, str]:
-    """The key's row and its text, which is shown once and stored nowhere."""
+def create_api_key(owner: User, *, name: str, actor: User, project: Project | None = None,
+                   scopes: list[str] | None = None, expires_at: datetime | None = None) -> tuple[ApiKey, str]:
+    """The key's row and its text, which is shown once and stored nowhere. Raises InvalidInput on unknown scopes."""
+    if unknown := sorted(set(scopes or ()) - set(registry.permissions)):
+        raise InvalidInput.field("scopes", "Unknown: " + ", ".join(unknown))
+    if expires_at is not None and expires_at <= timezone.now():
+        raise InvalidInput.field("expires_at", "This is in the past.")
     prefix, secret = random_secret(64).replace("_", "x").replace("-", "y")[:10], random_secret(256).replace("_", "x")
     text = key_text(prefix, secret)
     key = ApiKey.objects.create(owner=owner, project=project, name=name, prefix=f"{KEY_PREFIX}_{prefix}",

@@ -71,6 +71,13 @@ class Forbidden(PortalError):
     title = _("Not allowed")
     text = _("Your role does not include “{permission}” here. Ask an administrator of the project.")
 
+    subject: object = None
+    """What was refused; the audit row of the refusal points at it."""
+
+    def about(self, subject: object) -> "Forbidden":
+        self.subject = subject
+        return self
+
 
 class NotFound(PortalError):
     """Absent or hidden: deliberately the same answer."""

@@ -19,7 +19,7 @@ class Migration(migrations.Migration):
             name='Image',
             fields=[
                 ('state_changed_at', models.DateTimeField(auto_now_add=True)),
-                ('resource', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, parent_link=True, primary_key=True, related_name='image', serialize=False, to='kernel.resource')),
+                ('resource', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, parent_link=True, primary_key=True, related_name='as_image', serialize=False, to='kernel.resource')),
                 ('state', models.CharField(choices=[('queued', 'Queued'), ('importing', 'Importing'), ('active', 'Active'), ('error', 'Error'), ('deleted', 'Deleted')], default='queued', max_length=16, verbose_name='state')),
                 ('visibility', models.CharField(choices=[('public', 'Public'), ('private', 'Private')], default='private', max_length=10, verbose_name='visibility')),
                 ('os', models.CharField(blank=True, max_length=60, verbose_name='operating system')),

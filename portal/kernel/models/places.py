@@ -1,8 +1,15 @@
 """Where things run. Regions and zones are catalogue (hub) rows; everything regional points at them."""
 import uuid
+from typing import Self
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+
+
+class CatalogueQuerySet(models.QuerySet):
+    def visible_to(self, user) -> Self:
+        """The catalogue is for everybody who is signed in."""
+        return self.all()
 
 
 class Region(models.Model):
@@ -12,6 +19,8 @@ class Region(models.Model):
     slug = models.SlugField(_("slug"), max_length=40, unique=True, help_text=_("Names the region's work queue; never changed."))
     name = models.CharField(_("name"), max_length=80)
     is_open = models.BooleanField(_("open for new resources"), default=True)
+
+    objects = CatalogueQuerySet.as_manager()
 
     class Meta:
         verbose_name, verbose_name_plural = _("region"), _("regions")
@@ -33,6 +42,8 @@ class Zone(models.Model):
     slug = models.SlugField(_("slug"), max_length=40)
     name = models.CharField(_("name"), max_length=80)
     is_open = models.BooleanField(_("open for new resources"), default=True)
+
+    objects = CatalogueQuerySet.as_manager()
 
     class Meta:
         verbose_name, verbose_name_plural = _("zone"), _("zones")

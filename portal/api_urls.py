@@ -1,0 +1,42 @@
+"""`/api/v1/`: all rooms' viewsets under one router, the published schema and its docs page.
+
+A room adds a line in `ROOMS`; its viewsets stay in its own `api.py`.
+"""
+from django.urls import path, re_path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from rest_framework.permissions import AllowAny
+from rest_framework.routers import SimpleRouter
+
+from portal.kernel import api as kernel
+from portal.kernel.rest import problem
+from tenants import api as tenants
+
+ROOMS = {
+    "regions": (kernel.RegionViewSet, "region"),
+    "zones": (kernel.ZoneViewSet, "zone"),
+    "operations": (kernel.OperationViewSet, "operation"),
+    "audit": (kernel.AuditViewSet, "audit"),
+    "organizations": (tenants.OrganizationViewSet, "organization"),
+    "projects": (tenants.ProjectViewSet, "project"),
+    "members": (tenants.MemberViewSet, "member"),
+    "api-keys": (tenants.ApiKeyViewSet, "api-key"),
+    "roles": (tenants.RoleViewSet, "role"),
+}
+
+router = SimpleRouter()
+router.include_root_view = False
+for prefix, (viewset, basename) in ROOMS.items():
+    router.register(prefix, viewset, basename=basename)
+
+# They show no data: whoever can reach the server may read how to talk to it.
+schema = SpectacularAPIView.as_view(permission_classes=[AllowAny], authentication_classes=[])
+docs = SpectacularSwaggerView.as_view(permission_classes=[AllowAny], authentication_classes=[], url_name="api-schema")
+
+urlpatterns = [
+    path("schema/", schema, name="api-schema"),
+    path("docs/", docs, name="api-docs"),
+    path("me/", tenants.MeViewSet.as_view({"get": "me"}), name="me"),
+    *router.urls,
+    # Whatever is left: a problem document instead of a page, and no redirect that would lose a POST's body.
+    re_path(r"^.*$", problem.not_found, name="api-not-found"),
+]

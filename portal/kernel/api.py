@@ -1,0 +1,115 @@
+"""REST of the kernel's own rows: regions, zones, operations, audit."""
+import time
+from typing import Any
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+from rest_framework import serializers
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from portal.kernel import audit
+from portal.kernel.errors import InvalidInput
+from portal.kernel.models import AuditEvent, Operation, Region, Zone
+from portal.kernel.operations import request_cancel
+from portal.kernel.rest.serializers import OperationSerializer
+from portal.kernel.rest.views import SIGNED_IN, Fetched, Listed, RoomViewSet, accepted
+
+LONGEST_WAIT_S = 60
+LOOK_EVERY_S = 0.25
+
+
+class RegionSerializer(serializers.ModelSerializer):
+    class Meta:
+        model = Region
+        fields = ("id", "slug", "name", "is_open")
+        read_only_fields = fields
+
+
+class ZoneSerializer(serializers.ModelSerializer):
+    region = serializers.UUIDField(source="region_id", read_only=True)
+
+    class Meta:
+        model = Zone
+        fields = ("id", "region", "slug", "name", "is_open")
+        read_only_fields = fields
+
+
+class AuditEventSerializer(serializers.ModelSerializer):
+    """Who did what to what, from where."""
+
+    project = serializers.UUIDField(source="project_id", read_only=True, allow_null=True)
+    actor = serializers.UUIDField(source="actor_id", read_only=True, allow_null=True)
+    operation = serializers.UUIDField(source="operation_id", read_only=True, allow_null=True)
+
+    class Meta:
+        model = AuditEvent
+        fields = ("id", "at", "project", "actor", "api_key", "address", "request_id", "action", "target_type",
+                  "target_id", "target_name", "before", "after", "result", "operation")
+        read_only_fields = fields
+
+
+class RegionViewSet(Listed, Fetched, RoomViewSet):
+    """Catalogue: where resources can be made."""
+
+    queryset = Region.objects.all()
+    serializer_class = RegionSerializer
+    permissions = {"list": SIGNED_IN, "retrieve": SIGNED_IN}
+    filters = {"slug": "slug", "is_open": "is_open"}
+    ordering, ordering_fields = "name", ("name", "slug")
+
+
+class ZoneViewSet(Listed, Fetched, RoomViewSet):
+    """Catalogue: the parts of a region that fail on their own."""
+
+    queryset = Zone.objects.all()
+    serializer_class = ZoneSerializer
+    permissions = {"list": SIGNED_IN, "retrieve": SIGNED_IN}
+    filters = {"slug": "slug", "is_open": "is_open"}
+    ordering, ordering_fields = "name", ("name", "slug")
+
+
+class OperationViewSet(Listed, Fetched, RoomViewSet):
+    """Accepted work and how far it is."""
+
+    queryset = Operation.objects.select_related("target")
+    serializer_class = OperationSerializer
+    permissions = {"list": "operation.view", "retrieve": "operation.view", "cancel": "operation.cancel"}
+    filters = {"state": "state", "kind": "kind", "target": "target_id", "actor": "actor_id", "parent": "parent_id"}
+    query_parameters = {"retrieve": ("wait",)}
+
+    def retrieve(self, request: Request, pk: str) -> Response:
+        """The operation; `?wait=20` answers when it has finished, or after 20 seconds."""
+        until = time.monotonic() + self._seconds(request)
+        while self.target.is_live and (left := until - time.monotonic()) > 0:
+            # No transaction is open here: each look is one short query.
+            time.sleep(min(LOOK_EVERY_S, left))
+            self.target = self.fetch(pk)
+        return self.shown(self.target)
+
+    @action(detail=True, methods=["post"], url_path="actions/cancel")
+    def cancel(self, request: Request, pk: str) -> Response:
+        """Undo what was done so far; 409 once the operation can only go forward."""
+        with transaction.atomic():
+            request_cancel(self.target)
+            audit.record("operation.cancel", self.target, actor=request.user, operation=self.target)
+        return accepted(self.fetch(pk), request)
+
+    def _seconds(self, request: Request) -> int:
+        text: Any = request.query_params.get("wait", "0")
+        if not (text.isascii() and text.isdigit() and len(text) <= 2 and int(text) <= LONGEST_WAIT_S):
+            raise InvalidInput.field("wait", _("A number from 0 to {most}.").format(most=LONGEST_WAIT_S))
+        return int(text)
+
+
+class AuditViewSet(Listed, Fetched, RoomViewSet):
+    """The audit trail of the projects in which the caller may read it."""
+
+    queryset = AuditEvent.objects.all()
+    serializer_class = AuditEventSerializer
+    permissions = {"list": "audit.view", "retrieve": "audit.view"}
+    filters = {"action": "action", "actor": "actor_id", "target": "target_id", "result": "result",
+               "operation": "operation_id"}
+    search_fields = ("action", "target_name")
+    ordering, ordering_fields = "-at", ("at",)

@@ -1,0 +1,310 @@
+"""REST of tenants: who am I, organizations, projects and quotas, members, API keys, roles, bindings."""
+from typing import Any
+
+from django.conf import settings
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from rest_framework import serializers
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from portal.kernel.declarations import ROLES, registry
+from portal.kernel.errors import Forbidden
+from portal.kernel.models import Region
+from portal.kernel.rest.serializers import NameField, QuotaLineSerializer, StrictSerializer, VisibleField
+from portal.kernel.rest.views import SIGNED_IN, STAFF, Fetched, Listed, RoomViewSet
+from tenants import operations, quotas
+from tenants.models import ApiKey, Organization, Project, User
+from tenants.roles import LABELS, permissions_of
+
+
+class ApiKeyScheme(OpenApiAuthenticationExtension):
+    """How the schema names the API key."""
+
+    target_class = "tenants.authentication.ApiKeyAuthentication"
+    name = "apiKey"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        return {"type": "http", "scheme": "bearer", "bearerFormat": "mns_…"}
+
+
+class SessionScheme(OpenApiAuthenticationExtension):
+    """How the schema names the browser's session."""
+
+    target_class = "tenants.authentication.SessionAuthentication"
+    name = "session"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        return {"type": "apiKey", "in": "cookie", "name": settings.SESSION_COOKIE_NAME}
+
+
+class VisibleProject(VisibleField):
+    """The `project` of a body: visible, and granting the given permission."""
+
+    def __init__(self, permission: str, **kwargs: Any) -> None:
+        super().__init__(Project, permission, **kwargs)
+
+
+# -- what is read --
+
+class OrganizationSerializer(serializers.ModelSerializer):
+    class Meta:
+        model = Organization
+        fields = ("id", "name", "created_at", "updated_at")
+        read_only_fields = fields
+
+
+class ProjectSerializer(serializers.ModelSerializer):
+    organization = serializers.UUIDField(source="organization_id", read_only=True)
+    parent = serializers.UUIDField(source="parent_id", read_only=True, allow_null=True)
+
+    class Meta:
+        model = Project
+        fields = ("id", "name", "description", "organization", "parent", "created_at", "updated_at")
+        read_only_fields = fields
+
+
+class MemberSerializer(serializers.ModelSerializer):
+    class Meta:
+        model = User
+        fields = ("id", "username", "first_name", "last_name", "email")
+        read_only_fields = fields
+
+
+class ApiKeySerializer(serializers.ModelSerializer):
+    project = serializers.UUIDField(source="project_id", read_only=True, allow_null=True)
+    scopes = serializers.ListField(child=serializers.CharField(), read_only=True)
+
+    class Meta:
+        model = ApiKey
+        fields = ("id", "name", "prefix", "project", "scopes", "expires_at", "last_used_at", "revoked_at", "created_at")
+        read_only_fields = fields
+
+
+class NewApiKeySerializer(ApiKeySerializer):
+    """The only answer that carries the key itself."""
+
+    secret = serializers.CharField(read_only=True, allow_null=True)
+
+    class Meta(ApiKeySerializer.Meta):
+        fields = (*ApiKeySerializer.Meta.fields, "secret")
+        read_only_fields = fields
+
+
+class RoleSerializer(serializers.Serializer):
+    name = serializers.CharField()
+    label = serializers.CharField()
+    permissions = serializers.ListField(child=serializers.CharField())
+
+
+class PrincipalSerializer(serializers.Serializer):
+    """Who is asking, and what they may do where."""
+
+    class Where(serializers.Serializer):
+        id = serializers.UUIDField()
+        name = serializers.CharField()
+        organization = serializers.UUIDField()
+        permissions = serializers.ListField(child=serializers.CharField())
+
+        class Meta:
+            ref_name = "ProjectRights"
+
+    id = serializers.UUIDField()
+    username = serializers.CharField()
+    email = serializers.CharField(allow_blank=True)
+    is_superuser = serializers.BooleanField()
+    api_key = ApiKeySerializer(allow_null=True)
+    organizations = OrganizationSerializer(many=True)
+    projects = Where(many=True)
+
+
+# -- what is written --
+
+class CreateProjectSerializer(StrictSerializer):
+    organization = VisibleField(Organization)
+    parent = VisibleField(Project, "project.manage", required=False, allow_null=True)
+    name = NameField()
+    description = serializers.CharField(max_length=500, required=False, allow_blank=True)
+
+
+class ChangeProjectSerializer(StrictSerializer):
+    name = NameField(required=False)
+    description = serializers.CharField(max_length=500, required=False, allow_blank=True)
+
+
+class ChangeOrganizationSerializer(StrictSerializer):
+    name = NameField(required=False)
+
+
+class CreateApiKeySerializer(StrictSerializer):
+    name = NameField()
+    project = VisibleField(Project, required=False, allow_null=True)
+    scopes = serializers.ListField(child=serializers.CharField(max_length=80), required=False, max_length=100)
+    expires_at = serializers.DateTimeField(required=False, allow_null=True)
+
+
+class LimitSerializer(StrictSerializer):
+    """One limit; null is unlimited."""
+
+    region = VisibleField(Region)
+    resource = serializers.CharField(max_length=60)
+    limit = serializers.IntegerField(min_value=0, max_value=2**63 - 1, allow_null=True)
+
+
+class ChangeQuotasSerializer(StrictSerializer):
+    limits = LimitSerializer(many=True, max_length=200)
+
+
+class RegionQuotasSerializer(serializers.Serializer):
+    region = serializers.UUIDField()
+    lines = QuotaLineSerializer(many=True)
+
+
+class QuotasSerializer(serializers.Serializer):
+    results = RegionQuotasSerializer(many=True)
+
+
+# -- viewsets --
+
+class MeViewSet(RoomViewSet):
+    """Who the caller is."""
+
+    queryset = User.objects.all()
+    serializer_class = PrincipalSerializer
+    permissions = {"me": SIGNED_IN}
+    answers = {"me": (200, PrincipalSerializer)}
+
+    def me(self, request: Request) -> Response:
+        """The caller, their projects, and their permissions in each (of a superuser: all, everywhere)."""
+        user, grants = request.user, request.user.grants
+        everything = sorted(registry.permissions) if grants.sees_everything else []
+        projects = [{"id": project.pk, "name": project.name, "organization": project.organization_id,
+                     "permissions": everything or sorted(grants.by_project.get(project.pk, ()))}
+                    for project in Project.objects.visible_to(user)[:500]]
+        return Response(PrincipalSerializer({
+            "id": user.pk, "username": user.username, "email": user.email, "is_superuser": user.is_superuser,
+            "api_key": request.auth, "organizations": Organization.objects.visible_to(user)[:500], "projects": projects,
+        }).data)
+
+
+class OrganizationViewSet(Listed, Fetched, RoomViewSet):
+    """The tenants that the caller belongs to."""
+
+    queryset = Organization.objects.all()
+    serializer_class = OrganizationSerializer
+    bodies = {"partial_update": ChangeOrganizationSerializer}
+    permissions = {"list": SIGNED_IN, "retrieve": SIGNED_IN, "partial_update": "organization.manage"}
+    search_fields = ("name",)
+    ordering_fields = ("created_at", "name")
+
+    def partial_update(self, request: Request, pk: str) -> Response:
+        return self.shown(operations.change_organization(self.target, **self.read_body(), actor=request.user))
+
+
+class ProjectViewSet(Listed, Fetched, RoomViewSet):
+    """Folders for resources; a tree in each organization."""
+
+    queryset = Project.objects.select_related("organization")
+    serializer_class = ProjectSerializer
+    bodies = {"create": CreateProjectSerializer, "partial_update": ChangeProjectSerializer,
+              "change_quotas": ChangeQuotasSerializer}
+    answers = {"create": (201, ProjectSerializer), "quotas": (200, QuotasSerializer),
+               "change_quotas": (200, QuotasSerializer)}
+    permissions = {"list": "project.view", "retrieve": "project.view", "create": "project.manage",
+                   "partial_update": "project.manage", "quotas": "project.view", "change_quotas": STAFF}
+    filters = {"organization": "organization_id", "parent": "parent_id"}
+    search_fields = ("name", "description")
+    ordering_fields = ("created_at", "name")
+
+    def create(self, request: Request) -> Response:
+        """Needs `project.manage` in the whole organization, or in the parent project."""
+        values = self.read_body()
+        if not values.get("parent"):
+            self.require("project.manage", values["organization"])
+        return self.shown(operations.create_project(**values, actor=request.user), status=201)
+
+    def may_anywhere(self, permission: str) -> bool:
+        # The first project of an organization is made by somebody who has none yet.
+        grants = self.request.user.grants
+        wide = grants.organization_wide.values()
+        return grants.may_anywhere(permission) or any(permission in names for names in wide)
+
+    def partial_update(self, request: Request, pk: str) -> Response:
+        return self.shown(operations.change_project(self.target, **self.read_body(), actor=request.user))
+
+    @action(detail=True, methods=["get"], url_path="quotas")
+    def quotas(self, request: Request, pk: str) -> Response:
+        """Usage and limits in every region, of the project and of what stands above it."""
+        return Response(self._quotas())
+
+    @quotas.mapping.put
+    def change_quotas(self, request: Request, pk: str) -> Response:
+        """Set the project's own limits (superusers)."""
+        operations.set_quotas(self.target, self.read_body()["limits"], actor=request.user)
+        return Response(self._quotas())
+
+    def _quotas(self) -> dict[str, Any]:
+        return QuotasSerializer({"results": [{"region": region.pk, "lines": quotas.lines(self.target, region)}
+                                             for region in Region.objects.order_by("name")]}).data
+
+
+class MemberViewSet(Listed, Fetched, RoomViewSet):
+    """Users with a role in an organization or project that the caller belongs to."""
+
+    queryset = User.objects.all()
+    serializer_class = MemberSerializer
+    permissions = {"list": SIGNED_IN, "retrieve": SIGNED_IN}
+    filters = {"username": "username"}
+    search_fields = ("username", "first_name", "last_name")
+    ordering, ordering_fields = "username", ("username",)
+
+
+class ApiKeyViewSet(Listed, Fetched, RoomViewSet):
+    """The caller's own keys."""
+
+    queryset = ApiKey.objects.all()
+    serializer_class = ApiKeySerializer
+    bodies = {"create": CreateApiKeySerializer}
+    answers = {"create": (201, NewApiKeySerializer), "destroy": (204, None)}
+    permissions = {"list": SIGNED_IN, "retrieve": SIGNED_IN, "create": SIGNED_IN, "destroy": SIGNED_IN}
+    secret_fields = ("secret",)
+    search_fields = ("name",)
+    ordering_fields = ("created_at", "name")
+
+    def create(self, request: Request) -> Response:
+        """Make a key. `secret` is in this answer only. A key cannot make keys that reach further than itself."""
+        values = self.read_body()
+        if request.auth is not None:
+            self._refuse_wider(request.auth, values)
+        key, secret = operations.create_api_key(request.user, **values, actor=request.user)
+        return self.shown(key, status=201, secret=secret)
+
+    def destroy(self, request: Request, pk: str) -> Response:
+        """Revoke the key: refused from now on."""
+        operations.revoke_api_key(self.target, actor=request.user)
+        return Response(status=204)
+
+    def _refuse_wider(self, key: ApiKey, values: dict[str, Any]) -> None:
+        scopes, project, expires_at = set(values.get("scopes") or ()), values.get("project"), values.get("expires_at")
+        wider = ((key.scopes and (not scopes or not scopes <= set(key.scopes)))
+                 or (key.project_id and (project is None or project.pk != key.project_id))
+                 or (key.expires_at and (expires_at is None or expires_at > key.expires_at)))
+        if wider:
+            raise Forbidden(permission="apikey.manage").about(key)
+
+
+class RoleViewSet(RoomViewSet):
+    """The built-in roles and what each includes."""
+
+    queryset = User.objects.none()
+    serializer_class = RoleSerializer
+    permissions = {"list": SIGNED_IN}
+    answers = {"list": (200, RoleSerializer)}
+    ordering_fields: tuple[str, ...] = ()
+
+    def list(self, request: Request) -> Response:
+        return Response({"next": None, "previous": None, "results": [
+            {"name": role, "label": str(LABELS[role]), "permissions": sorted(permissions_of(role))} for role in ROLES]})
+
+    def all_filters(self) -> dict[str, str]:
+        return {}
