@@ -1,5 +1,6 @@
 # Mains: the commands. What they do, and in which order, is in compute/lab/setup/ (standard library only).
-SETUP := python3 compute/lab/setup
+PYTHON3 := command -v python3 >/dev/null || (apt-get -q update && apt-get -q -y install python3) && python3
+SETUP := $(PYTHON3) compute/lab/setup
 .DEFAULT_GOAL := help
 .PHONY: help run down clean distclean test bench soak services status logs shell lint messages
 

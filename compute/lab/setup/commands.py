@@ -193,7 +193,7 @@ def _in_test_stage(command: list[str]) -> int:
             _services(TEST, dies_with_caller=not stays)
             _lab(TEST, "up")
             _manage(TEST, "Collecting static files", "collectstatic", "--noinput", "-v", "0")
-            say(f"{' '.join(command[1:])}")
+            say(" ".join(command[2:]))
             return _foreground(command)
         finally:
             if not stays:
