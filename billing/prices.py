@@ -1,11 +1,12 @@
 """What something would cost from now on: the live price of create pages and `?dry_run=true`. Nothing is written."""
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from django.utils.translation import gettext_lazy as _
 
+from billing.arithmetic import amount_of
 from billing.models import Price, PriceBook, UsageInterval
 from billing.money import Money
 from portal.kernel.declarations import Reading
@@ -73,7 +74,7 @@ def price_of(region: Region, readings: Iterable[Reading], at: datetime) -> Estim
 
 def _line(reading: Reading, price_per_hour: Decimal, currency: str) -> EstimateLine:
     return EstimateLine(meter=reading.meter, sku=reading.sku, quantity=reading.quantity, price_per_hour=price_per_hour,
-                        hourly=Money(reading.quantity * price_per_hour, currency))
+                        hourly=Money(amount_of(reading.quantity, timedelta(hours=1), price_per_hour), currency))
 
 
 def unpriced(at: datetime) -> list[tuple[str, str, str]]:

@@ -5,7 +5,7 @@ there). The same intervals and prices give the same lines to the last digit, and
 of the lines to the last digit. Usage that nothing prices is a line without price, never silently missing.
 """
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date, datetime
 from decimal import Decimal
 from uuid import UUID
@@ -26,8 +26,10 @@ class Selection:
     """Which usage: None means all of it. `projects` is what the asker may see, so it is never left out by accident."""
 
     projects: Collection[UUID] | None
-    resource: UUID | None = None
-    meter: str | None = None
+    regions: Collection[UUID] | None = None
+    resources: Collection[UUID] | None = None
+    meters: Collection[str] | None = None
+    skus: Collection[str] | None = None
     intervals: Collection[UUID] | None = None
 
 
@@ -107,9 +109,9 @@ class Page:
 
 
 def unit_of(meter: str) -> str:
-    """`GiB` is billed as `GiB-seconds`. A meter whose room is gone keeps its old usage."""
+    """What the quantity of a meter counts (`GiB-second`). A meter whose room is gone keeps its old usage."""
     declared = registry.meters.get(meter)
-    return f"{declared.unit if declared else meter}-seconds"
+    return declared.unit if declared else "second"
 
 
 def _amount(seconds: str) -> sql.Composed:
@@ -123,13 +125,15 @@ WITH book AS (
     SELECT id, currency FROM billing_pricebook WHERE is_default
 ), used AS (
     SELECT id, resource_id, project_id, region_id, meter, sku, quantity, period,
-           period * tstzrange(%(start)s, %(cut)s) AS part
+           period * tstzrange(%(start)s::timestamptz, %(cut)s) AS part
     FROM billing_usageinterval
-    WHERE period && tstzrange(%(start)s, %(cut)s)
+    WHERE period && tstzrange(%(start)s::timestamptz, %(cut)s)
       AND (%(projects)s::uuid[] IS NULL OR project_id = ANY (%(projects)s::uuid[]))
+      AND (%(regions)s::uuid[] IS NULL OR region_id = ANY (%(regions)s::uuid[]))
+      AND (%(resources)s::uuid[] IS NULL OR resource_id = ANY (%(resources)s::uuid[]))
+      AND (%(meters)s::text[] IS NULL OR meter = ANY (%(meters)s::text[]))
+      AND (%(skus)s::text[] IS NULL OR sku = ANY (%(skus)s::text[]))
       AND (%(intervals)s::uuid[] IS NULL OR id = ANY (%(intervals)s::uuid[]))
-      AND (%(resource)s::uuid IS NULL OR resource_id = %(resource)s::uuid)
-      AND (%(meter)s::text IS NULL OR meter = %(meter)s::text)
 ), own AS (
     SELECT region_id, meter, sku, valid, price_per_hour
     FROM billing_price JOIN book ON book.id = book_id
@@ -184,8 +188,8 @@ COLUMNS = {"project": ("project_id", "project_name"), "resource": ("resource_id"
            "day": ("day",), "price": ("sku", "units", "price_per_hour")}
 
 
-def lines(selection: Selection, *, start: datetime, end: datetime, now: datetime) -> list[Line]:
-    """Every line of the half-open period, newest first."""
+def lines(selection: Selection, *, start: datetime | None, end: datetime, now: datetime) -> list[Line]:
+    """Every line of the half-open period, newest first; without `start` from the first second on."""
     values = _values(selection, start, end, now)
     if values is None:
         return []
@@ -194,7 +198,7 @@ def lines(selection: Selection, *, start: datetime, end: datetime, now: datetime
         return [_line(*row) for row in cursor.fetchall()]
 
 
-def totals(selection: Selection, groups: Sequence[str], *, start: datetime, end: datetime, now: datetime,
+def totals(selection: Selection, groups: Sequence[str], *, start: datetime | None, end: datetime, now: datetime,
            limit: int | None = None, offset: int = 0, dearest_first: bool = False) -> Page:
     """Sums by `groups` (some of GROUPS, or tag:<name>), in a fixed order."""
     values = _values(selection, start, end, now)
@@ -207,14 +211,14 @@ def totals(selection: Selection, groups: Sequence[str], *, start: datetime, end:
     return Page(totals=tuple(_total(groups, iter(row)) for row in rows), count=rows[0][-1] if rows else 0)
 
 
-def _values(selection: Selection, start: datetime, end: datetime, now: datetime) -> dict[str, object] | None:
+def _values(selection: Selection, start: datetime | None, end: datetime, now: datetime) -> dict[str, object] | None:
     """The statement's parameters; None when the period holds nothing yet."""
     cut = min(end, now)
-    if start >= cut:
+    if start is not None and start >= cut:
         return None
-    return {"start": start, "cut": cut, "now": now, "resource": selection.resource, "meter": selection.meter,
-            "projects": None if selection.projects is None else list(selection.projects),
-            "intervals": None if selection.intervals is None else list(selection.intervals)}
+    chosen = {field.name: getattr(selection, field.name) for field in fields(Selection)}
+    return {"start": start, "cut": cut, "now": now,
+            **{name: None if ids is None else list(ids) for name, ids in chosen.items()}}
 
 
 def _sums(groups: Sequence[str], dearest_first: bool) -> sql.Composed:

@@ -54,6 +54,7 @@ class Cursor:
 
 def _convert(field: Field, value: Any) -> Any:
     field = getattr(field, "target_field", field)
+    field = getattr(field, "output_field", field)  # a generated column converts as what it holds
     converted = field.to_python(value)
     if converted is None:
         raise ValueError(value)

@@ -1,0 +1,40 @@
+"""How money and quantities are written in pages, in the reader's language."""
+from decimal import Decimal
+
+from django import template
+from django.utils.formats import number_format
+
+from billing.money import SYMBOLS, Money, plain, shown, shown_decimals
+
+register = template.Library()
+
+
+@register.filter
+def money(value: Money) -> str:
+    """`¥1,234.56`; amounts below a cent show two digits that mean something."""
+    return _with_currency(number_format(shown(value.amount), shown_decimals(value.amount), force_grouping=True),
+                          value.currency)
+
+
+@register.filter
+def rate(price_per_hour: Decimal, currency: str) -> str:
+    """A price, with all of its digits."""
+    return _with_currency(exact(price_per_hour, 2), currency)
+
+
+@register.filter
+def exact(number: Decimal, least: int = 0) -> str:
+    """A number with all of its digits and none that say nothing."""
+    text = plain(number, least)
+    return number_format(Decimal(text), len(text.partition(".")[2]), force_grouping=True)
+
+
+def _with_currency(number: str, currency: str) -> str:
+    symbol = SYMBOLS.get(currency)
+    return f"{symbol}{number}" if symbol else f"{number} {currency}"
+
+
+@register.filter(name="plain")
+def plain_digits(number: Decimal) -> str:
+    """For programs: digits and a point in every language."""
+    return plain(number, 0)
