@@ -1,0 +1,99 @@
+"""Answering browsers: expected errors as a page or an htmx fragment, actions as a fragment or a redirect.
+
+The other place that renders `PortalError` is `portal.kernel.rest.problem`. No view of a room lives here.
+"""
+from collections.abc import Callable
+
+import structlog
+from django.contrib import messages
+from django.contrib.auth.views import redirect_to_login
+from django.db import Error, InterfaceError, OperationalError
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.template.loader import render_to_string
+
+from portal.kernel import audit
+from portal.kernel.errors import Forbidden, NotSignedIn, PortalError
+
+log = structlog.get_logger(__name__)
+
+RETRY_AFTER_S = 5
+
+
+class ErrorMiddleware:
+    """Turns errors raised by views into answers; unexpected ones are left to Django (500.html)."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        if isinstance(exception, NotSignedIn):
+            return redirect_to_login(request.get_full_path())
+        if isinstance(exception, PortalError):
+            if isinstance(exception, Forbidden):
+                _note_refusal(request, exception)
+            return error_page(request, exception)
+        if isinstance(exception, (OperationalError, InterfaceError)):
+            log.warning("pages.database_unavailable", error=str(exception))
+            return _unavailable()
+        return None
+
+
+def error_page(request: HttpRequest, error: PortalError) -> HttpResponse:
+    """The error as a whole page; for htmx as a notice, or in the place of the fragment that is gone."""
+    context = {"error": error}
+    if not is_fragment(request):
+        return render(request, "errors/page.html", context, status=error.status)
+    if error.status == 404 and request.method == "GET":
+        return render(request, "errors/_gone.html", context, status=404)
+    return _as_notice(render(request, "errors/_notice.html", context, status=error.status))
+
+
+def is_fragment(request: HttpRequest) -> bool:
+    """Whether htmx asks for a part of a page (not for a whole one, as after a lost history entry)."""
+    return request.headers.get("HX-Request") == "true" and "HX-History-Restore-Request" not in request.headers
+
+
+def fragment(request: HttpRequest, page: str, part: str, **context: object) -> HttpResponse:
+    """The page, or for htmx only its part."""
+    response = render(request, part if is_fragment(request) else page, context)
+    response["Vary"] = ", ".join(filter(None, (response.get("Vary"), "HX-Request")))
+    if is_fragment(request):
+        response["Cache-Control"] = "no-store"
+    return response
+
+
+def acted(request: HttpRequest, text: str, to: str, *, leave: bool = False) -> HttpResponse:
+    """An action was accepted: htmx gets a notice and re-fetches what is live; others (or with `leave`) are redirected."""
+    if not is_fragment(request):
+        messages.success(request, text)
+        return redirect(to)
+    if leave:
+        messages.success(request, text)
+        return HttpResponse(status=204, headers={"HX-Redirect": to})
+    response = _as_notice(render(request, "ui/_notice.html", {"text": text, "tone": "success"}))
+    response["HX-Trigger"] = "mains:changed"
+    return response
+
+
+def _as_notice(response: HttpResponse) -> HttpResponse:
+    response["HX-Retarget"], response["HX-Reswap"] = "#notices", "beforeend"
+    return response
+
+
+def _unavailable() -> HttpResponse:
+    # No context processors: they would ask the database that just failed.
+    return HttpResponse(render_to_string("errors/unavailable.html"), status=503, headers={"Retry-After": str(RETRY_AFTER_S)})
+
+
+def _note_refusal(request: HttpRequest, error: Forbidden) -> None:
+    if not request.user.is_authenticated:
+        return
+    try:
+        audit.refuse(str(error.facts.get("permission", request.path))[:80], error.subject, actor=request.user,
+                     reason=f"{error.code}: {error.detail}"[:300])
+    except Error as fault:  # the answer stays 403 although its audit row could not be written
+        log.error("pages.refusal_not_audited", error=str(fault))
