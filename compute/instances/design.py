@@ -22,6 +22,8 @@ from storage.models import Attachment, ImageCopy
 
 # Growth later is live (hot upgrade): the domain knows more vCPUs than it is given.
 VCPU_HEADROOM = 4
+# A virtio disk rather than a CD-ROM: cloud-init finds it by its label, and Debian's cloud kernel has no SATA driver.
+SEED_TARGET = "vdz"
 
 
 def design_domain(instance: Instance, *, seed: str, listen: str) -> Domain:
@@ -38,7 +40,7 @@ def design_domain(instance: Instance, *, seed: str, listen: str) -> Domain:
         architecture=instance.host.architecture or "x86_64",
         kernel=copy.locators["kernel"] if direct else None, initrd=copy.locators["initrd"] if direct else None,
         cmdline=instance.image.kernel_cmdline if direct else None, boot=None if direct else "hd",
-        devices=(*_disks(instance, copies), Disk(file=seed, target="sda", bus="sata", device="cdrom", format="raw", readonly=True),
+        devices=(*_disks(instance, copies), Disk(file=seed, target=SEED_TARGET, format="raw", readonly=True),
                  *_people(instance, listen)),
     )
 

@@ -2,6 +2,7 @@
 import uuid
 from collections.abc import Iterable
 from decimal import Decimal
+from typing import Self
 
 from django.db import models
 from django.db.models import Q, Sum
@@ -15,6 +16,12 @@ from portal.kernel.states import Stateful
 from storage.models import Image
 
 
+class InstanceTypeQuerySet(models.QuerySet):
+    def visible_to(self, user) -> Self:
+        """The catalogue is for everybody."""
+        return self.filter(is_offered=True)
+
+
 class InstanceType(models.Model):
     """A size that tenants choose and the price book prices (sku = slug). Catalogue; never changed once used."""
 
@@ -25,6 +32,8 @@ class InstanceType(models.Model):
     memory_mib = models.PositiveIntegerField(_("memory (MiB)"))
     root_disk_gib = models.PositiveIntegerField(_("root disk (GiB)"), default=10)
     is_offered = models.BooleanField(_("offered"), default=True)
+
+    objects = InstanceTypeQuerySet.as_manager()
 
     class Meta:
         verbose_name, verbose_name_plural = _("instance type"), _("instance types")

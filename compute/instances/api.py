@@ -1,0 +1,235 @@
+"""REST of instances, instance types and SSH keys. Actions derive from the verb table."""
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from billing.prices import price_of
+from compute.hosts import placement
+from compute.instances import keys, operations
+from compute.instances.console.operations import issue_ticket, principal_of, ticket_answer
+from compute.instances.models import Instance, InstanceType, SshKey
+from compute.instances.verbs import ACTIONS, VERBS
+from portal.kernel.errors import InvalidInput
+from portal.kernel.models import Region, Zone
+from portal.kernel.rest.serializers import (
+    DescribedSerializer,
+    DryRunSerializer,
+    NameField,
+    RenameSerializer,
+    ResourceSerializer,
+    StrictSerializer,
+    VisibleField,
+)
+from portal.kernel.rest.views import SIGNED_IN, Fetched, Listed, RoomViewSet, accepted
+from portal.kernel.states import database_now
+from storage.models import Image
+from tenants.api import VisibleProject
+from tenants.quotas import lines
+
+LARGEST_DISK_GIB = 64 * 1024
+LONGEST_USER_DATA = 16 * 1024  # cloud-init's own limit on most clouds
+
+
+class InstanceTypeSerializer(serializers.ModelSerializer):
+    class Meta:
+        model = InstanceType
+        fields = ("id", "slug", "name", "vcpus", "memory_mib", "root_disk_gib")
+        read_only_fields = fields
+
+
+class SshKeySerializer(ResourceSerializer):
+    class Meta(ResourceSerializer.Meta):
+        model = SshKey
+        fields = (*ResourceSerializer.Meta.fields, "public_key", "fingerprint")
+        read_only_fields = fields
+
+
+class NewSshKeySerializer(SshKeySerializer):
+    """The only answer that carries a generated private key."""
+
+    private_key = serializers.CharField(read_only=True, allow_null=True)
+
+    class Meta(SshKeySerializer.Meta):
+        fields = (*SshKeySerializer.Meta.fields, "private_key")
+        read_only_fields = fields
+
+
+class CreateSshKeySerializer(StrictSerializer):
+    project = VisibleProject("sshkey.manage")
+    name = NameField()
+    public_key = serializers.CharField(max_length=8000, required=False)
+    generate = serializers.BooleanField(required=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if bool(attrs.get("public_key")) == bool(attrs.get("generate")):
+            raise serializers.ValidationError({"public_key": [_("Give a public key, or generate: true.")]})
+        return attrs
+
+
+class InstanceSerializer(ResourceSerializer):
+    type = serializers.UUIDField(source="type_id", read_only=True)
+    image = serializers.UUIDField(source="image_id", read_only=True)
+    zone = serializers.UUIDField(source="zone_id", read_only=True, allow_null=True)
+    host = serializers.SerializerMethodField()
+    addresses = serializers.SerializerMethodField()
+    fault = serializers.DictField(read_only=True, allow_null=True)
+
+    class Meta(ResourceSerializer.Meta):
+        model = Instance
+        fields = (*ResourceSerializer.Meta.fields, "state", "observed_state", "type", "vcpus", "memory_mib", "image",
+                  "zone", "host", "addresses", "fault")
+        read_only_fields = fields
+
+    def get_host(self, instance: Instance) -> str | None:
+        """Which host it runs on; administrators only."""
+        user = self.context["request"].user
+        return str(instance.host_id) if instance.host_id and user.grants.sees_everything else None
+
+    def get_addresses(self, instance: Instance) -> list[dict[str, str]]:
+        """Empty until there are networks."""
+        return []
+
+
+class CreateInstanceSerializer(DescribedSerializer):
+    project = VisibleProject("instance.create")
+    region = VisibleField(Region)
+    zone = VisibleField(Zone, required=False, allow_null=True)
+    type = VisibleField(InstanceType)
+    image = VisibleField(Image)
+    root_disk_gib = serializers.IntegerField(min_value=1, max_value=LARGEST_DISK_GIB, required=False, allow_null=True)
+    ssh_keys = serializers.ListField(child=VisibleField(SshKey), required=False, max_length=20)
+    user_data = serializers.CharField(max_length=LONGEST_USER_DATA, required=False, allow_blank=True, trim_whitespace=False)
+
+    def validate_user_data(self, text: str) -> str:
+        if text and not text.startswith(("#!", "#cloud-config")):
+            raise serializers.ValidationError(_("User data starts with “#!” (a script) or “#cloud-config”."))
+        return text
+
+
+class ForceSerializer(StrictSerializer):
+    force = serializers.BooleanField(required=False, default=False)
+
+
+class ConsoleSerializer(StrictSerializer):
+    type = serializers.ChoiceField(choices=["vnc"], default="vnc")
+
+
+class TicketSerializer(serializers.Serializer):
+    url = serializers.CharField()
+    ws = serializers.CharField()
+    ticket = serializers.CharField()
+    expires_at = serializers.DateTimeField()
+
+
+class InstanceTypeViewSet(Listed, Fetched, RoomViewSet):
+    """Sizes on offer."""
+
+    queryset = InstanceType.objects.all()
+    serializer_class = InstanceTypeSerializer
+    permissions = {"list": SIGNED_IN, "retrieve": SIGNED_IN}
+    filters = {"slug": "slug"}
+    ordering, ordering_fields = "slug", ("slug", "memory_mib", "vcpus")
+
+
+class SshKeyViewSet(Listed, Fetched, RoomViewSet):
+    """Public keys for new instances."""
+
+    queryset = SshKey.objects.all()
+    serializer_class = SshKeySerializer
+    permissions = {"list": "sshkey.view", "retrieve": "sshkey.view", "create": "sshkey.manage", "destroy": "sshkey.manage"}
+    bodies = {"create": CreateSshKeySerializer}
+    answers = {"create": (201, NewSshKeySerializer), "destroy": (204, None)}
+    secret_fields = ("private_key",)
+    search_fields = ("name", "fingerprint")
+
+    def create(self, request: Request) -> Response:
+        """Add a public key, or generate a pair whose private part is shown this once."""
+        body = self.read_body()
+        project, region = body["project"], Region.objects.order_by("name").first()
+        if body.get("generate"):
+            key, private = keys.generate_key(project, region, name=body["name"], actor=request.user)
+            return self.shown(key, 201, private_key=private)
+        key = keys.add_key(project, region, name=body["name"], public_key=body["public_key"], actor=request.user)
+        return self.shown(key, 201, private_key=None)
+
+    def destroy(self, request: Request, pk: str) -> Response:
+        """Forget the key; instances that have it keep it."""
+        keys.delete_key(self.target, actor=request.user)
+        return Response(status=204)
+
+
+class InstanceViewSet(Listed, Fetched, RoomViewSet):
+    """Instances."""
+
+    queryset = Instance.objects.select_related("hold")
+    serializer_class = InstanceSerializer
+    permissions = {"list": "instance.view", "retrieve": "instance.view", "create": "instance.create",
+                   "partial_update": "instance.update", "destroy": VERBS["delete"].permission,
+                   "console": "instance.console", **{name: verb.permission for name, verb in ACTIONS.items()}}
+    bodies = {"create": CreateInstanceSerializer, "partial_update": RenameSerializer, "console": ConsoleSerializer,
+              **{name: ForceSerializer for name, verb in ACTIONS.items() if verb.takes_force}}
+    answers = {"partial_update": (200, InstanceSerializer), "console": (200, TicketSerializer)}
+    query_parameters = {"create": ("dry_run",), "destroy": ("purge",)}
+    secret_fields = ("ticket",)
+    filters = {"state": "state", "zone": "zone_id", "type": "type_id", "image": "image_id"}
+    search_fields, ordering_fields = ("name", "description"), ("created_at", "name")
+
+    def create(self, request: Request) -> Response:
+        """A new instance; `?dry_run=true` tells price, quota and placement, and creates nothing."""
+        body = self.read_body()
+        order = operations.Order(**body | {"ssh_keys": tuple(body.get("ssh_keys", ())), "user_data": body.get("user_data", "")})
+        if self.is_dry_run:
+            return Response(forecast(order))
+        return accepted(operations.create_instance(order, actor=request.user), request)
+
+    def partial_update(self, request: Request, pk: str) -> Response:
+        """Rename, describe, tag."""
+        changes = self.read_body()
+        if not changes:
+            raise InvalidInput.field("name", str(_("Nothing to change.")))
+        return self.shown(operations.update_instance(self.target, actor=request.user, **changes))
+
+    def destroy(self, request: Request, pk: str) -> Response:
+        """Delete the instance and its root volume."""
+        return accepted(operations.act(self.target, "delete", actor=request.user), request)
+
+    @action(detail=True, methods=["post"])
+    def console(self, request: Request, pk: str) -> Response:
+        """A ticket for the screen, good once and for 30 seconds."""
+        self.read_body()
+        row, text = issue_ticket(self.target, actor=request.user, principal=principal_of(request))
+        return Response(ticket_answer(row, text, request))
+
+
+def _verb_action(name: str) -> Any:
+    """The route of one verb, derived from the table."""
+
+    @extend_schema(description=str(ACTIONS[name].label))
+    def handler(self: InstanceViewSet, request: Request, pk: str) -> Response:
+        force = self.read_body().get("force", False)
+        return accepted(operations.act(self.target, name, actor=request.user, force=force), request)
+
+    handler.__name__ = name
+    return action(detail=True, methods=["post"], url_path=f"actions/{name}", url_name=name)(handler)
+
+
+for _name in ACTIONS:
+    setattr(InstanceViewSet, _name, _verb_action(_name))
+
+
+def forecast(order: operations.Order) -> dict[str, Any]:
+    """The dry run's answer: what it would cost, take and where it would fit."""
+    order.check()
+    quota = [line for line in lines(order.project, order.region, order.wanted) if line.wanted]
+    reasons = placement.forecast(order.region, order.zone, {"vcpu": order.type.vcpus, "memory_mib": order.type.memory_mib})
+    price = price_of(order.region, order.readings, database_now())
+    return DryRunSerializer({
+        "allowed": all(line.fits for line in quota) and not reasons, "price": price.as_json(),
+        "quota": [{"resource": line.resource, "scope": line.scope, "limit": line.limit, "used": line.used,
+                   "wanted": line.wanted} for line in quota],
+        "placement": {"feasible": not reasons, "reasons": reasons}}).data

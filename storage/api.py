@@ -1,0 +1,68 @@
+"""REST of storage: images and volumes (read-only so far; root volumes come and go with their instances)."""
+from rest_framework import serializers
+
+from portal.kernel.rest.serializers import ResourceSerializer
+from portal.kernel.rest.views import STAFF, Fetched, Listed, RoomViewSet
+from storage.models import Image, Pool, Volume
+
+
+class ImageSerializer(ResourceSerializer):
+    class Meta(ResourceSerializer.Meta):
+        model = Image
+        fields = (*ResourceSerializer.Meta.fields, "state", "visibility", "os", "min_disk_gib", "virtual_size")
+        read_only_fields = fields
+
+
+class VolumeSerializer(ResourceSerializer):
+    image = serializers.UUIDField(source="image_id", read_only=True, allow_null=True)
+    instance = serializers.SerializerMethodField()
+
+    class Meta(ResourceSerializer.Meta):
+        model = Volume
+        fields = (*ResourceSerializer.Meta.fields, "state", "size_gib", "pool_class", "image", "instance")
+        read_only_fields = fields
+
+    def get_instance(self, volume: Volume) -> str | None:
+        """What it is a disk of."""
+        attachment = getattr(volume, "attachment", None)
+        return str(attachment.domain) if attachment else None
+
+
+class PoolSerializer(serializers.ModelSerializer):
+    host = serializers.UUIDField(source="host_id", read_only=True)
+    region = serializers.UUIDField(source="region_id", read_only=True)
+
+    class Meta:
+        model = Pool
+        fields = ("id", "name", "host", "region", "pool_class", "path", "capacity", "available")
+        read_only_fields = fields
+
+
+class ImageViewSet(Listed, Fetched, RoomViewSet):
+    """What instances can start from: public images and the project's own."""
+
+    queryset = Image.objects.all()
+    serializer_class = ImageSerializer
+    permissions = {"list": "image.view", "retrieve": "image.view"}
+    filters = {"state": "state", "visibility": "visibility", "os": "os"}
+    search_fields, ordering_fields = ("name", "description"), ("created_at", "name")
+
+
+class VolumeViewSet(Listed, Fetched, RoomViewSet):
+    """Disks."""
+
+    queryset = Volume.objects.select_related("attachment")
+    serializer_class = VolumeSerializer
+    permissions = {"list": "volume.view", "retrieve": "volume.view"}
+    filters = {"state": "state", "image": "image_id", "instance": "attachment__domain"}
+    search_fields, ordering_fields = ("name", "description"), ("created_at", "name", "size_gib")
+
+
+class PoolViewSet(Listed, Fetched, RoomViewSet):
+    """Places for volumes; administrators only."""
+
+    queryset = Pool.objects.all()
+    serializer_class = PoolSerializer
+    permissions = {"list": STAFF, "retrieve": STAFF}
+    filters = {"host": "host_id", "pool_class": "pool_class"}
+    ordering, ordering_fields = "name", ("name",)
