@@ -1,16 +1,58 @@
-"""The mark that every page carries: who may come in. The permission matrix reads it; no page lives here."""
-from collections.abc import Callable
+"""`@page(permission)`: the one decorator of every HTML view. The permission matrix reads what it declares.
+
+    @page("instance.create", methods=("GET", "POST"))
+    def create(request): ...
+
+    @page("instance.operate", methods=("POST",))
+    def stop(request, pk):
+        instance = access.fetch(request.user, Instance.objects, "instance.operate", pk=pk)
+
+A view whose path carries an id fetches through `tenants.access.fetch` with the same permission (hidden 404, visible but
+not allowed 403). On paths without an id the decorator itself refuses callers who hold the permission nowhere.
+"""
+from collections.abc import Callable, Iterable
+from functools import wraps
+from typing import Any
 
 from django.contrib.auth.decorators import login_required
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.http import require_http_methods
+from portal.kernel.errors import Forbidden, NotFound
+from portal.kernel.rest.rights import NOT_PERMISSIONS, SIGNED_IN, STAFF
+
+PUBLIC = "public"
+"""Anybody, signed in or not: health, the sign-in page. Shows no tenant's data."""
+
+View = Callable[..., HttpResponse]
 
 
-def page(permission: str | None) -> Callable[[Callable[..., HttpResponse]], Callable[..., HttpResponse]]:
-    """For signed-in users; `permission` is what the view itself requires of the object through `access` (None: nothing more)."""
+def page(permission: str = SIGNED_IN, *, public: bool = False,
+         methods: Iterable[str] = ("GET",)) -> Callable[[View], View]:
+    """Declare what the view needs: a permission's name, SIGNED_IN, STAFF (others get 404), or `public=True`."""
+    accepted = tuple(methods)
+    accepted += ("HEAD",) if "GET" in accepted else ()
 
-    def mark(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-        guarded = login_required(view)
-        guarded.permission = permission
-        return guarded
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            if not public:
+                _check(request.user, permission, has_object=bool(args or kwargs))
+            return view(request, *args, **kwargs)
 
-    return mark
+        found = require_http_methods(list(accepted))(guarded)
+        found = found if public else login_required(found)
+        found.permission = PUBLIC if public else permission
+        found.methods = accepted
+        return found
+
+    return decorate
+
+
+def _check(user: Any, permission: str, *, has_object: bool) -> None:
+    grants = user.grants
+    if permission == STAFF and not grants.sees_everything:
+        raise NotFound
+    # Somebody without any project is let in: the page says that there is nothing yet.
+    is_somewhere = grants.by_project or grants.organization_wide
+    if permission not in NOT_PERMISSIONS and not has_object and is_somewhere and not grants.may_anywhere(permission):
+        raise Forbidden(permission=permission)

@@ -1,0 +1,9 @@
+"""Fixtures of the REST tests."""
+import pytest
+
+from tests.cast import Cast, make_cast
+
+
+@pytest.fixture
+def cast(db: None) -> Cast:
+    return make_cast()
