@@ -1,4 +1,5 @@
 """REST: what was used and what it costs (`usage/`), and the list prices (`prices/`). Read-only."""
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from django.db.backends.postgresql.psycopg_any import DateTimeTZRange
@@ -81,7 +82,7 @@ class UsageViewSet(RoomViewSet):
         shown = self.serializer_class(_by_interval(page, lines), many=True)
         return self.get_paginated_response(shown.data).data
 
-    def sums(self, request: Request, groups: list[str], period: dict[str, datetime | None]) -> dict[str, object]:
+    def sums(self, request: Request, groups: Sequence[str], period: dict[str, datetime | None]) -> dict[str, object]:
         limit, offset = limit_of(request), _offset(request)
         found = rating.totals(self.selection(request), groups, **period, limit=limit, offset=offset)
         more = replace_query_param(request.build_absolute_uri(), "cursor", offset + limit)
