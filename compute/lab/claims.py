@@ -1,7 +1,7 @@
 """Which lab on this machine has which number.
 
 A lab's number is its /24 in 10.99.0.0/16 and part of its devices' names, so two labs side by side must not share one.
-Claims are files under a machine-wide directory, guarded by a lock on that directory. Nothing is started or stopped here.
+Claims are files under a machine-wide directory, guarded by a lock on that directory. Nothing is started here.
 """
 
 import fcntl

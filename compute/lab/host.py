@@ -1,8 +1,8 @@
 """One lab host: its files, its namespaces, its power switch.
 
-A host is one outer process (`unshare`), whose death by any signal takes every process, mount and device of the host with
-it. It is found by its exact command line in /proc, never by a pid file, so a crashed earlier run leaves nothing to be
-misled by. Which hosts exist, and the bridge they hang on, is decided in `box`.
+A host is one outer process (`unshare`), whose death by any signal takes every process, mount and device of the host
+with it. It is found by its exact command line in /proc, never by a pid file, so a crashed earlier run leaves nothing to
+be misled by. Which hosts exist, and the bridge they hang on, is decided in `box`.
 """
 
 import os

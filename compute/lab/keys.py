@@ -1,6 +1,6 @@
-"""SSH material of a lab: our key, each host's key, and a client configuration that checks the latter against our own file.
+"""SSH material of a lab: our key, each host's key, and a client configuration that checks the latter.
 
-Nobody's `~/.ssh` is read or written. No connection is made here.
+Host keys are checked against our own file. Nobody's `~/.ssh` is read or written. No connection is made here.
 """
 
 import os

@@ -20,8 +20,8 @@ PROGRAMS = {
     "sbin/resize2fs": "sbin/resize2fs",
 }
 STATIC_BUSYBOX = "bin/busybox"
-# Under emulation a dynamic program takes 40 ms to start and a static one 9 ms, so the static busybox runs everything, save
-# what resolves names (glibc cannot, statically) and what only the dynamic one has.
+# Under emulation a dynamic program takes 40 ms to start and a static one 9 ms, so the static busybox runs everything,
+# save what resolves names (glibc cannot, statically) and what only the dynamic one has.
 DYNAMIC_APPLETS = (
     "blkid",
     "ftpget",
