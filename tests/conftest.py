@@ -14,6 +14,10 @@ STAGE_MISSING = ("These tests need the stage `test`: run them with `make test AR
 SESSION_DATABASE = re.compile(r"test_mains_p(\d+)(_gw\d+)?")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--regenerate", action="store_true", help="write golden files anew instead of comparing with them")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Refuse to run on anybody's real data."""
     if os.environ.get("MAINS_STAGE") != "test":

@@ -38,8 +38,8 @@ _POWERS = {
     libvirt.VIR_DOMAIN_SHUTOFF: Power.OFF,
     libvirt.VIR_DOMAIN_CRASHED: Power.CRASHED,
 }
-_UNDEFINE = (libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
-             | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA)
+_UNDEFINE = libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+_UNDEFINE_QEMU = _UNDEFINE | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
 _OUR_PREFIX = domain_name("")
 _PARSER = etree.XMLParser(resolve_entities=False, no_network=True)
 
@@ -162,7 +162,8 @@ class LibvirtHypervisor(Caller):
             domain, _ = self._ours(uuid, generation)
             self._cut_power(domain)
             if self._call("domain.persistent", domain.isPersistent):
-                self._call("domain.undefine", domain.undefineFlags, _UNDEFINE)
+                flags = _UNDEFINE_QEMU if self._is_qemu else _UNDEFINE
+                self._call("domain.undefine", domain.undefineFlags, flags)
         except Gone:
             return
 
@@ -213,8 +214,7 @@ def _read_generation(domain: libvirt.virDomain) -> int | None:
 
 
 def _power(state: int, reason: int) -> Power:
-    died = state == libvirt.VIR_DOMAIN_SHUTOFF and reason in (
-        libvirt.VIR_DOMAIN_SHUTOFF_CRASHED, libvirt.VIR_DOMAIN_SHUTOFF_FAILED)
+    died = state == libvirt.VIR_DOMAIN_SHUTOFF and reason == libvirt.VIR_DOMAIN_SHUTOFF_CRASHED
     return Power.CRASHED if died else _POWERS[state]
 
 
