@@ -3,6 +3,8 @@
 Pages re-fetch what changed, so permission is checked once more by the same code. PostgreSQL stays the truth: sockets
 also look at `updated_at` every 2 s, so a lost hint or a lost Redis costs 2 s and nothing else.
 """
+import asyncio
+
 import structlog
 from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
@@ -13,6 +15,8 @@ from django.utils import timezone
 from portal.kernel.models import Resource
 
 log = structlog.get_logger(__name__)
+
+PUBLISH_LIMIT_S = 0.5
 
 
 def group_of(project_id: object) -> str:
@@ -36,7 +40,13 @@ def hint(project_id: object, *, kind: str, id: object) -> None:
 
 def _send(project_id: object, kind: str, id: object) -> None:
     try:
-        async_to_sync(get_channel_layer().group_send)(
-            group_of(project_id), {"type": "changed", "kind": kind, "id": str(id)})
+        async_to_sync(_publish)(group_of(project_id),
+                                {"type": "changed", "kind": kind, "id": str(id), "project": str(project_id)})
     except Exception as error:  # redis raises its own family; a hint must never break the change it tells of
         log.warning("live.hint_lost", error=type(error).__name__)
+
+
+async def _publish(group: str, message: dict[str, str]) -> None:
+    # A Redis that accepts and does not answer must not hold up the request either.
+    async with asyncio.timeout(PUBLISH_LIMIT_S):
+        await get_channel_layer().group_send(group, message)

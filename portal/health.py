@@ -1,0 +1,179 @@
+"""Is it alive, is it ready, how is it doing: `/livez`, `/readyz`, `/metrics`.
+
+Ready means that requests can be served, so only PostgreSQL and migrations decide; broker, work and hosts are reported.
+Strangers learn yes or no. Details are for superusers and for those who ask from this very machine.
+"""
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+
+import redis
+from django.conf import settings
+from django.db import Error as DatabaseFault
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+from django.db.models import Count, Min, QuerySet
+from django.db.models.functions import Now
+from django.http import HttpRequest, HttpResponse, HttpResponseNotFound, JsonResponse
+from django.urls import path
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from compute.hosts.models import Host
+from compute.instances.models import Instance
+from portal.kernel.models import Operation
+from portal.kernel.states import database_now
+
+LOOPBACK = ("127.0.0.1", "::1")
+# A proxy in front makes everybody look local; these headers give it away.
+FORWARDED = ("X-Forwarded-For", "Forwarded", "Via", "X-Real-IP")
+BROKER_LIMIT_S = 0.5
+
+
+def may_see_details(request: HttpRequest) -> bool:
+    is_local = request.META.get("REMOTE_ADDR") in LOOPBACK and not any(name in request.headers for name in FORWARDED)
+    return is_local or (request.user.is_active and request.user.is_superuser)
+
+
+@never_cache
+@require_safe
+def livez(request: HttpRequest) -> HttpResponse:
+    """This process answers; nothing else is asked."""
+    return JsonResponse({"status": "ok"})
+
+
+@never_cache
+@require_safe
+def readyz(request: HttpRequest) -> HttpResponse:
+    """200 when requests can be served, else 503."""
+    try:
+        checks = _checks()
+    except DatabaseFault:
+        return JsonResponse({"status": "unavailable"}, status=503)
+    is_ready = checks["migrated"]
+    body = {"status": "ok" if is_ready else "unavailable"}
+    if may_see_details(request):
+        body |= {"checks": checks}
+    return JsonResponse(body, status=200 if is_ready else 503)
+
+
+def _checks() -> dict[str, object]:
+    checks: dict[str, object] = {"database": True, "migrated": _is_migrated(), "broker": _broker_answers()}
+    if checks["migrated"]:
+        checks |= {"oldest_due_s": _oldest_due_s(), "needs_person": _needing_a_person().count(), "hosts": _hosts()}
+    return checks
+
+
+_migrated = False
+
+
+def _is_migrated() -> bool:
+    """Reading all migrations is slow, so a yes is kept: migrations do not go away under a running process."""
+    global _migrated
+    connection.ensure_connection()
+    if not _migrated:
+        executor = MigrationExecutor(connection)
+        _migrated = not executor.migration_plan(executor.loader.graph.leaf_nodes())
+    else:
+        database_now()
+    return _migrated
+
+
+def _broker_answers() -> bool:
+    client = redis.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=BROKER_LIMIT_S,
+                                  socket_timeout=BROKER_LIMIT_S,
+                                  retry=Retry(NoBackoff(), 0))
+    try:
+        return bool(client.ping())
+    except redis.RedisError:
+        return False
+    finally:
+        client.close()
+
+
+def _oldest_due_s() -> float:
+    """How long the oldest due operation has waited for a worker: the pulse of workers and sweeper."""
+    due = Operation.objects.unfinished().filter(run_after__lte=Now(), person_since=None)
+    oldest = due.aggregate(oldest=Min("run_after"))["oldest"]
+    return round((database_now() - oldest).total_seconds(), 1) if oldest else 0.0
+
+
+def _needing_a_person() -> QuerySet[Operation]:
+    return Operation.objects.unfinished().filter(person_since__isnull=False)
+
+
+def _hosts() -> list[dict[str, object]]:
+    return [{"name": name, "state": state, "health": health, "last_seen_at": seen} for name, state, health, seen in
+            Host.objects.order_by("name").values_list("name", "state", "health", "last_seen_at")[:1000]]
+
+
+# -- metrics --
+
+registry = CollectorRegistry()
+REQUESTS = Counter("mains_http_requests_total", "HTTP requests.", ["method", "view", "status"], registry=registry)
+LATENCY = Histogram("mains_http_request_seconds", "Time to answer.", ["view"], registry=registry,
+                    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30))
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+class MetricsMiddleware:
+    """Counts and times requests by view name: never by path, which strangers could invent without end."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        started = time.perf_counter()
+        response = self.get_response(request)
+        view = request.resolver_match.view_name if request.resolver_match else "none"
+        method = request.method if request.method in METHODS else "other"
+        REQUESTS.labels(method, view, str(response.status_code)).inc()
+        LATENCY.labels(view).observe(time.perf_counter() - started)
+        return response
+
+
+class Census:
+    """What the database says at the moment of the scrape."""
+
+    def collect(self) -> Iterator[Metric]:
+        recent = Operation.objects.unfinished() | Operation.objects.filter(finished_at__gt=Now() - timedelta(days=1))
+        yield _counted("mains_operations", "Operations, live or finished within a day.", recent, "kind", "state")
+        yield _counted("mains_instances", "Instances by state.", Instance.objects.live(), "state")
+        yield _counted("mains_hosts", "Hosts by health.", Host.objects.all(), "state", "health")
+        yield GaugeMetricFamily("mains_operations_oldest_due_seconds", "Wait of the oldest due operation.",
+                                value=_oldest_due_s())
+        yield GaugeMetricFamily("mains_operations_need_person", "Operations that need a person.",
+                                value=_needing_a_person().count())
+
+    def describe(self) -> list[Metric]:
+        return []  # registering must not ask the database
+
+
+def _counted(name: str, text: str, rows: QuerySet, *fields: str) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, text, labels=fields)
+    for row in rows.order_by().values(*fields).annotate(n=Count("pk")):
+        family.add_metric([str(row[field]) for field in fields], row["n"])
+    return family
+
+
+registry.register(Census())
+
+
+@never_cache
+@require_safe
+def metrics(request: HttpRequest) -> HttpResponse:
+    """Prometheus text; absent for strangers."""
+    if not may_see_details(request):
+        return HttpResponseNotFound()
+    try:
+        return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+    except DatabaseFault:
+        return HttpResponse(status=503)
+
+
+urlpatterns = [path("livez", livez, name="livez"), path("readyz", readyz, name="readyz"),
+               path("metrics", metrics, name="metrics")]
