@@ -7,8 +7,12 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 from rest_framework.permissions import AllowAny
 from rest_framework.routers import SimpleRouter
 
+from billing import api as billing
+from compute.hosts import api as hosts
+from compute.instances import api as instances
 from portal.kernel import api as kernel
 from portal.kernel.rest import problem
+from storage import api as storage
 from tenants import api as tenants
 
 ROOMS = {
@@ -21,6 +25,15 @@ ROOMS = {
     "members": (tenants.MemberViewSet, "member"),
     "api-keys": (tenants.ApiKeyViewSet, "api-key"),
     "roles": (tenants.RoleViewSet, "role"),
+    "usage": (billing.UsageViewSet, "usage"),
+    "prices": (billing.PriceViewSet, "price"),
+    "hosts": (hosts.HostViewSet, "host"),
+    "pools": (storage.PoolViewSet, "pool"),
+    "images": (storage.ImageViewSet, "image"),
+    "volumes": (storage.VolumeViewSet, "volume"),
+    "instance-types": (instances.InstanceTypeViewSet, "instance-type"),
+    "ssh-keys": (instances.SshKeyViewSet, "ssh-key"),
+    "instances": (instances.InstanceViewSet, "instance"),
 }
 
 router = SimpleRouter()

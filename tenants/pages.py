@@ -17,6 +17,7 @@ from typing import Any
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_http_methods
+
 from portal.kernel.errors import Forbidden, NotFound
 from portal.kernel.rest.rights import NOT_PERMISSIONS, SIGNED_IN, STAFF
 

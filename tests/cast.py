@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.test import Client
-from portal.kernel.models import Region, Zone
 from rest_framework.test import APIClient
+
+from portal.kernel.models import Region, Zone
 from tenants import operations
 from tenants.models import Organization, Project, User
 from tenants.roles import bind

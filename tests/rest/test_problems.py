@@ -5,11 +5,11 @@ import uuid
 import pytest
 from django.db import OperationalError
 from django.test import override_settings
+from rest_framework.exceptions import Throttled
+
 from portal.kernel import api
 from portal.kernel.errors import TooManyRequests
 from portal.kernel.models import AuditEvent
-from rest_framework.exceptions import Throttled
-
 from tests.cast import Cast
 
 
@@ -44,10 +44,13 @@ def test_a_session_without_its_csrf_token_may_not_change_anything(cast: Cast) ->
 
 @pytest.mark.parametrize("body", [
     b"{", b"[]", b"null", b"7", b'"x"', b"\xff\xfe", b'{"name": NaN}', b'{"name": "a\\u0000b"}', b'{"name": "\\ud800"}',
-    b"[" * 100_000, b'{"a":' * 5000, b'{"name": 1e400}', b'{"name": 1' + b"0" * 30 + b"}", b'{"name": 1' + b"0" * 5000 + b"}",
-    b'{"name": ["x"]}', b'{"name": {"a": 1}}', b'{"name": true}', b'{"name": null}', b'{"name": ""}', b'{"name": "a\\nb"}',
+    b"[" * 100_000, b'{"a":' * 5000, b'{"name": 1e400}',
+    b'{"name": 1' + b"0" * 30 + b"}", b'{"name": 1' + b"0" * 5000 + b"}",
+    b'{"name": ["x"]}', b'{"name": {"a": 1}}', b'{"name": true}', b'{"name": null}', b'{"name": ""}',
+    b'{"name": "a\\nb"}',
     b'{"name": "x", "scopes": "all"}', b'{"name": "x", "scopes": [{"a": []}]}', b'{"name": "x", "expires_at": "soon"}',
-    b'{"name": "x", "expires_at": "9999999-01-01T00:00:00Z"}', b'{"name": "x", "project": 7}', b'{"name": "x", "project": "7"}',
+    b'{"name": "x", "expires_at": "9999999-01-01T00:00:00Z"}', b'{"name": "x", "project": 7}',
+    b'{"name": "x", "project": "7"}',
     b'{"name": "x", "project": ["' + str(uuid.uuid4()).encode() + b'"]}', b'{"name": "x", "\\u0000": 1}', b'{"": 1}',
     b'{"name": "' + b"x" * 10_000 + b'"}', b'{"name": "x", "owner": "me"}', b'{"name": "x", "id": 1}',
 ])
@@ -85,9 +88,11 @@ def test_what_is_not_there_is_a_problem_too(cast: Cast, path: str) -> None:
     assert problem(cast.api("alice").get(f"/api/v1/{path}"), 404)["code"] == "not_found"
 
 
-@pytest.mark.parametrize("query", ["colour=red", "limit=0", "limit=501", "limit=x", "limit=-1", "limit=%C2%B2", "cursor=x",
-                                   "cursor=" + "A" * 5000, "cursor=WyItY3JlYXRlZF9hdCJd", "ordering=password", "ordering=",
-                                   "organization=7", "search=%00", "search=" + "x" * 300, "project=x", "%00=1"])
+@pytest.mark.parametrize("query", [
+    "colour=red", "limit=0", "limit=501", "limit=x", "limit=-1", "limit=%C2%B2", "cursor=x", "cursor=" + "A" * 5000,
+    "cursor=WyItY3JlYXRlZF9hdCJd", "ordering=password", "ordering=", "organization=7", "search=%00",
+    "search=" + "x" * 300, "project=x", "%00=1",
+])
 def test_bad_queries_are_refused_by_name(cast: Cast, query: str) -> None:
     found = problem(cast.api("alice").get(f"/api/v1/projects/?{query}"), 400)
     assert list(found["errors"]) in ([query.split("=")[0]], ["query"])
@@ -109,8 +114,10 @@ def test_whatever_is_accepted_the_answer_is_json(cast: Cast) -> None:
 
 
 @pytest.mark.parametrize(("fault", "status", "header"), [
-    (OperationalError("the connection to 10.0.0.7 was lost"), 503, "Retry-After"), (Throttled(wait=7), 429, "Retry-After"),
-    (TooManyRequests(retry_after=9), 429, "Retry-After"), (ZeroDivisionError("line 7 of secret.py"), 500, "X-Request-ID"),
+    (OperationalError("the connection to 10.0.0.7 was lost"), 503, "Retry-After"),
+    (Throttled(wait=7), 429, "Retry-After"),
+    (TooManyRequests(retry_after=9), 429, "Retry-After"),
+    (ZeroDivisionError("line 7 of secret.py"), 500, "X-Request-ID"),
 ])
 def test_faults_of_ours_show_no_internals(cast: Cast, monkeypatch, fault: Exception, status: int, header: str) -> None:
     def fail(*_args: object) -> None:

@@ -33,18 +33,14 @@ class AutoSchema(SpectacularSchema):
         """`instances_list`, `instances_actions_start`: the path's nouns, then the action."""
         if self.room is None:
             return super().get_operation_id()
-        words = [word.replace("-", "_") for word in self.path.removeprefix(self.path_prefix).strip("/").split("/")
-                 if "{" not in word and word]
+        nouns = self.path.removeprefix("/api/v1").strip("/").split("/")
+        words = [word.replace("-", "_") for word in nouns if word and "{" not in word]
         last = {"partial_update": "update"}.get(self.action, self.action)
-        standard = last in ("list", "retrieve", "create", "update", "destroy")
-        if not standard and not self.method_mapping_is_single():
-            last = f"{self.method.lower()}"
-            standard = True
-        return "_".join([*words, last] if standard else words)
-
-    def method_mapping_is_single(self) -> bool:
-        """Whether this path serves one method only (else the method's name goes into the operation's id)."""
-        return len(set(getattr(self.view, "action_map", {}) or {}) - {"head"}) <= 1
+        if last in ("list", "retrieve", "create", "update", "destroy"):
+            return "_".join([*words, last])
+        # A path that serves several methods needs the method's name too.
+        methods = set(getattr(self.view, "action_map", None) or {}) - {"head"}
+        return "_".join([*words, self.method.lower()] if len(methods) > 1 else words)
 
     def get_description(self) -> str:
         text = super().get_description()

@@ -206,7 +206,7 @@ class QuotaLineSerializer(serializers.Serializer):
     wanted = serializers.IntegerField()
 
 
-class PriceSerializer(serializers.Serializer):
+class ForecastPriceSerializer(serializers.Serializer):
     hourly = MoneySerializer()
     monthly = MoneySerializer()
 
@@ -220,7 +220,7 @@ class DryRunSerializer(serializers.Serializer):
     """The answer to `?dry_run=true`."""
 
     allowed = serializers.BooleanField()
-    price = PriceSerializer()
+    price = ForecastPriceSerializer()
     quota = QuotaLineSerializer(many=True)
     placement = PlacementSerializer()
 
