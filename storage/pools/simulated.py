@@ -41,10 +41,8 @@ class SimulatedPool(Simulated):
     def ensure_volume(self, name: str, *, size: int, backing: str | None = None) -> VolumeFacts:
         with self._verb("ensure_volume") as state:
             volumes = self._volumes(state)
-            if backing is not None and backing not in volumes:
-                raise HostFault(reasons.NO_VOLUME)
-            if backing is not None and size < volumes[backing]["capacity"]:
-                raise HostFault(reasons.BASE_LARGER)
+            if backing is not None:
+                _require_base(volumes, backing, size)
             wanted = {"capacity": size, "allocation": _EMPTY, "format": "qcow2", "backing": backing}
             found = volumes.setdefault(name, wanted)
             if any(found[key] != wanted[key] for key in ("capacity", "format", "backing")):
@@ -56,6 +54,7 @@ class SimulatedPool(Simulated):
         with self._verb("ensure_uploaded") as state:
             volumes = self._volumes(state)
             if offset == 0:
+                _require_unused(volumes, name)
                 volumes[name] = {"capacity": capacity, "allocation": 0, "format": format, "backing": None}
             if name not in volumes:
                 raise HostFault(reasons.NO_VOLUME)
@@ -77,8 +76,7 @@ class SimulatedPool(Simulated):
     def ensure_volume_absent(self, name: str) -> None:
         with self._verb("ensure_volume_absent") as state:
             volumes = self._volumes(state)
-            if any(volume["backing"] == name for volume in volumes.values()):
-                raise HostFault(reasons.BASE_IN_USE)
+            _require_unused(volumes, name)
             volumes.pop(name, None)
 
     def _volumes(self, state: State) -> dict[str, dict[str, Any]]:
@@ -89,6 +87,20 @@ class SimulatedPool(Simulated):
     def _facts_of(self, name: str, volume: dict[str, Any]) -> VolumeFacts:
         return VolumeFacts(name=name, path=f"{self._path}/{name}", capacity=volume["capacity"],
                            allocation=volume["allocation"], format=volume["format"], backing=volume["backing"])
+
+
+def _require_base(volumes: dict[str, dict[str, Any]], backing: str, size: int) -> None:
+    if backing not in volumes:
+        raise HostFault(reasons.NO_VOLUME)
+    if volumes[backing]["format"] != "qcow2":
+        raise HostFault(reasons.DIFFERENT_VOLUME)
+    if size < volumes[backing]["capacity"]:
+        raise HostFault(reasons.BASE_LARGER)
+
+
+def _require_unused(volumes: dict[str, dict[str, Any]], name: str) -> None:
+    if any(volume["backing"] == name for volume in volumes.values()):
+        raise HostFault(reasons.BASE_IN_USE)
 
 
 def _sizes(source: str, format: str) -> tuple[int, int]:

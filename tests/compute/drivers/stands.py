@@ -1,4 +1,4 @@
-"""Where the contract suites run: a *stand* is a host to open through a driver, with a hand that does what happens to it.
+"""Where the contract suites run: a *stand* is a host to open through a driver, with a hand for what happens to it.
 
 A stand declares what it `lacks`; such a test is then expected to fail, strictly: one that passes after all is an
 error, so a declaration can neither hide a fault nor outlive its reason.

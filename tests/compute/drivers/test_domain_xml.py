@@ -1,0 +1,140 @@
+"""The XML of domains, pools and volumes: golden files, libvirt's own schemas, and no location that no file shows.
+
+After a wanted change: `make test ARGS="tests/compute/drivers/test_domain_xml.py --regenerate"`, then read the
+difference.
+"""
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from uuid import UUID
+
+import libvirt
+import pytest
+from lxml import etree
+
+from compute.hosts.drivers import elements as mapper
+from compute.hosts.drivers import spec
+from compute.hosts.drivers.libvirt import probe
+from compute.hosts.drivers.spec import (
+    Backing,
+    Balloon,
+    Console,
+    Controller,
+    Disk,
+    Domain,
+    Element,
+    Input,
+    Rng,
+    Serial,
+    Video,
+    Vnc,
+    domain_name,
+)
+from storage.pools import elements as storage
+
+GOLDEN = Path(__file__).parent / "golden"
+SCHEMAS = Path("/usr/share/libvirt/schemas")
+ONE, TWO = UUID("11111111-1111-4111-8111-111111111111"), UUID("22222222-2222-4222-8222-222222222222")
+
+EXAMPLES: dict[str, Element] = {
+    "instance": Domain(
+        name=domain_name(ONE), uuid=ONE, generation=3, instance=TWO, title="one <of> \"ours\"", description="a & b",
+        memory_mib=512, max_vcpus=4, vcpus=2, cpu_mode="host-passthrough",
+        devices=(
+            Disk(file="/pool/root", target="vda", cache="none", io="native", discard="unmap", error_policy="stop",
+                 boot_order=1, serial="0001", backing=Backing(file="/pool/base")),
+            Disk(file="/pool/seed", target="sda", bus="sata", device="cdrom", format="raw", readonly=True),
+            Controller(type="pci", index=1, model="pcie-root-port"),
+            Serial(log_file="/var/log/libvirt/one.log", log_append="on"), Console(),
+            Vnc(listen="10.0.0.1", password="geheim12", share_policy="ignore"), Video(vram_kib=16384), Input(),
+            Rng(), Balloon(stats_period_s=10))),
+    "direct-kernel": Domain(
+        type="qemu", name=domain_name(TWO), uuid=TWO, generation=1, instance=TWO, memory_mib=256, max_vcpus=1, vcpus=1,
+        machine="pc", kernel="/pool/vmlinuz", initrd="/pool/initrd", cmdline="console=ttyS0 quiet",
+        cpu_mode="custom", cpu_model="qemu64", devices=(Serial(), Console())),
+    "from-disk": Domain(
+        type="qemu", name=domain_name(TWO), uuid=TWO, generation=1, instance=TWO, memory_mib=256, max_vcpus=1, vcpus=1,
+        boot="hd", devices=(Disk(file="/pool/root", target="vda"),)),
+    "probe": probe.ProbeDomain(),
+    "pool": storage.DirPool(name="main", path="/pool"),
+    "probe-pool": probe.ProbePool(),
+    "volume": storage.Volume(name="clone", capacity=1024, format="qcow2", compat="1.1",
+                             backing=storage.Backing(path="/pool/base")),
+    "probe-volume": probe.ProbeVolume(),
+}
+SCHEMA_OF = {"domain": "domain.rng", "pool": "storagepool.rng", "volume": "storagevol.rng"}
+
+
+def parts_of(element: Element) -> Iterator[Element]:
+    yield element
+    for one in fields(element):
+        value = getattr(element, one.name)
+        for child in value if isinstance(value, tuple) else (value,):
+            if isinstance(child, Element):
+                yield from parts_of(child)
+
+
+@pytest.mark.parametrize("name", sorted(EXAMPLES))
+def test_the_xml_is_as_last_agreed(name: str, request: pytest.FixtureRequest) -> None:
+    file = GOLDEN / f"{name}.xml"
+    if request.config.getoption("--regenerate"):
+        file.write_text(EXAMPLES[name].to_xml())
+    assert EXAMPLES[name].to_xml() == file.read_text()
+
+
+def test_every_golden_file_has_its_example() -> None:
+    assert {file.stem for file in GOLDEN.glob("*.xml")} == set(EXAMPLES)
+
+
+@pytest.mark.parametrize("name", sorted(EXAMPLES))
+def test_libvirts_schema_accepts_it(name: str) -> None:
+    schema = etree.RelaxNG(etree.parse(SCHEMAS / SCHEMA_OF[EXAMPLES[name].tag]))
+    assert schema.validate(etree.fromstring(EXAMPLES[name].to_xml())), schema.error_log
+
+
+@pytest.mark.parametrize("module", [spec, probe, storage], ids=lambda module: module.__name__)
+def test_every_location_is_written_by_some_example(module: object) -> None:
+    kinds = {kind for kind in vars(module).values()
+             if isinstance(kind, type) and issubclass(kind, Element) and kind.__module__ == module.__name__}
+    declared = {(kind, one.name) for kind in kinds for one in fields(kind) if "at" in one.metadata}
+    written = {(type(part), one.name) for example in EXAMPLES.values() for part in parts_of(example)
+               for one in fields(part) if (value := getattr(part, one.name)) or value == 0 and value is not False}
+    assert declared and declared - written == set()
+
+
+def test_a_clone_is_opened_with_its_whole_chain_and_nothing_is_probed() -> None:
+    disks = etree.fromstring(EXAMPLES["instance"].to_xml()).findall("devices/disk")
+    for disk in disks:
+        assert disk.find("driver").get("type")
+        layer = disk.find("backingStore")
+        while layer.find("source") is not None:
+            assert layer.find("format").get("type")
+            layer = layer.find("backingStore")
+        assert len(layer) == 0
+
+
+def test_the_password_of_the_screen_is_in_the_xml_only() -> None:
+    assert "geheim12" in EXAMPLES["instance"].to_xml()
+    assert "geheim12" not in repr(EXAMPLES["instance"]) + str(EXAMPLES["instance"])
+
+
+@pytest.mark.parametrize("text", ["a\x00b", "a\x1bb"])
+def test_text_that_xml_cannot_hold_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):
+        storage.DirPool(name=text, path="/pool").to_xml()
+
+
+def test_text_cannot_become_markup() -> None:
+    hostile = "</name><devices/>&\"'"
+    element = storage.DirPool(name=hostile, path=hostile).to_element()
+    again = etree.fromstring(etree.tostring(element))
+    assert (again.findtext("name"), len(again)) == (hostile, 2)
+
+
+def test_metadata_is_found_by_libvirt_under_our_namespace() -> None:
+    host = libvirt.open("test:///default")
+    from dataclasses import replace
+    domain = host.defineXML(replace(EXAMPLES["from-disk"], type="test", architecture="i686", machine=None).to_xml())
+    found = etree.fromstring(domain.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, mapper.NAMESPACE))
+    assert (found.get("generation"), found.get("instance")) == ("1", str(TWO))
+    domain.undefine()

@@ -1,0 +1,254 @@
+"""The pool contract, told once and run on every backend."""
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from portal.kernel.errors import HostFault
+
+from .stands import Stand
+from .test_hypervisor_contract import Recorder
+
+MIB = 1024**2
+
+
+@pytest.fixture
+def file_of(tmp_path: Path):
+    """Makes a local file with telling content."""
+    def make(size: int, seed: bytes = b"mains") -> Path:
+        path = tmp_path / f"upload-{size}-{seed.hex()}"
+        path.write_bytes((seed * (size // len(seed) + 1))[:size])
+        return path
+    return make
+
+
+def qcow2_facts(path: Path) -> dict:
+    command = ["qemu-img", "info", "-U", "--output=json", "-f", "qcow2", str(path)]
+    return json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+
+
+def test_a_pool_made_twice_is_one_pool_with_room(stand: Stand) -> None:
+    stand.pool().ensure_pool()
+    facts = stand.pool().facts()
+    assert facts.capacity > 0 and facts.available <= facts.capacity
+
+
+def test_a_pool_that_nobody_made_is_a_fault(stand: Stand) -> None:
+    from dataclasses import replace
+    with pytest.raises(HostFault):
+        replace(stand, pool_name="never", pool_path="/srv/never").pool().volumes()
+
+
+def test_a_volume_has_its_size_and_lies_in_the_pool(stand: Stand) -> None:
+    name = stand.new_name()
+    made = stand.pool().ensure_volume(name, size=8 * MIB)
+    assert (made.name, made.path, made.capacity) == (name, f"{stand.pool_path}/{name}", 8 * MIB)
+    assert (made.format, made.backing) == ("qcow2", None)
+    assert stand.pool().volume(name) == made
+    assert stand.pool().volumes() == [made]
+
+
+def test_making_a_volume_twice_is_making_it_once(stand: Stand) -> None:
+    name = stand.new_name()
+    first = stand.pool().ensure_volume(name, size=8 * MIB)
+    assert stand.pool().ensure_volume(name, size=8 * MIB) == first
+
+
+def test_a_volume_of_that_name_and_another_size_is_refused(stand: Stand) -> None:
+    name = stand.new_name()
+    stand.pool().ensure_volume(name, size=8 * MIB)
+    with pytest.raises(HostFault):
+        stand.pool().ensure_volume(name, size=9 * MIB)
+    assert stand.pool().volume(name).capacity == 8 * MIB
+
+
+def test_an_unknown_volume_is_none(stand: Stand) -> None:
+    assert stand.pool().volume("nothing") is None
+
+
+def test_a_linked_clone_names_its_base_and_may_be_larger(stand: Stand) -> None:
+    base, name = stand.pool().ensure_volume(stand.new_name(), size=8 * MIB), stand.new_name()
+    made = stand.pool().ensure_volume(name, size=16 * MIB, backing=base.name)
+    assert (made.backing, made.capacity) == (base.name, 16 * MIB)
+    assert stand.pool().ensure_volume(name, size=16 * MIB, backing=base.name) == made
+
+
+def test_a_clone_with_another_base_is_a_different_volume(stand: Stand) -> None:
+    pool, name = stand.pool(), stand.new_name()
+    one, other = (pool.ensure_volume(stand.new_name(), size=8 * MIB) for _ in range(2))
+    pool.ensure_volume(name, size=8 * MIB, backing=one.name)
+    with pytest.raises(HostFault):
+        pool.ensure_volume(name, size=8 * MIB, backing=other.name)
+    with pytest.raises(HostFault):
+        pool.ensure_volume(name, size=8 * MIB)
+
+
+def test_a_clone_smaller_than_its_base_is_refused(stand: Stand) -> None:
+    base, name = stand.pool().ensure_volume(stand.new_name(), size=8 * MIB), stand.new_name()
+    with pytest.raises(HostFault):
+        stand.pool().ensure_volume(name, size=4 * MIB, backing=base.name)
+    assert stand.pool().volume(name) is None
+
+
+def test_a_clone_of_nothing_is_refused(stand: Stand) -> None:
+    with pytest.raises(HostFault):
+        stand.pool().ensure_volume(stand.new_name(), size=8 * MIB, backing="nothing")
+
+
+@pytest.mark.parametrize("backing", ["/etc/passwd", "../outside", "sub/inside"])
+def test_a_base_outside_the_pool_is_refused(stand: Stand, backing: str) -> None:
+    with pytest.raises(HostFault):
+        stand.pool().ensure_volume(stand.new_name(), size=8 * MIB, backing=backing)
+
+
+@pytest.mark.needs("image sizes")
+def test_a_base_that_is_not_a_qcow2_is_refused(stand: Stand, file_of) -> None:
+    name = stand.new_name()
+    stand.pool().ensure_uploaded(name, str(file_of(MIB)), format="raw")
+    with pytest.raises(HostFault):
+        stand.pool().ensure_volume(stand.new_name(), size=8 * MIB, backing=name)
+
+
+def test_a_base_stays_while_a_clone_stands_on_it(stand: Stand) -> None:
+    pool = stand.pool()
+    base = pool.ensure_volume(stand.new_name(), size=8 * MIB)
+    clone = pool.ensure_volume(stand.new_name(), size=8 * MIB, backing=base.name)
+    with pytest.raises(HostFault):
+        pool.ensure_volume_absent(base.name)
+    assert pool.volume(base.name) == base
+    pool.ensure_volume_absent(clone.name)
+    pool.ensure_volume_absent(base.name)
+    assert pool.volumes() == []
+
+
+def test_a_volume_is_gone_once_removed_and_removing_again_is_success(stand: Stand) -> None:
+    name = stand.new_name()
+    stand.pool().ensure_volume(name, size=8 * MIB)
+    stand.pool().ensure_volume_absent(name)
+    stand.pool().ensure_volume_absent(name)
+    assert stand.pool().volume(name) is None
+
+
+@pytest.mark.needs("resize")
+def test_a_volume_grows_and_growing_again_is_success(stand: Stand) -> None:
+    name = stand.new_name()
+    stand.pool().ensure_volume(name, size=8 * MIB)
+    stand.pool().ensure_resized(name, size=12 * MIB)
+    stand.pool().ensure_resized(name, size=12 * MIB)
+    assert stand.pool().volume(name).capacity == 12 * MIB
+
+
+def test_a_volume_never_shrinks(stand: Stand) -> None:
+    name = stand.new_name()
+    stand.pool().ensure_volume(name, size=8 * MIB)
+    with pytest.raises(HostFault):
+        stand.pool().ensure_resized(name, size=8 * MIB - 512)
+    assert stand.pool().volume(name).capacity == 8 * MIB
+
+
+def test_what_does_not_exist_does_not_grow(stand: Stand) -> None:
+    with pytest.raises(HostFault):
+        stand.pool().ensure_resized("nothing", size=8 * MIB)
+
+
+# -- uploads ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.needs("upload")
+def test_a_file_arrives_in_parts_and_each_tells_where_to_go_on(stand: Stand, file_of) -> None:
+    name, source = stand.new_name(), file_of(2 * MIB + 77)
+    offset, reached = 0, []
+    while not reached or offset < 2 * MIB + 77:
+        offset = stand.pool().ensure_uploaded(name, str(source), format="raw", offset=offset, limit=MIB)
+        reached.append(offset)
+    assert reached == [MIB, 2 * MIB, 2 * MIB + 77]
+    assert stand.pool().volume(name).capacity == 2 * MIB + 77
+
+
+@pytest.mark.needs("upload", "uploaded bytes")
+def test_what_arrives_is_what_was_sent_even_when_a_part_is_sent_twice(stand: Stand, file_of) -> None:
+    name, source = stand.new_name(), file_of(2 * MIB + 77, b"\x00twice")
+    for offset in (0, MIB, MIB, 2 * MIB):
+        stand.pool().ensure_uploaded(name, str(source), format="raw", offset=offset, limit=MIB)
+    assert (stand.files / name).read_bytes() == source.read_bytes()
+
+
+@pytest.mark.needs("upload")
+def test_an_upload_from_the_beginning_replaces_an_unfinished_one(stand: Stand, file_of) -> None:
+    name = stand.new_name()
+    stand.pool().ensure_uploaded(name, str(file_of(2 * MIB)), format="raw", limit=MIB)
+    smaller = file_of(MIB // 2, b"fresh")
+    assert stand.pool().ensure_uploaded(name, str(smaller), format="raw") == MIB // 2
+    assert stand.pool().volume(name).capacity == MIB // 2
+
+
+@pytest.mark.needs("upload")
+def test_an_uploaded_qcow2_shows_the_size_that_a_guest_sees_and_serves_as_base(stand: Stand, tmp_path: Path) -> None:
+    image, name = tmp_path / "image.qcow2", stand.new_name()
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(image), "64M"], check=True)
+    stand.pool().ensure_uploaded(name, str(image), format="qcow2")
+    found = stand.pool().volume(name)
+    assert (found.format, found.capacity) == ("qcow2", 64 * MIB)
+    assert stand.pool().ensure_volume(stand.new_name(), size=64 * MIB, backing=name).backing == name
+
+
+def test_a_file_that_is_not_there_is_a_fault(stand: Stand, tmp_path: Path) -> None:
+    with pytest.raises(HostFault):
+        stand.pool().ensure_uploaded(stand.new_name(), str(tmp_path / "none"), format="raw")
+
+
+def test_a_base_in_use_is_not_replaced_by_an_upload(stand: Stand, file_of) -> None:
+    base = stand.pool().ensure_volume(stand.new_name(), size=8 * MIB)
+    stand.pool().ensure_volume(stand.new_name(), size=8 * MIB, backing=base.name)
+    with pytest.raises(HostFault):
+        stand.pool().ensure_uploaded(base.name, str(file_of(MIB)), format="raw")
+    assert stand.pool().volume(base.name) == base
+
+
+# -- the world -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.needs("inactive pools")
+def test_a_pool_that_the_host_let_go_of_is_taken_up_again(stand: Stand) -> None:
+    made = stand.pool().ensure_volume(stand.new_name(), size=8 * MIB)
+    stand.hand.let_go_of_pool(stand.pool_name)
+    assert stand.pool().volume(made.name) == made
+
+
+@pytest.mark.needs("files behind")
+def test_files_that_came_and_went_behind_the_hosts_back_are_seen(stand: Stand) -> None:
+    made = stand.pool().ensure_volume(stand.new_name(), size=8 * MIB)
+    stand.pool().volumes()
+    (stand.files / "stray").write_bytes(b"x" * 4096)
+    (stand.files / made.name).unlink()
+    assert [volume.name for volume in stand.pool().volumes()] == ["stray"]
+    assert stand.pool().volume(made.name) is None
+
+
+@pytest.mark.needs("file formats")
+def test_volumes_can_hold_bitmaps_and_their_chain_names_its_formats(stand: Stand) -> None:
+    base = stand.pool().ensure_volume(stand.new_name(), size=8 * MIB)
+    clone = stand.pool().ensure_volume(stand.new_name(), size=8 * MIB, backing=base.name)
+    written = qcow2_facts(Path(clone.path))
+    assert written["format-specific"]["data"]["compat"] == "1.1"
+    assert (written["backing-filename"], written["backing-filename-format"]) == (base.path, "qcow2")
+
+
+def test_every_pool_call_passes_the_fence_before_and_after(stand: Stand) -> None:
+    fence = Recorder()
+    name = stand.new_name()
+    stand.pool(fence).ensure_volume(name, size=8 * MIB)
+    stand.pool(fence).ensure_volume_absent(name)
+    assert len(fence.before_calls) >= 2
+    assert set(fence.after_calls) <= set(fence.before_calls)
+
+
+def test_what_the_fence_forbids_does_not_happen_in_the_pool(stand: Stand) -> None:
+    name, seen = stand.new_name(), Recorder()
+    stand.pool(seen).ensure_volume(name, size=8 * MIB)
+    stand.pool().ensure_volume_absent(name)
+    creating = "volume.create" if "volume.create" in seen.before_calls else "ensure_volume"
+    with pytest.raises(PermissionError):
+        stand.pool(Recorder(shut_before=creating)).ensure_volume(name, size=8 * MIB)
+    assert stand.pool().volume(name) is None
