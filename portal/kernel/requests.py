@@ -27,6 +27,11 @@ def current() -> RequestContext:
     return _current.get()
 
 
+def bind(context: RequestContext) -> None:
+    """For this task and the threads that it starts: websockets, which no middleware sees."""
+    _current.set(context)
+
+
 def note_api_key(key_id: uuid.UUID) -> None:
     """Authentication found the key; audit rows of this request carry it."""
     _current.set(replace(_current.get(), api_key=key_id))

@@ -78,6 +78,8 @@ def portal_commands(stage: Stage, env: dict[str, str]) -> dict[str, list[str]]:
             "websockets-sansio",
             "--ws-per-message-deflate",
             "false",
+            "--ws-max-size",  # what a console's browser may send at once
+            "524288",
             "--no-access-log",
             "--timeout-graceful-shutdown",
             "3",
