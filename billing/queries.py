@@ -2,11 +2,16 @@
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from uuid import UUID
+
+from django.urls import reverse
 
 from billing import rating
 from billing.money import Money
 from billing.periods import Month
 from portal.kernel.declarations import registry
+from tenants.access import Grants
+from tenants.models import Project
 
 ROWS_A_PAGE = 100
 
@@ -18,14 +23,13 @@ class UsageRow:
     total: rating.Total
 
     @property
-    def kind(self) -> str:
-        declared = registry.kinds.get(self.total.resource.type)
-        return str(declared.label) if declared else self.total.resource.type
-
-    @property
-    def icon(self) -> str:
-        declared = registry.kinds.get(self.total.resource.type)
-        return declared.icon if declared else "box"
+    def url(self) -> str | None:
+        """The resource's page; None when it is deleted or its kind has none."""
+        resource = self.total.resource
+        declared = registry.kinds.get(resource.type)
+        if resource.is_gone or declared is None or declared.page is None:
+            return None
+        return reverse(declared.page, args=[resource.id])
 
     @property
     def meter(self) -> str:
@@ -55,10 +59,9 @@ class MonthUsage:
         return None if self.is_current else self.month.next
 
 
-def month_usage(user, month: Month, *, page: int, now: datetime) -> MonthUsage:
-    """What `user` may see of the month's usage, dearest first."""
-    grants = user.grants
-    selection = rating.Selection(projects=None if grants.sees_everything else grants.projects("usage.view"))
+def month_usage(user, month: Month, *, project: Project | None, page: int, now: datetime) -> MonthUsage:
+    """What `user` may see of the month's usage (in one project, or in all), dearest first."""
+    selection = rating.Selection(projects=_projects(user.grants, project))
     period = {"start": month.start, "end": month.end, "now": now}
     found = rating.totals(selection, ("project", "resource", "meter", "price"), **period, dearest_first=True,
                           limit=ROWS_A_PAGE, offset=(page - 1) * ROWS_A_PAGE)
@@ -68,3 +71,11 @@ def month_usage(user, month: Month, *, page: int, now: datetime) -> MonthUsage:
                       rows=tuple(UsageRow(total=total) for total in found.totals),
                       pages=max(1, -(-found.count // ROWS_A_PAGE)),
                       sum=Money(amount, projects[0].currency) if projects else None)
+
+
+def _projects(grants: Grants, chosen: Project | None) -> set[UUID] | None:
+    """Whose usage is shown; None is everybody's."""
+    if grants.sees_everything:
+        return {chosen.pk} if chosen else None
+    seen = grants.projects("usage.view")
+    return seen & {chosen.pk} if chosen else seen

@@ -40,6 +40,8 @@ class Named:
     id: UUID
     name: str
     type: str
+    is_gone: bool = False
+    """Deleted by now; its usage stays."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,8 +147,9 @@ WITH book AS (
     FROM (SELECT DISTINCT region_id, meter, sku FROM used) AS kinds LEFT JOIN own USING (region_id, meter, sku)
     GROUP BY region_id, meter, sku
 ), lines AS (
-    SELECT used.id, resource_id, resource.kind, resource.name, resource.tags, used.project_id,
-           project.name AS project_name, meter, sku, quantity AS units, price_per_hour,
+    SELECT used.id, resource_id, resource.kind, resource.name, resource.tags,
+           resource.deleted_at IS NOT NULL AS gone, used.project_id, project.name AS project_name,
+           meter, sku, quantity AS units, price_per_hour,
            used.part * priced.valid AS span,
            upper_inf(used.period) AND upper(used.part * priced.valid) = %(now)s AS runs
     FROM used
@@ -157,7 +160,7 @@ WITH book AS (
 )""")
 
 EACH_LINE = LINES + sql.SQL("""
-SELECT id, resource_id, name, kind, project_id, project_name, meter, sku, units,
+SELECT id, resource_id, name, kind, gone, project_id, project_name, meter, sku, units,
        units * EXTRACT(EPOCH FROM upper(span) - lower(span)),
        lower(span), CASE WHEN runs THEN NULL ELSE upper(span) END, price_per_hour,
        COALESCE({amount}, 0.0000000000), (SELECT currency FROM book)
@@ -184,8 +187,8 @@ GROUP BY {numbers}
 ORDER BY {order}
 LIMIT %(limit)s OFFSET %(offset)s
 """)
-COLUMNS = {"project": ("project_id", "project_name"), "resource": ("resource_id", "name", "kind"), "meter": ("meter",),
-           "day": ("day",), "price": ("sku", "units", "price_per_hour")}
+COLUMNS = {"project": ("project_id", "project_name"), "resource": ("resource_id", "name", "kind", "gone"),
+           "meter": ("meter",), "day": ("day",), "price": ("sku", "units", "price_per_hour")}
 
 
 def lines(selection: Selection, *, start: datetime | None, end: datetime, now: datetime) -> list[Line]:
@@ -237,9 +240,9 @@ def _columns(number: int, group: str) -> list[sql.Composable]:
     return [sql.Identifier(column) for column in COLUMNS[group]]
 
 
-def _line(interval, resource_id, name, kind, project_id, project_name, meter, sku, units, quantity, start, end,
+def _line(interval, resource_id, name, kind, gone, project_id, project_name, meter, sku, units, quantity, start, end,
           price_per_hour, amount, currency) -> Line:
-    return Line(interval=interval, resource=Named(id=resource_id, name=name, type=kind),
+    return Line(interval=interval, resource=Named(id=resource_id, name=name, type=kind, is_gone=gone),
                 project=Named(id=project_id, name=project_name, type="project"), meter=meter, unit=unit_of(meter),
                 sku=sku, units=units, quantity=quantity, start=start, end=end, price_per_hour=price_per_hour,
                 amount=amount, currency=_currency(currency))
@@ -261,7 +264,7 @@ def _total(groups: Sequence[str], row: Iterator) -> Total:
 
 READERS = {
     "project": lambda pk, name: Named(id=pk, name=name, type="project"),
-    "resource": lambda pk, name, kind: Named(id=pk, name=name, type=kind),
+    "resource": lambda pk, name, kind, gone: Named(id=pk, name=name, type=kind, is_gone=gone),
     "meter": str,
     "day": lambda day: day,
     "price": lambda sku, units, price_per_hour: Price(sku=sku, units=units, price_per_hour=price_per_hour),

@@ -1,5 +1,5 @@
 """How money and quantities are written in pages, in the reader's language."""
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 
 from django import template
 from django.utils.formats import number_format
@@ -7,6 +7,7 @@ from django.utils.formats import number_format
 from billing.money import SYMBOLS, Money, plain, shown, shown_decimals
 
 register = template.Library()
+TENTH = Decimal("0.1")
 
 
 @register.filter
@@ -27,6 +28,12 @@ def exact(number: Decimal, least: int = 0) -> str:
     """A number with all of its digits and none that say nothing."""
     text = plain(number, least)
     return number_format(Decimal(text), len(text.partition(".")[2]), force_grouping=True)
+
+
+@register.filter
+def seconds(number: Decimal) -> str:
+    """Seconds to a tenth; the exact number stays beside it for programs."""
+    return number_format(number.quantize(TENTH, ROUND_HALF_UP), 1, force_grouping=True)
 
 
 def _with_currency(number: str, currency: str) -> str:
