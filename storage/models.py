@@ -83,6 +83,8 @@ class Image(Resource, Stateful):
 
     class Meta:
         verbose_name, verbose_name_plural = _("image"), _("images")
+        constraints = [models.CheckConstraint(
+            condition=Q(state__in=["queued", "importing", "active", "error", "deleted"]), name="image_state_known")]
 
     @property
     def boots_directly(self) -> bool:

@@ -115,4 +115,8 @@ class Migration(migrations.Migration):
             model_name='imagecopy',
             constraint=models.UniqueConstraint(fields=('image', 'pool'), name='image_copy_once'),
         ),
+        migrations.AddConstraint(
+            model_name='image',
+            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['queued', 'importing', 'active', 'error', 'deleted'])), name='image_state_known'),
+        ),
     ]
