@@ -8,8 +8,9 @@ No policy, no Django model and no portal id other than UUIDs may appear here or 
 Errors: `HostFault` (transient or not), `HostUnreachable`, `StaleGeneration`.
 """
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from threading import Event
 from typing import Protocol
 from uuid import UUID
 
@@ -122,7 +123,7 @@ class Address:
     of mode 0600 under `state_dir`, never on a command line or in a log."""
 
     uri: str
-    private_key: str = ""
+    private_key: str = field(default="", repr=False)
     host_key: str = ""
     state_dir: str = ""
 
@@ -152,3 +153,9 @@ class Unfenced:
 OnEvent = Callable[[UUID | None, str], None]
 """Called by a watcher with the domain and what happened to it; `(None, "connected")` after every (re)connect, when
 everything must be looked at again, and `(None, "lost")` when the host went away."""
+
+
+class Watch(Protocol):
+    """Blocks and calls `on_event` until `stop` is set; give it a thread. Events are hints: on "connected" look anew."""
+
+    def __call__(self, address: Address, on_event: OnEvent, *, stop: Event | None = None) -> None: ...

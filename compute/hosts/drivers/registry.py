@@ -3,10 +3,11 @@
 Modules are imported on first use, so that a portal without libvirt's library still runs simulated regions.
 """
 from importlib import import_module
+from typing import Any
 
 from portal.kernel.errors import HostFault
 
-from .contract import Address, Fence, Hypervisor, Unfenced
+from .contract import Address, Fence, Hypervisor, Unfenced, Watch
 
 DRIVERS = {
     "libvirt": "compute.hosts.drivers.libvirt:LibvirtHypervisor",
@@ -18,9 +19,18 @@ def open_hypervisor(driver: str, address: Address, *, fence: Fence | None = None
     """A hypervisor to talk to; the first verb connects, and raises HostUnreachable when that fails."""
     return load(DRIVERS, driver)(address, fence or Unfenced())
 
+WATCHERS = {
+    "libvirt": "compute.hosts.drivers.libvirt:watch",
+}
 
-def load(known: dict[str, str], name: str) -> type:
-    """The class that `known` gives for `name` as `module:Class`."""
+
+def watcher_for(driver: str) -> Watch | None:
+    """What follows a host's events for ever; None for a driver that has none (`Capabilities.has_events`)."""
+    return load(WATCHERS, driver) if driver in WATCHERS else None
+
+
+def load(known: dict[str, str], name: str) -> Any:
+    """The class or function that `known` gives for `name` as `module:name`."""
     if name not in known:
         raise HostFault(f"no driver is called {name!r}")
     module, _, attribute = known[name].partition(":")

@@ -98,7 +98,7 @@ def test_every_location_is_written_by_some_example(module: object) -> None:
              if isinstance(kind, type) and issubclass(kind, Element) and kind.__module__ == module.__name__}
     declared = {(kind, one.name) for kind in kinds for one in fields(kind) if "at" in one.metadata}
     written = {(type(part), one.name) for example in EXAMPLES.values() for part in parts_of(example)
-               for one in fields(part) if (value := getattr(part, one.name)) or value == 0 and value is not False}
+               for one in fields(part) if (value := getattr(part, one.name)) or (value == 0 and value is not False)}
     assert declared and declared - written == set()
 
 

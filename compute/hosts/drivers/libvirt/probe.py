@@ -22,7 +22,7 @@ from compute.hosts.drivers.contract import Address
 from compute.hosts.drivers.elements import Element, always, at
 from compute.hosts.drivers.spec import Balloon, Controller, Disk
 
-from .session import open_directly
+from .session import Session
 
 log = logging.getLogger(__name__)
 
@@ -77,8 +77,9 @@ class ProbeVolume(Element, tag="volume"):
 
 
 def boots_under_kvm(address: Address, *, accelerator: str = "kvm") -> bool:
-    """Whether the probe guest proved itself. Raises libvirtError only when the host cannot be reached."""
-    host = open_directly(address)
+    """Whether the probe guest proved itself. Raises HostUnreachable when the host cannot be reached."""
+    session = Session(address)
+    host = session.connection()
     try:
         _remove_leftovers(host)
         _make_disk(host)
@@ -88,8 +89,7 @@ def boots_under_kvm(address: Address, *, accelerator: str = "kvm") -> bool:
         return False
     finally:
         _remove_leftovers(host)
-        with suppress(libvirt.libvirtError):
-            host.close()
+        session.close()
 
 
 def _proves_itself(host: libvirt.virConnect, xml: str) -> bool:

@@ -47,6 +47,8 @@ def connectable_uri(address: Address) -> str:
 
 def _write_credentials(address: Address) -> Path:
     """One folder for each different credential, so that a rotated key never meets an old connection."""
+    if not address.state_dir:
+        raise ValueError("an address with a private key needs a state_dir to keep it in")
     mark = sha256("\0".join((address.private_key, address.host_key)).encode()).hexdigest()[:16]
     folder = Path(address.state_dir).absolute() / mark
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -11,7 +11,9 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as TookTooLong
+from contextlib import suppress
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 import libvirt
 
@@ -37,20 +39,43 @@ class Session:
 
     def __init__(self, address: Address) -> None:
         self._address = address
-        self._lock = threading.RLock()
+        self._start_empty()
+        _all_sessions.add(self)
+
+    def _start_empty(self) -> None:
+        self._lock = threading.Lock()
         self._connection: libvirt.virConnect | None = None
         self._opening: Future | None = None
         self._used_at = 0.0
 
     def connection(self) -> libvirt.virConnect:
-        """The open connection. Raises HostUnreachable within OPEN_LIMIT_S."""
+        """The open connection. Raises HostUnreachable within OPEN_LIMIT_S, however many threads ask."""
         with self._lock:
-            if self._connection is not None and not self._is_usable(self._connection):
-                self._connection = None
-            if self._connection is None:
-                self._connection = self._open()
-            self._used_at = time.monotonic()
-            return self._connection
+            if self._connection is not None and self._is_usable(self._connection):
+                self._used_at = time.monotonic()
+                return self._connection
+            self._connection = None
+            opening = self._opening = self._opening or _begin_to_open(self._address)
+        try:
+            connection = opening.result(timeout=OPEN_LIMIT_S)
+        except TookTooLong:
+            raise HostUnreachable(reasons.NO_ANSWER) from None
+        except libvirt.libvirtError as error:
+            self._end_opening(opening, None)
+            raise _unreachable(translate(error, "open")) from error
+        except Exception:
+            self._end_opening(opening, None)
+            raise
+        self._end_opening(opening, connection)
+        return connection
+
+    def close(self) -> None:
+        """End a connection that nobody else uses."""
+        with self._lock:
+            connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(libvirt.libvirtError):
+                connection.close()
 
     def is_alive(self) -> bool:
         connection = self._connection
@@ -67,21 +92,17 @@ class Session:
             return False
         return True
 
-    def _open(self) -> libvirt.virConnect:
-        """Open in a thread, since a stopped daemon accepts and then never answers; a late success is not lost."""
-        if self._opening is None:
-            self._opening = Future()
-            threading.Thread(target=_open_into, args=(self._opening, self._address), daemon=True).start()
-        try:
-            connection = self._opening.result(timeout=OPEN_LIMIT_S)
-        except TookTooLong:
-            raise HostUnreachable(reasons.NO_ANSWER) from None
-        except libvirt.libvirtError as error:
-            self._opening = None
-            fault = translate(error, "open")
-            raise _unreachable(fault) from error
-        self._opening = None
-        return connection
+    def _end_opening(self, opening: Future, connection: libvirt.virConnect | None) -> None:
+        with self._lock:
+            if self._opening is opening:
+                self._opening, self._connection, self._used_at = None, connection, time.monotonic()
+
+    def leave_to_parent(self) -> None:
+        """In a forked child: forget the parent's connection and never close it, since closing speaks on its socket."""
+        for inherited in (self._connection, self._opening):
+            if inherited is not None:
+                ctypes.pythonapi.Py_IncRef(ctypes.py_object(inherited))
+        self._start_empty()
 
 
 class Caller:
@@ -107,6 +128,7 @@ class Caller:
         """The connection stays open for the next user in this process."""
 
 
+_all_sessions: WeakSet[Session] = WeakSet()
 _sessions: dict[tuple[str, Address], Session] = {}
 _sessions_lock = threading.Lock()
 
@@ -117,8 +139,15 @@ def session_for(address: Address, *, purpose: str = "domains") -> Session:
         return _sessions.setdefault((purpose, address), Session(address))
 
 
-def open_directly(address: Address) -> libvirt.virConnect:
-    """A connection of one's own, to be closed by the caller; blocks for as long as libvirt does."""
+def _begin_to_open(address: Address) -> Future:
+    """Open in a thread, since a stopped daemon accepts and then never answers; a late success is not lost."""
+    future: Future[libvirt.virConnect] = Future()
+    threading.Thread(target=_open_into, args=(future, address), daemon=True).start()
+    return future
+
+
+def _open(address: Address) -> libvirt.virConnect:
+    """Blocks for as long as libvirt does."""
     ensure_loop()
     connection = libvirt.open(connectable_uri(address))
     try:
@@ -131,8 +160,8 @@ def open_directly(address: Address) -> libvirt.virConnect:
 
 def _open_into(future: Future, address: Address) -> None:
     try:
-        future.set_result(open_directly(address))
-    except (libvirt.libvirtError, OSError) as error:
+        future.set_result(_open(address))
+    except BaseException as error:
         future.set_exception(error)
 
 
@@ -153,17 +182,11 @@ def _is_alive(connection: libvirt.virConnect) -> bool:
         return False
 
 
-def _leave_to_parent() -> None:
-    """Forget the parent's connections in a forked child, and never close them: closing speaks on the parent's
-    sockets."""
+def _leave_all_to_parent() -> None:
     global _sessions_lock
-    for session in _sessions.values():
-        if session._connection is not None:
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(session._connection))
-        if session._opening is not None:
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(session._opening))
-    _sessions.clear()
     _sessions_lock = threading.Lock()
+    for session in list(_all_sessions):
+        session.leave_to_parent()
 
 
-os.register_at_fork(after_in_child=_leave_to_parent)
+os.register_at_fork(after_in_child=_leave_all_to_parent)

@@ -5,14 +5,16 @@ Events are hints (some are lost whenever a connection is); whoever listens looks
 """
 import logging
 import threading
+from contextlib import suppress
 from uuid import UUID
 
 import libvirt
 
 from compute.hosts.drivers.contract import Address, OnEvent
+from portal.kernel.errors import HostUnreachable
 
 from .probe import PROBE_UUID
-from .session import open_directly
+from .session import Session
 
 log = logging.getLogger(__name__)
 
@@ -34,16 +36,17 @@ _NAMES = {
 def watch(address: Address, on_event: OnEvent, *, stop: threading.Event | None = None) -> None:
     """Block (give it a thread) and call `on_event` from libvirt's loop or this thread, until `stop` is set."""
     stop = stop or threading.Event()
+    session = Session(address)
     while not stop.is_set():
         try:
-            _watch_once(address, on_event, stop)
-        except (libvirt.libvirtError, OSError) as error:
+            _watch_once(session, on_event, stop)
+        except (libvirt.libvirtError, HostUnreachable) as error:
             log.info("watching a host: %s", error)
         stop.wait(RECONNECT_S)
 
 
-def _watch_once(address: Address, on_event: OnEvent, stop: threading.Event) -> None:
-    host = open_directly(address)
+def _watch_once(session: Session, on_event: OnEvent, stop: threading.Event) -> None:
+    host = session.connection()
     lost = threading.Event()
     try:
         host.registerCloseCallback(lambda *_: lost.set(), None)
@@ -54,8 +57,9 @@ def _watch_once(address: Address, on_event: OnEvent, stop: threading.Event) -> N
         if lost.is_set():
             on_event(None, "lost")
     finally:
-        host.unregisterCloseCallback()
-        host.close()
+        with suppress(libvirt.libvirtError):
+            host.unregisterCloseCallback()
+        session.close()
 
 
 def _deliver(_host: object, domain: libvirt.virDomain, event: int, _detail: int, on_event: OnEvent) -> None:
