@@ -63,7 +63,7 @@ class PriceAdmin(ModelAdmin):
     def get_form(self, request: HttpRequest, obj: Price | None = None, change: bool = False, **kwargs: object):
         if obj is not None:
             return super().get_form(request, obj, change, **kwargs)
-        form = super().get_form(request, obj, change, form=NewPriceForm, fields=None, **kwargs)
+        form = super().get_form(request, obj, change, **{**kwargs, "form": NewPriceForm})
         form.base_fields["meter"].widget = UnfoldAdminSelectWidget(choices=form.base_fields["meter"].choices)
         form.base_fields["valid_from"].widget = UnfoldAdminSplitDateTimeWidget()
         return type("PriceFormOfActor", (form,), {"actor": request.user})
@@ -85,7 +85,7 @@ class PriceAdmin(ModelAdmin):
                                  % {"meter": meter, "sku": sku, "region": region})
         return super().changelist_view(request, extra_context)
 
-    @action(description=_("New version"))
+    @action(description=_("New version"), url_path="new-version")
     def new_version(self, request: HttpRequest, object_id: str) -> HttpResponse:
         price = get_object_or_404(Price, pk=object_id)
         known = {"book": price.book_id, "region": price.region_id, "meter": price.meter, "sku": price.sku}

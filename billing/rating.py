@@ -69,7 +69,7 @@ class Line:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Price:
+class Rate:
     """What lines summed by price have in common."""
 
     sku: str
@@ -85,7 +85,7 @@ class Total:
     resource: Named | None = None
     meter: str | None = None
     day: date | None = None
-    price: Price | None = None
+    price: Rate | None = None
     tags: tuple[tuple[str, str | None], ...] = ()
     quantity: Decimal
     seconds: Decimal
@@ -267,7 +267,7 @@ READERS = {
     "resource": lambda pk, name, kind, gone: Named(id=pk, name=name, type=kind, is_gone=gone),
     "meter": str,
     "day": lambda day: day,
-    "price": lambda sku, units, price_per_hour: Price(sku=sku, units=units, price_per_hour=price_per_hour),
+    "price": lambda sku, units, price_per_hour: Rate(sku=sku, units=units, price_per_hour=price_per_hour),
 }
 
 
