@@ -1,0 +1,1 @@
+"""Pages of instances (`instances`, `creating`), SSH keys and volumes: fetch through access, form, operation, answer."""

@@ -1,0 +1,225 @@
+"""What templates draw with: icons, badges, amounts, times, words for codes. Built in; no template loads it, none decides access.
+
+Every tag escapes what it is given.
+"""
+from datetime import datetime
+from decimal import Decimal
+from functools import cache
+from typing import Any
+
+from django import template
+from django.contrib.humanize.templatetags.humanize import naturaltime
+from django.forms import BoundField
+from django.http import HttpRequest
+from django.templatetags.static import static
+from django.utils import formats, timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from billing.templatetags.money import money
+from portal.kernel.declarations import registry
+from portal.kernel.errors import PortalError
+from portal.kernel.models import Operation
+from portal.kernel.operations import kinds
+
+register = template.Library()
+register.filter("money", money)
+
+SPRITE = "vendor/tabler-icons-3.51.0/sprite.svg"
+OPERATION_TONES = {"queued": "busy", "running": "busy", "succeeded": "ok", "failed": "bad", "cancelled": "off"}
+OUTCOMES = {"done": "ok", "undone": "off"}
+ACTS = {
+    "instance.update": _("Change instance"), "sshkey.create": _("Add SSH key"), "sshkey.delete": _("Delete SSH key"),
+    "apikey.create": _("Create API key"), "apikey.revoke": _("Revoke API key"), "project.create": _("Create project"),
+    "organization.create": _("Create organization"), "console.open": _("Open console"),
+    "operation.cancel": _("Cancel operation"), "operation.retry": _("Retry operation"),
+}
+
+
+@register.simple_tag
+def icon(name: str, kind: str = "") -> SafeString:
+    """An icon of the sprite; decoration only, so hidden from screen readers."""
+    return format_html('<svg class="icon {}" width="20" height="20" aria-hidden="true" focusable="false"><use href="{}#{}"/></svg>',
+                       kind, static(SPRITE), name)
+
+
+@register.simple_tag
+def badge(row: Any) -> SafeString:
+    """The row's state: a dot of its tone and its label, never the colour alone."""
+    tones = getattr(row, "TONES", OPERATION_TONES)
+    label = row.get_state_display()
+    if isinstance(row, Operation) and row.is_live and row.undoing:
+        label = gettext("Undoing")
+    return status(tones.get(row.state, "off"), label)
+
+
+@register.simple_tag
+def status(tone: str, label: str) -> SafeString:
+    """A dot and a text. Tones: ok, busy, warn, bad, off."""
+    return format_html('<span class="state state-{}"><span class="state-dot" aria-hidden="true"></span>{}</span>', tone, label)
+
+
+@register.filter
+def gib(mib: int) -> str:
+    """MiB as people say it: 512 MiB, 4 GiB."""
+    if mib < 1024:
+        return f"{formats.number_format(mib, force_grouping=True)} MiB"
+    return f"{formats.number_format((Decimal(mib) / 1024).normalize(), force_grouping=True)} GiB" if mib % 1024 else f"{mib // 1024} GiB"
+
+
+@register.filter
+def since(moment: datetime | None) -> SafeString | str:
+    """How long ago, with the exact time as a tooltip."""
+    if moment is None:
+        return "–"
+    exact = formats.date_format(timezone.localtime(moment), "Y-m-d H:i:s")
+    return format_html('<time datetime="{}" title="{} UTC">{}</time>', moment.isoformat(), exact, naturaltime(moment))
+
+
+@register.filter
+def lasted(operation: Operation) -> str:
+    """How long an operation took, or has taken so far."""
+    if operation.started_at is None:
+        return "–"
+    seconds = max(0, ((operation.finished_at or timezone.now()) - operation.started_at).total_seconds())
+    if seconds < 60:
+        return gettext("%(seconds)s s") % {"seconds": formats.number_format(round(seconds, 1))}
+    return gettext("%(minutes)s min %(seconds)s s") % {"minutes": int(seconds // 60), "seconds": int(seconds % 60)}
+
+
+@register.filter
+def kind_label(kind: str) -> str:
+    """An operation kind or audited act in words."""
+    return str(kinds[kind].label) if kind in kinds else str(ACTS.get(kind, kind))
+
+
+@register.filter
+def kind_icon(kind: str) -> str:
+    declared = registry.kinds.get(kind)
+    return declared.icon if declared else "box"
+
+
+@register.filter
+def resource_kind(kind: str) -> str:
+    declared = registry.kinds.get(kind)
+    return str(declared.label) if declared else kind
+
+
+@register.filter
+def meter_label(meter: str) -> str:
+    declared = registry.meters.get(meter)
+    return str(declared.label) if declared else meter
+
+
+@register.filter
+def dimension_label(dimension: str) -> str:
+    declared = registry.dimensions.get(dimension)
+    return str(declared.label) if declared else dimension
+
+
+@register.filter
+def dimension_unit(dimension: str) -> str:
+    declared = registry.dimensions.get(dimension)
+    return str(declared.unit) if declared else ""
+
+
+@register.filter
+def has(values: Any, wanted: object) -> bool:
+    """Whether a multiple choice holds the value."""
+    return str(wanted) in {str(getattr(value, "pk", value)) for value in values or ()}
+
+
+@register.filter
+def steps_of(operation: Operation) -> list[dict[str, str]]:
+    """The plan with what became of each step: done, undone, failed, current, waiting."""
+    outcomes = {entry["step"]: entry["outcome"] for entry in operation.history}
+    labels = kinds[operation.kind].step_labels if operation.kind in kinds else {}
+    return [{"name": name, "label": str(labels.get(name, name)), "state": _step_state(operation, index, outcomes.get(name))}
+            for index, name in enumerate(operation.plan)]
+
+
+def _step_state(operation: Operation, index: int, outcome: str | None) -> str:
+    if operation.is_live and index == operation.step:
+        return "undoing" if operation.undoing else "current"
+    if outcome in OUTCOMES:
+        return outcome
+    return "failed" if outcome else "waiting"
+
+
+@cache
+def _error_classes() -> dict[str, type[PortalError]]:
+    found, queue = {}, [PortalError]
+    while queue:
+        one = queue.pop()
+        found.setdefault(one.code, one)
+        queue += one.__subclasses__()
+    return found
+
+
+@register.filter
+def error_text(row: dict[str, Any] | None) -> str:
+    """A stored error in the reader's language: its code and facts say what its text was then."""
+    if not row:
+        return ""
+    declared = _error_classes().get(row.get("code", ""))
+    if declared is None or row["code"] == PortalError.code:
+        return gettext("An unexpected fault; the operators have been told.")
+    try:
+        return str(declared.text).format(**row.get("facts", {}))
+    except (KeyError, IndexError, ValueError):
+        return str(row.get("detail") or declared.title)
+
+
+@register.filter
+def may(user: Any, permission: str) -> bool:
+    """Whether some project grants it: for showing buttons, never for deciding."""
+    return user.is_authenticated and user.grants.may_anywhere(permission)
+
+
+@register.simple_tag(takes_context=True)
+def query(context: template.Context, **changes: object) -> str:
+    """This page's query string with some values changed (None removes)."""
+    request: HttpRequest = context["request"]
+    values = request.GET.copy()
+    values.pop("project", None)
+    for name, value in changes.items():
+        if value in (None, ""):
+            values.pop(name, None)
+        else:
+            values[name] = str(value)
+    return f"?{values.urlencode()}" if values else "?"
+
+
+@register.simple_tag
+def control(field: BoundField, kind: str = "form-control") -> SafeString:
+    """A form field's input, marked invalid and tied to its help and errors."""
+    described = " ".join(filter(None, (f"{field.auto_id}_help" if field.help_text else "",
+                                       f"{field.auto_id}_error" if field.errors else "")))
+    attributes = {"class": f"{kind} is-invalid" if field.errors else kind}
+    if field.errors:
+        attributes["aria-invalid"] = "true"
+    if described:
+        attributes["aria-describedby"] = described
+    return field.as_widget(attrs=attributes)
+
+
+class CaptureNode(template.Node):
+    """Renders its inside once into a variable, so that a page's title can be said in two places."""
+
+    def __init__(self, nodelist: template.NodeList, name: str) -> None:
+        self.nodelist, self.name = nodelist, name
+
+    def render(self, context: template.Context) -> str:
+        context[self.name] = self.nodelist.render(context)
+        return ""
+
+
+@register.tag
+def capture(parser: template.base.Parser, token: template.base.Token) -> CaptureNode:
+    """`{% capture title %}…{% endcapture %}`"""
+    _tag, name = token.split_contents()
+    nodelist = parser.parse(("endcapture",))
+    parser.delete_first_token()
+    return CaptureNode(nodelist, name)

@@ -1,0 +1,174 @@
+/* Mains: the portal's one script. Everything works without it except the console; it only makes pages livelier.
+   Live events carry ids, never content: whatever shows them is fetched again through the same view. */
+(() => {
+  "use strict";
+  const root = document.documentElement;
+  root.classList.add("script");
+
+  /* ---- theme: set before the first paint ---- */
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const paint = () => {
+    const chosen = root.dataset.theme;
+    root.dataset.bsTheme = chosen === "dark" || (chosen === "auto" && dark.matches) ? "dark" : "light";
+  };
+  paint();
+  dark.addEventListener("change", paint);
+  const nextTheme = () => {
+    const order = ["auto", "light", "dark"];
+    root.dataset.theme = order[(order.indexOf(root.dataset.theme) + 1) % order.length];
+    document.cookie = `theme=${root.dataset.theme};path=/;max-age=31536000;samesite=lax`;
+    paint();
+  };
+
+  /* ---- live: hints mark elements, marked elements are fetched again when nobody is using them ---- */
+  const DEBOUNCE_MS = 150, LONGEST_BACKOFF_MS = 15000;
+  const due = new Set();
+  let timer = 0, failures = 0, hasBeenOpen = false, lostSince = 0;
+
+  const isInUse = (element) => {
+    const selection = getSelection();
+    return element.querySelector("details[open][data-menu]") !== null
+      || (element.contains(document.activeElement) && document.activeElement.matches("input:not([type=checkbox]),select,textarea"))
+      || (selection && !selection.isCollapsed && element.contains(selection.anchorNode))
+      || (element.dataset.liveWithin && !document.getElementById(element.dataset.liveWithin).open);
+  };
+  const wants = (element, kind, id) => element.dataset.live.split(" ").some((word) => word === kind || word === `${kind}:${id}`);
+  const flush = () => {
+    timer = 0;
+    for (const element of [...due]) {
+      if (!element.isConnected) { due.delete(element); continue; }
+      if (isInUse(element)) continue;
+      due.delete(element);
+      if (window.htmx) htmx.trigger(element, "live");
+    }
+    if (due.size) schedule(1000);
+  };
+  const schedule = (delay) => { if (!timer) timer = setTimeout(flush, delay); };
+  const changed = (kind, id) => {
+    document.querySelectorAll("[data-live]").forEach((element) => { if (kind === null || wants(element, kind, id)) due.add(element); });
+    if (due.size) schedule(DEBOUNCE_MS);
+    document.body.dispatchEvent(new CustomEvent("live", {detail: {kind, id}}));
+  };
+  const showLost = () => {
+    if (document.getElementById("lost") || !document.getElementById("notices")) return;
+    const notice = document.createElement("div");
+    notice.id = "lost";
+    notice.className = "notice notice-warning";
+    notice.textContent = document.body.dataset.lost;
+    document.getElementById("notices").prepend(notice);
+  };
+  const connect = () => {
+    const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws/live/`);
+    socket.onopen = () => {
+      document.getElementById("lost")?.remove();
+      if (hasBeenOpen || failures) changed(null);
+      hasBeenOpen = true;
+      failures = lostSince = 0;
+    };
+    socket.onmessage = (message) => { const hint = JSON.parse(message.data); changed(hint.kind, hint.id); };
+    socket.onclose = (event) => {
+      if (event.code === 4401) { location.reload(); return; }
+      failures += 1;
+      lostSince ||= Date.now();
+      if (Date.now() - lostSince > 6000) showLost();
+      // Without the socket the page still keeps up, only more slowly.
+      if (failures > 1) changed(null);
+      setTimeout(connect, Math.min(LONGEST_BACKOFF_MS, 400 * 2 ** Math.min(failures, 6)) * (0.7 + Math.random() * 0.6));
+    };
+  };
+
+  /* ---- asking before what cannot be undone ---- */
+  const ask = (form) => {
+    const dialog = document.getElementById("confirm"), wanted = form.dataset.confirmName;
+    const input = document.getElementById("confirm-input"), yes = document.getElementById("confirm-yes");
+    document.getElementById("confirm-title").textContent = form.dataset.confirmTitle || "";
+    document.getElementById("confirm-text").textContent = form.dataset.confirm;
+    document.getElementById("confirm-name").hidden = !wanted;
+    document.getElementById("confirm-wanted").textContent = wanted || "";
+    yes.textContent = form.dataset.confirmYes;
+    yes.classList.toggle("btn-bad", Boolean(wanted) || form.dataset.confirmTone === "bad");
+    input.value = "";
+    const check = () => { yes.disabled = Boolean(wanted) && input.value.trim() !== wanted.trim(); };
+    input.oninput = check;
+    check();
+    dialog.returnValue = "";
+    dialog.onclose = () => {
+      if (dialog.returnValue !== "yes") return;
+      put(form, "confirmed", "1");
+      if (wanted) put(form, "typed_name", input.value);
+      form.dataset.asked = "yes";
+      form.requestSubmit();
+    };
+    dialog.showModal();
+    (wanted ? input : yes).focus();
+  };
+  const put = (form, name, value) => {
+    let field = form.querySelector(`input[type=hidden][name="${name}"]`);
+    if (!field) {
+      field = Object.assign(document.createElement("input"), {type: "hidden", name});
+      form.append(field);
+    }
+    field.value = value;
+  };
+
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (form.dataset.confirm && form.dataset.asked !== "yes") {
+      event.preventDefault();
+      event.stopImmediatePropagation();
+      form.closest("details[data-menu]")?.removeAttribute("open");
+      ask(form);
+      return;
+    }
+    delete form.dataset.asked;
+    if (form.dataset.once !== undefined) setTimeout(() => form.querySelectorAll("button[type=submit], button:not([type])").forEach((one) => { one.disabled = true; }));
+  }, true);
+
+  /* ---- small things ---- */
+  const copy = async (button) => {
+    const source = button.dataset.copyFrom ? document.getElementById(button.dataset.copyFrom).textContent : button.dataset.copy;
+    try {
+      await navigator.clipboard.writeText(source);
+    } catch {  // an address without TLS has no clipboard
+      const area = Object.assign(document.createElement("textarea"), {value: source});
+      document.body.append(area);
+      area.select();
+      document.execCommand("copy");
+      area.remove();
+    }
+    button.classList.add("is-done");
+    setTimeout(() => button.classList.remove("is-done"), 1500);
+  };
+  document.addEventListener("click", (event) => {
+    const at = (selector) => event.target.closest(selector);
+    document.querySelectorAll("details[data-menu][open]").forEach((menu) => { if (!menu.contains(event.target)) menu.open = false; });
+    const rail = document.getElementById("rail");
+    if (rail?.classList.contains("is-open") && !rail.contains(event.target)) rail.classList.remove("is-open");
+    if (at("[data-theme-toggle]")) nextTheme();
+    else if (at("[data-copy], [data-copy-from]")) copy(at("[data-copy], [data-copy-from]"));
+    else if (at("[data-dismiss]")) at("[data-notice]").remove();
+    else if (at("[data-close]")) at("dialog").close();
+    else if (at(".rail-toggle")) { event.preventDefault(); rail.classList.toggle("is-open"); }
+    else if (at("[data-drawer]") && !event.ctrlKey && !event.metaKey) {
+      event.preventDefault();
+      const drawer = document.getElementById(at("[data-drawer]").dataset.drawer);
+      drawer.showModal();
+      drawer.dispatchEvent(new CustomEvent("mains:open"));
+    } else if (event.target.matches("dialog.drawer")) event.target.close();
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    document.querySelectorAll("details[data-menu][open]").forEach((menu) => { menu.open = false; menu.querySelector("summary").focus(); });
+  });
+  document.addEventListener("change", (event) => {
+    if (event.target.matches("[data-filters] select")) event.target.form.requestSubmit();
+    if (event.target.matches("[data-reload-on-change]")) event.target.form.requestSubmit(event.target.form.querySelector("[name=preview]"));
+  });
+
+  document.addEventListener("DOMContentLoaded", () => {
+    document.body.addEventListener("mains:changed", () => changed(null));
+    document.body.addEventListener("htmx:afterRequest", (event) => { if (event.detail.requestConfig?.verb === "post") changed(null); });
+    document.body.addEventListener("htmx:responseError", (event) => { if (event.detail.xhr.status === 401) location.reload(); });
+    if (document.querySelector("[data-live]")) connect();
+  });
+})();
