@@ -181,7 +181,7 @@ PIECES = {
 
 SUMS = sql.SQL("""
 SELECT {columns}, sum(units * EXTRACT(EPOCH FROM till - since)), sum(EXTRACT(EPOCH FROM till - since)),
-       sum(COALESCE({till} - {since}, 0.0000000000)) AS total, (SELECT currency FROM book), count(*) OVER ()
+       sum(COALESCE({amount}, 0.0000000000)) AS total, (SELECT currency FROM book), count(*) OVER ()
 FROM pieces
 GROUP BY {numbers}
 ORDER BY {order}
@@ -228,10 +228,11 @@ def _sums(groups: Sequence[str], dearest_first: bool) -> sql.Composed:
     columns = [column for n, name in enumerate(groups) for column in _columns(n, name)]
     numbers = sql.SQL(", ").join(sql.Literal(n) for n in range(1, len(columns) + 1))
     order = sql.SQL("total DESC, {}" if dearest_first else "{}").format(numbers)
-    return LINES + PIECES["day" in groups] + SUMS.format(
-        columns=sql.SQL(", ").join(columns), numbers=numbers, order=order,
-        till=_amount("EXTRACT(EPOCH FROM till - lower(span))"),
-        since=_amount("EXTRACT(EPOCH FROM since - lower(span))"))
+    amount = _amount("EXTRACT(EPOCH FROM till - lower(span))")
+    if "day" in groups:
+        amount = sql.SQL("{} - {}").format(amount, _amount("EXTRACT(EPOCH FROM since - lower(span))"))
+    return LINES + PIECES["day" in groups] + SUMS.format(columns=sql.SQL(", ").join(columns), numbers=numbers,
+                                                         order=order, amount=amount)
 
 
 def _columns(number: int, group: str) -> list[sql.Composable]:
