@@ -178,6 +178,9 @@ STORAGES = {
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
 WHITENOISE_MANIFEST_STRICT = False
+if DEMO:  # compressing takes minutes of processor time and saves nothing on the loopback address
+    WHITENOISE_SKIP_COMPRESS_EXTENSIONS = ["css", "js", "map", "svg", "html", "json", "md", "txt", "woff", "woff2", "png",
+                                           "ico", "gif", "jpg", "ttf", "eot"]
 MEDIA_ROOT = STATE_DIR / "media"
 
 REST_FRAMEWORK = {
