@@ -181,10 +181,8 @@ class Lab:
 
 def _wipe(claim: claims.Claim) -> None:
     """Remove what a lab made outside its directory, whoever had started it. Call under `locked_claims`."""
-    for folder in range(1, claims.NUMBERS.stop):
-        directory = Path(claim.state_dir) / "hosts" / f"h{folder}"
-        for outer in outer_pids(directory):
-            cut_power(outer)
+    for outer in outer_pids(Path(claim.state_dir)):
+        cut_power(outer)
     bridge = _bridge(claim.number)
     for device in [path.name for path in network.SYSFS.glob(f"{bridge}h*")]:
         network.unplug(device)

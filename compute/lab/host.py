@@ -22,6 +22,7 @@ from compute.lab.errors import LabError
 from compute.lab.keys import ensure_key, write_if_changed
 
 INIT = Path(__file__).with_name("init.sh")
+INIT_NAME = "/compute/lab/init.sh"  # in whichever checkout a host was started from
 LIBVIRT_SOCKET = "run/libvirt/libvirt-sock"
 START_LIMIT_S = 30.0
 
@@ -92,6 +93,7 @@ class Host:
             "KbdInteractiveAuthentication": "no",
             "DisableForwarding": "yes",
             "PidFile": "none",
+            "ClientAliveInterval": "15",
             "MaxStartups": "100",  # the portal's workers all reconnect at once after a host's reboot
         }
 
@@ -105,6 +107,7 @@ class Host:
             "auth_unix_rw": '"none"',
             "auth_unix_ro": '"none"',
             "max_clients": "200",
+            "max_client_requests": "20",  # one shared connection carries many of the portal's calls at once
         }
 
     def _qemu(self) -> dict[str, str]:
@@ -168,17 +171,19 @@ class Host:
 
 
 def outer_pids(directory: Path) -> list[int]:
-    """Find the outer processes whose host lives in this directory (more than one only after a crash)."""
-    wanted = os.fsencode(str(directory))
-    return [int(entry.name) for entry in Path("/proc").glob("[0-9]*") if _is_outer(entry, wanted)]
+    """Find the outer processes whose hosts live in or under this directory."""
+    return [int(entry) for entry in os.listdir("/proc") if entry.isdecimal() and _is_outer(entry, directory)]
 
 
-def _is_outer(entry: Path, directory: bytes) -> bool:
+def _is_outer(pid: str, directory: Path) -> bool:
+    """Judge by the exact command line that `Host` starts, so that no pid file can mislead."""
     try:
-        arguments = (entry / "cmdline").read_bytes().split(b"\0")
+        with open(f"/proc/{pid}/cmdline", "rb") as cmdline:
+            arguments = [os.fsdecode(argument) for argument in cmdline.read().split(b"\0")]
     except OSError:
         return False
-    return arguments[0] == b"unshare" and os.fsencode(str(INIT)) in arguments and directory in arguments
+    inits = [index for index, argument in enumerate(arguments) if argument.endswith(INIT_NAME)]
+    return arguments[0] == "unshare" and bool(inits) and Path(arguments[inits[0] + 1]).is_relative_to(directory)
 
 
 def cut_power(outer: int) -> None:

@@ -29,7 +29,7 @@ def _lab(purpose: str) -> Lab:
     return Lab(f"test-{purpose}{worker}-{here}", ROOT / "var/labtests" / f"{purpose}{worker}")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
     """A running lab; what a killed earlier run left of it is removed first."""
     lab = _lab("lab")

@@ -57,9 +57,11 @@ def _image(directory: Path) -> DemoImage:
 
 def _recipe() -> str:
     """Digest everything that decides what the image becomes, save the packages' versions."""
+    here = Path(__file__).parent
     digest = hashlib.sha256()
-    for path in sorted([*Path(__file__).parent.glob("*.py"), *(path for path in GUEST.rglob("*") if path.is_file())]):
-        digest.update(str(path.relative_to(Path(__file__).parent)).encode() + b"\0" + path.read_bytes() + b"\0")
+    parts = [here / name for name in ("build.py", "debs.py", "disk.py", "rootfs.py")]
+    for path in [*parts, *sorted(path for path in GUEST.rglob("*") if path.is_file())]:
+        digest.update(str(path.relative_to(here)).encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
 
 

@@ -16,9 +16,7 @@ class Command(BaseCommand):
     requires_system_checks = ()
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        state = getattr(settings, "MAINS_STATE_DIR", None)
-        name = getattr(settings, "MAINS_LAB", None)
-        commands.add_arguments(parser, name=name, state=str(state) if state else None)
+        commands.add_arguments(parser, name=settings.LAB_NAME, state=str(settings.STATE_DIR))
 
     def handle(self, *args: object, **options: object) -> None:
         try:
