@@ -5,16 +5,15 @@ deleting what clones stand on, and shrinks without asking: all of that is minded
 attachments.
 """
 import os
-from collections.abc import Callable
 from contextlib import suppress
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO
 
 import libvirt
 from lxml import etree
 
 from compute.hosts.drivers import reasons
 from compute.hosts.drivers.contract import Address, Fence, Unfenced
-from compute.hosts.drivers.libvirt.faults import Gone, NotInThisState
+from compute.hosts.drivers.libvirt.faults import FileMissing, Gone, NotInThisState, PoolBusy
 from compute.hosts.drivers.libvirt.session import Caller, session_for
 from portal.kernel.errors import HostFault
 
@@ -24,8 +23,6 @@ from .elements import Backing, DirPool, Volume
 _CHUNK = 256 * 1024
 _SECTOR = 512
 _PARSER = etree.XMLParser(resolve_entities=False, no_network=True)
-
-Answer = TypeVar("Answer")
 
 
 class LibvirtDirPool(Caller):
@@ -52,27 +49,32 @@ class LibvirtDirPool(Caller):
         return PoolFacts(capacity=capacity, allocation=allocation, available=available)
 
     def volumes(self) -> list[VolumeFacts]:
-        found = self._call("pool.volumes", self._fresh().listAllVolumes)
-        return [facts for volume in found if (facts := self._unless_gone(self._describe, volume))]
+        return self._call("pool.volumes", _read_all, self._fresh())
 
     def volume(self, name: str) -> VolumeFacts | None:
-        return self._unless_gone(self._describe_by_name, name)
+        try:
+            return self._find(self._active(), name)
+        except Gone:
+            return None
 
     # -- volumes ---------------------------------------------------------------------------------------------------
 
     def ensure_volume(self, name: str, *, size: int, backing: str | None = None) -> VolumeFacts:
-        pool = self._fresh()
-        size = -(-size // _SECTOR) * _SECTOR
+        pool, size = self._active(), _whole_sectors(size)
         below = self._require_base(pool, backing, size) if backing is not None else None
         wanted = Volume(name=name, capacity=size, format="qcow2", compat="1.1",
                         backing=Backing(path=below.path) if below else None)
         with suppress(Gone):
-            return self._require_same(self._describe(self._volume(pool, name)), wanted, backing)
-        created = self._call("volume.create", pool.createXML, wanted.to_xml())
-        return self._describe(created)
+            return _require_same(self._describe(pool, name), wanted, backing)
+        try:
+            self._call("volume.create", pool.createXML, wanted.to_xml())
+        except NotInThisState:  # a file that libvirt did not know of
+            self._refresh(pool)
+            return _require_same(self._describe(pool, name), wanted, backing)
+        return self._describe(pool, name)
 
     def ensure_uploaded(self, name: str, source: str, *, format: str, offset: int = 0, limit: int | None = None) -> int:
-        pool = self._fresh() if offset == 0 else self._active()
+        pool = self._active()
         try:
             with open(source, "rb") as file:
                 total = os.fstat(file.fileno()).st_size
@@ -80,32 +82,27 @@ class LibvirtDirPool(Caller):
                     self._start_anew(pool, name, total)
                 reached = total if limit is None else min(total, offset + limit)
                 file.seek(offset)
-                self._send(self._volume(pool, name), file, offset, reached - offset)
+                self._send(self._lookup(pool, name), file, offset, reached - offset)
         except OSError as error:
             raise HostFault(reasons.FILE_UNREADABLE) from error
         if reached == total:
-            self._call("pool.refresh", pool.refresh)
+            with suppress(PoolBusy):
+                self._refresh(pool)
         return reached
 
     def ensure_resized(self, name: str, *, size: int) -> None:
-        volume = self._volume(self._fresh(), name)
-        capacity = self._describe(volume).capacity
+        pool = self._active()
+        capacity, size = self._find(pool, name).capacity, _whole_sectors(size)
         if size < capacity:
             raise HostFault(reasons.SHRINKS)
         if size > capacity:
-            self._call("volume.resize", volume.resize, -(-size // _SECTOR) * _SECTOR)
+            self._call("volume.resize", self._lookup(pool, name).resize, size)
 
     def ensure_volume_absent(self, name: str) -> None:
-        pool = self._fresh()
-        try:
-            volume = self._volume(pool, name)
-        except Gone:
-            return
-        path = self._call("volume.path", volume.path)
-        for other in self._call("pool.volumes", pool.listAllVolumes):
-            if self._unless_gone(self._backing_path, other) == path:
-                raise HostFault(reasons.BASE_IN_USE)
-        self._unless_gone(self._call, "volume.delete", volume.delete)
+        pool = self._active()
+        with suppress(Gone):
+            self._find(pool, name)
+            self._remove_known(pool, name)
 
     # -- parts -----------------------------------------------------------------------------------------------------
 
@@ -123,60 +120,114 @@ class LibvirtDirPool(Caller):
             if not self._call("pool.active", pool.isActive):
                 raise
 
-    def _fresh(self) -> libvirt.virStoragePool:
-        """The pool as the folder is now, whoever changed it."""
-        pool = self._active()
+    def _refresh(self, pool: libvirt.virStoragePool) -> None:
+        """Let libvirt look at the folder: costs an open of every file, and is refused while a file is being sent."""
         self._call("pool.refresh", pool.refresh)
+
+    def _fresh(self) -> libvirt.virStoragePool:
+        """The pool as the folder is now, or as libvirt knows it while a file is being sent."""
+        pool = self._active()
+        with suppress(PoolBusy):
+            self._refresh(pool)
         return pool
 
-    def _volume(self, pool: libvirt.virStoragePool, name: str) -> libvirt.virStorageVol:
+    def _lookup(self, pool: libvirt.virStoragePool, name: str) -> libvirt.virStorageVol:
         return self._call("volume.lookup", pool.storageVolLookupByName, name)
 
-    def _describe_by_name(self, name: str) -> VolumeFacts:
-        return self._describe(self._volume(self._fresh(), name))
+    def _describe(self, pool: libvirt.virStoragePool, name: str) -> VolumeFacts:
+        """What libvirt knows of it; the file is looked at, but what is new in the folder stays unseen. Raises Gone."""
+        try:
+            return self._call("volume.describe", _read, self._lookup(pool, name))
+        except FileMissing:
+            self._refresh(pool)
+            return self._call("volume.describe", _read, self._lookup(pool, name))
 
-    def _describe(self, volume: libvirt.virStorageVol) -> VolumeFacts:
-        described = etree.fromstring(self._call("volume.describe", volume.XMLDesc), _PARSER)
-        backing = described.findtext("backingStore/path")
-        form = described.find("target/format")
-        return VolumeFacts(
-            name=described.findtext("name"), path=described.findtext("target/path"),
-            capacity=int(described.findtext("capacity")), allocation=int(described.findtext("allocation")),
-            format="raw" if form is None else form.get("type"), backing=os.path.basename(backing) if backing else
-            None)
-
-    def _backing_path(self, volume: libvirt.virStorageVol) -> str | None:
-        described = etree.fromstring(self._call("volume.describe", volume.XMLDesc), _PARSER)
-        return described.findtext("backingStore/path")
+    def _find(self, pool: libvirt.virStoragePool, name: str) -> VolumeFacts:
+        """The volume, also when its file came behind libvirt's back. Raises Gone."""
+        try:
+            return self._describe(pool, name)
+        except Gone:
+            self._refresh(pool)
+            return self._describe(pool, name)
 
     def _require_base(self, pool: libvirt.virStoragePool, backing: str, size: int) -> VolumeFacts:
         """The volume to build on: a finished qcow2 of this pool, no larger than what is asked."""
-        base = self._describe(self._volume(pool, backing))
+        base = self._find(pool, backing)
+        if base.format != "qcow2":  # as it was before its content arrived
+            self._refresh(pool)
+            base = self._describe(pool, backing)
         if base.format != "qcow2":
             raise HostFault(reasons.DIFFERENT_VOLUME)
         if size < base.capacity:
             raise HostFault(reasons.BASE_LARGER)
         return base
 
-    def _require_same(self, found: VolumeFacts, wanted: Volume, backing: str | None) -> VolumeFacts:
-        if (found.capacity, found.format, found.backing) != (wanted.capacity, wanted.format, backing):
-            raise HostFault(reasons.DIFFERENT_VOLUME)
-        return found
-
     def _start_anew(self, pool: libvirt.virStoragePool, name: str, total: int) -> None:
         """An empty raw file to be filled: what is in it, the next refresh tells."""
+        empty = Volume(name=name, capacity=total, format="raw").to_xml()
+        try:
+            self._remove_known(pool, name)
+            self._call("volume.create", pool.createXML, empty)
+        except NotInThisState:  # a file that libvirt did not know of
+            self._refresh(pool)
+            self._remove_known(pool, name)
+            self._call("volume.create", pool.createXML, empty)
+
+    def _remove_known(self, pool: libvirt.virStoragePool, name: str) -> None:
+        """Delete what libvirt knows under that name, unless something is built on it."""
         with suppress(Gone):
-            self.ensure_volume_absent(name)
-        self._call("volume.create", pool.createXML, Volume(name=name, capacity=total, format="raw").to_xml())
+            path = self._describe(pool, name).path
+            if path in self._call("pool.backings", _read_backings, pool):
+                raise HostFault(reasons.BASE_IN_USE)
+            self._call("volume.delete", self._lookup(pool, name).delete)
 
     def _send(self, volume: libvirt.virStorageVol, file: BinaryIO, offset: int, length: int) -> None:
         self._call("volume.upload", _send_stream, self._host(), volume, file, offset, length)
 
-    def _unless_gone(self, function: Callable[..., Answer], *arguments: object) -> Answer | None:
+
+def _whole_sectors(size: int) -> int:
+    """qcow2 sizes are whole sectors; libvirt rounds up, and so must what is compared."""
+    return -(-size // _SECTOR) * _SECTOR
+
+
+def _require_same(found: VolumeFacts, wanted: Volume, backing: str | None) -> VolumeFacts:
+    if (found.capacity, found.format, found.backing) != (wanted.capacity, wanted.format, backing):
+        raise HostFault(reasons.DIFFERENT_VOLUME)
+    return found
+
+
+def _read(volume: libvirt.virStorageVol) -> VolumeFacts:
+    described = etree.fromstring(volume.XMLDesc(), _PARSER)
+    backing = described.findtext("backingStore/path")
+    form = described.find("target/format")
+    return VolumeFacts(
+        name=described.findtext("name"), path=described.findtext("target/path"),
+        capacity=int(described.findtext("capacity")), allocation=int(described.findtext("allocation")),
+        format="raw" if form is None else form.get("type"), backing=os.path.basename(backing) if backing else None)
+
+
+def _read_all(pool: libvirt.virStoragePool) -> list[VolumeFacts]:
+    """One call for the list and one for each volume, since libvirt has no bulk form; what vanishes meanwhile is left
+    out."""
+    found = []
+    for volume in pool.listAllVolumes():
+        with suppress(libvirt.libvirtError):
+            found.append(_read(volume))
+    return found
+
+
+def _read_backings(pool: libvirt.virStoragePool) -> set[str]:
+    """The paths that volumes of the pool are built on."""
+    found = set()
+    for volume in pool.listAllVolumes():
         try:
-            return function(*arguments)
-        except Gone:
-            return None
+            described = etree.fromstring(volume.XMLDesc(), _PARSER)
+        except libvirt.libvirtError as error:
+            if error.get_error_code() == libvirt.VIR_ERR_NO_STORAGE_VOL or "No such file" in str(error):
+                continue
+            raise
+        found.add(described.findtext("backingStore/path"))
+    return found
 
 
 def _send_stream(host: libvirt.virConnect, volume: libvirt.virStorageVol, file: BinaryIO, offset: int,

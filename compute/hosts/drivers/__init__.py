@@ -1,4 +1,4 @@
 """Drivers: the only code that talks to hypervisors. Everybody else uses `open_hypervisor` and `contract`."""
-from .registry import open_hypervisor, watcher_for
+from .registry import open_hypervisor, watch_events
 
-__all__ = ["open_hypervisor", "watcher_for"]
+__all__ = ["open_hypervisor", "watch_events"]

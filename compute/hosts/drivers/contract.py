@@ -10,7 +10,6 @@ Errors: `HostFault` (transient or not), `HostUnreachable`, `StaleGeneration`.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from threading import Event
 from typing import Protocol
 from uuid import UUID
 
@@ -153,9 +152,3 @@ class Unfenced:
 OnEvent = Callable[[UUID | None, str], None]
 """Called by a watcher with the domain and what happened to it; `(None, "connected")` after every (re)connect, when
 everything must be looked at again, and `(None, "lost")` when the host went away."""
-
-
-class Watch(Protocol):
-    """Blocks and calls `on_event` until `stop` is set; give it a thread. Events are hints: on "connected" look anew."""
-
-    def __call__(self, address: Address, on_event: OnEvent, *, stop: Event | None = None) -> None: ...

@@ -3,11 +3,12 @@
 Modules are imported on first use, so that a portal without libvirt's library still runs simulated regions.
 """
 from importlib import import_module
+from threading import Event, Thread
 from typing import Any
 
 from portal.kernel.errors import HostFault
 
-from .contract import Address, Fence, Hypervisor, Unfenced, Watch
+from .contract import Address, Fence, Hypervisor, OnEvent, Unfenced
 
 DRIVERS = {
     "libvirt": "compute.hosts.drivers.libvirt:LibvirtHypervisor",
@@ -24,9 +25,15 @@ WATCHERS = {
 }
 
 
-def watcher_for(driver: str) -> Watch | None:
-    """What follows a host's events for ever; None for a driver that has none (`Capabilities.has_events`)."""
-    return load(WATCHERS, driver) if driver in WATCHERS else None
+def watch_events(driver: str, address: Address, on_event: OnEvent, *, stop: Event | None = None) -> Thread | None:
+    """Follow a host's events in a thread of its own until `stop` is set, over every lost connection. None when the
+    driver has no events (`Capabilities.has_events`)."""
+    if driver not in WATCHERS:
+        return None
+    watch = load(WATCHERS, driver)
+    thread = Thread(target=watch, args=(address, on_event), kwargs={"stop": stop}, name="host-events", daemon=True)
+    thread.start()
+    return thread
 
 
 def load(known: dict[str, str], name: str) -> Any:

@@ -13,9 +13,9 @@ from uuid import UUID
 
 import pytest
 
-from compute.hosts.drivers import open_hypervisor
+from compute.hosts.drivers import open_hypervisor, watch_events
 from compute.hosts.drivers.contract import Address, Power
-from compute.hosts.drivers.libvirt import loop, probe, session, watch
+from compute.hosts.drivers.libvirt import loop, probe, session
 from compute.lab import HostFacts, Lab
 from compute.lab.host import outer_pids
 from portal.kernel.errors import HostFault, HostUnreachable
@@ -178,9 +178,7 @@ def test_a_forked_child_has_connections_of_its_own_and_its_parent_keeps_its(qemu
 def test_a_watcher_hears_what_happens_and_survives_the_daemon(lab: Lab, qemu: Stand) -> None:
     heard: list[tuple[UUID | None, str]] = []
     stop = threading.Event()
-    watcher = threading.Thread(target=watch, args=(qemu.address, lambda uuid, what: heard.append((uuid, what))),
-                               kwargs={"stop": stop}, daemon=True)
-    watcher.start()
+    watcher = watch_events("libvirt", qemu.address, lambda uuid, what: heard.append((uuid, what)), stop=stop)
     wait_until(lambda: (None, "connected") in heard)
     spec = started(qemu)
     wait_until(lambda: (spec.uuid, "started") in heard)

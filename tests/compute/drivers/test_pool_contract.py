@@ -1,6 +1,9 @@
 """The pool contract, told once and run on every backend."""
 import json
 import subprocess
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,10 +14,11 @@ from .stands import Stand
 from .test_hypervisor_contract import Recorder
 
 MIB = 1024**2
+FileMaker = Callable[..., Path]
 
 
 @pytest.fixture
-def file_of(tmp_path: Path):
+def file_of(tmp_path: Path) -> FileMaker:
     """Makes a local file with telling content."""
     def make(size: int, seed: bytes = b"mains") -> Path:
         path = tmp_path / f"upload-{size}-{seed.hex()}"
@@ -35,7 +39,6 @@ def test_a_pool_made_twice_is_one_pool_with_room(stand: Stand) -> None:
 
 
 def test_a_pool_that_nobody_made_is_a_fault(stand: Stand) -> None:
-    from dataclasses import replace
     with pytest.raises(HostFault):
         replace(stand, pool_name="never", pool_path="/srv/never").pool().volumes()
 
@@ -103,7 +106,7 @@ def test_a_base_outside_the_pool_is_refused(stand: Stand, backing: str) -> None:
 
 
 @pytest.mark.needs("image sizes")
-def test_a_base_that_is_not_a_qcow2_is_refused(stand: Stand, file_of) -> None:
+def test_a_base_that_is_not_a_qcow2_is_refused(stand: Stand, file_of: FileMaker) -> None:
     name = stand.new_name()
     stand.pool().ensure_uploaded(name, str(file_of(MIB)), format="raw")
     with pytest.raises(HostFault):
@@ -156,7 +159,7 @@ def test_what_does_not_exist_does_not_grow(stand: Stand) -> None:
 
 
 @pytest.mark.needs("upload")
-def test_a_file_arrives_in_parts_and_each_tells_where_to_go_on(stand: Stand, file_of) -> None:
+def test_a_file_arrives_in_parts_and_each_tells_where_to_go_on(stand: Stand, file_of: FileMaker) -> None:
     name, source = stand.new_name(), file_of(2 * MIB + 77)
     offset, reached = 0, []
     while not reached or offset < 2 * MIB + 77:
@@ -167,7 +170,7 @@ def test_a_file_arrives_in_parts_and_each_tells_where_to_go_on(stand: Stand, fil
 
 
 @pytest.mark.needs("upload", "uploaded bytes")
-def test_what_arrives_is_what_was_sent_even_when_a_part_is_sent_twice(stand: Stand, file_of) -> None:
+def test_what_arrives_is_what_was_sent_even_when_a_part_is_sent_twice(stand: Stand, file_of: FileMaker) -> None:
     name, source = stand.new_name(), file_of(2 * MIB + 77, b"\x00twice")
     for offset in (0, MIB, MIB, 2 * MIB):
         stand.pool().ensure_uploaded(name, str(source), format="raw", offset=offset, limit=MIB)
@@ -175,7 +178,7 @@ def test_what_arrives_is_what_was_sent_even_when_a_part_is_sent_twice(stand: Sta
 
 
 @pytest.mark.needs("upload")
-def test_an_upload_from_the_beginning_replaces_an_unfinished_one(stand: Stand, file_of) -> None:
+def test_an_upload_from_the_beginning_replaces_an_unfinished_one(stand: Stand, file_of: FileMaker) -> None:
     name = stand.new_name()
     stand.pool().ensure_uploaded(name, str(file_of(2 * MIB)), format="raw", limit=MIB)
     smaller = file_of(MIB // 2, b"fresh")
@@ -198,7 +201,7 @@ def test_a_file_that_is_not_there_is_a_fault(stand: Stand, tmp_path: Path) -> No
         stand.pool().ensure_uploaded(stand.new_name(), str(tmp_path / "none"), format="raw")
 
 
-def test_a_base_in_use_is_not_replaced_by_an_upload(stand: Stand, file_of) -> None:
+def test_a_base_in_use_is_not_replaced_by_an_upload(stand: Stand, file_of: FileMaker) -> None:
     base = stand.pool().ensure_volume(stand.new_name(), size=8 * MIB)
     stand.pool().ensure_volume(stand.new_name(), size=8 * MIB, backing=base.name)
     with pytest.raises(HostFault):
@@ -224,6 +227,26 @@ def test_files_that_came_and_went_behind_the_hosts_back_are_seen(stand: Stand) -
     (stand.files / made.name).unlink()
     assert [volume.name for volume in stand.pool().volumes()] == ["stray"]
     assert stand.pool().volume(made.name) is None
+
+
+@pytest.mark.needs("upload", "files behind")
+def test_a_file_that_lies_in_the_way_unknown_to_the_host_is_replaced_by_an_upload(
+        stand: Stand, file_of: FileMaker) -> None:
+    name = stand.new_name()
+    stand.pool().volumes()
+    (stand.files / name).write_bytes(b"in the way")
+    stand.pool().ensure_uploaded(name, str(file_of(MIB)), format="raw")
+    assert stand.pool().volume(name).capacity == MIB
+
+
+@pytest.mark.needs("files behind")
+def test_a_file_that_lies_in_the_way_unknown_to_the_host_is_no_volume_of_ours(stand: Stand) -> None:
+    name = stand.new_name()
+    stand.pool().volumes()
+    (stand.files / name).write_bytes(b"in the way")
+    with pytest.raises(HostFault):
+        stand.pool().ensure_volume(name, size=8 * MIB)
+    assert (stand.files / name).read_bytes() == b"in the way"
 
 
 @pytest.mark.needs("file formats")
@@ -252,3 +275,19 @@ def test_what_the_fence_forbids_does_not_happen_in_the_pool(stand: Stand) -> Non
     with pytest.raises(PermissionError):
         stand.pool(Recorder(shut_before=creating)).ensure_volume(name, size=8 * MIB)
     assert stand.pool().volume(name) is None
+
+
+@pytest.mark.needs("upload")
+def test_volumes_come_and_go_while_a_file_is_being_sent(stand: Stand, file_of: FileMaker) -> None:
+    big, source = stand.new_name(), str(file_of(24 * MIB))
+    with ThreadPoolExecutor(1) as sender:
+        sent = sender.submit(lambda: [stand.pool().ensure_uploaded(big, source, format="raw") for _ in range(6)])
+        rounds = 0
+        while not sent.done():
+            rounds, name = rounds + 1, stand.new_name()
+            stand.pool().ensure_volume(name, size=8 * MIB)
+            assert name in {volume.name for volume in stand.pool().volumes()}
+            assert stand.pool().volume(name).capacity == 8 * MIB
+            stand.pool().ensure_volume_absent(name)
+        assert sent.result() == [24 * MIB] * 6 and rounds
+    assert [volume.name for volume in stand.pool().volumes()] == [big]

@@ -24,6 +24,18 @@ class NotInThisState(HostFault):
         super().__init__(reason, transient=True)
 
 
+class PoolBusy(HostFault):
+    """libvirt does not look at a pool's folder while a volume of it is being made or sent."""
+
+    def __init__(self) -> None:
+        super().__init__(reasons.TOO_BUSY, transient=True)
+
+
+class FileMissing(HostFault):
+    def __init__(self) -> None:
+        super().__init__(reasons.FILE_MISSING)
+
+
 _BY_CODE = {
     libvirt.VIR_ERR_NO_DOMAIN: Gone,
     libvirt.VIR_ERR_NO_STORAGE_VOL: lambda: Gone(reasons.NO_VOLUME),
@@ -56,10 +68,11 @@ _BY_TEXT = (
     ("cannot allocate memory", lambda: HostFault(reasons.NO_MEMORY)),
     ("\" lock", lambda: HostFault(reasons.IMAGE_LOCKED, transient=True)),
     ("already exists with uuid", lambda: HostFault(reasons.ALREADY_EXISTS)),
+    ("asynchronous jobs running", PoolBusy),
     ("no space left", lambda: HostFault(reasons.NO_SPACE)),
-    ("cannot access storage file", lambda: HostFault(reasons.FILE_MISSING)),
-    ("no such file or directory", lambda: HostFault(reasons.FILE_MISSING)),
-    ("could not open", lambda: HostFault(reasons.FILE_MISSING)),
+    ("cannot access storage file", FileMissing),
+    ("no such file or directory", FileMissing),
+    ("could not open", FileMissing),
 )
 """Where libvirt's codes are too coarse (QEMU's own words arrive as an internal error); searched before the codes."""
 
@@ -71,7 +84,7 @@ def translate(error: libvirt.libvirtError, verb: str, *, is_alive: bool = True) 
     if not is_alive and not isinstance(fault, HostUnreachable):
         fault = HostUnreachable(reasons.BROKEN_CONNECTION)
     fault.add_note(f"libvirt {verb}: {text}")
-    if not isinstance(fault, (Gone, NotInThisState)):
+    if not isinstance(fault, (Gone, NotInThisState, PoolBusy)):
         log.warning("libvirt %s: %s", verb, text)
     return fault
 

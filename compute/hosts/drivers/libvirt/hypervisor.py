@@ -124,7 +124,7 @@ class LibvirtHypervisor(Caller):
     def ensure_defined(self, spec: Domain) -> None:
         with suppress(Gone):
             self._ours(spec.uuid, spec.generation)
-        self._call("domain.define", self._host().defineXMLFlags, spec.to_xml(), libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
+        self._call("domain.define", self._host().defineXML, spec.to_xml())
 
     def ensure_started(self, uuid: UUID, generation: int) -> None:
         domain, known = self._ours(uuid, generation)
