@@ -4,12 +4,13 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 
+from django.conf import settings
+
 from billing.seed import seed_prices
 from compute.hosts.models import Endpoint, Host
 from compute.hosts.operations import prepare_host
 from compute.instances.models import InstanceType
 from compute.instances.operations import Order
-from django.conf import settings
 from portal.kernel.models import Operation, Region, Zone
 from portal.kernel.operations import engine
 from storage.models import GIB, Image, Pool
