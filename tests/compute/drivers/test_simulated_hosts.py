@@ -1,5 +1,7 @@
 """What only simulated hosts offer: faults to order, a state that survives its process, and being cheap."""
 import os
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -177,3 +179,9 @@ def test_a_thousand_hosts_cost_seconds(tmp_path: Path) -> None:
         open_pool("simulated", address, name="main", path="/srv/main").ensure_pool()
         assert open_hypervisor("simulated", address).domains() == []
     assert time.monotonic() - began < 5
+
+
+def test_simulated_regions_need_no_libvirt() -> None:
+    asks = ("import sys, compute.hosts.drivers.simulated, storage.pools.simulated, compute.hosts.drivers.spec;"
+            "sys.exit('libvirt' in sys.modules)")
+    subprocess.run([sys.executable, "-c", asks], check=True, cwd=Path(__file__).parents[3])

@@ -68,6 +68,7 @@ _BY_TEXT = (
     ("cannot allocate memory", lambda: HostFault(reasons.NO_MEMORY)),
     ("\" lock", lambda: HostFault(reasons.IMAGE_LOCKED, transient=True)),
     ("already exists with uuid", lambda: HostFault(reasons.ALREADY_EXISTS)),
+    ("failed to terminate process", lambda: HostFault(reasons.TOO_BUSY, transient=True)),
     ("asynchronous jobs running", PoolBusy),
     ("no space left", lambda: HostFault(reasons.NO_SPACE)),
     ("cannot access storage file", FileMissing),
