@@ -243,7 +243,9 @@ LOGGING = {
     "formatters": {"json": {"()": "portal.kernel.logs.JsonFormatter"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "json"}},
     "root": {"handlers": ["console"], "level": env.text("LOG_LEVEL", "INFO")},
-    "loggers": {"django.server": {"level": "WARNING"}, "axes": {"level": "WARNING"}, "daphne": {"level": "WARNING"}},
+    "loggers": {"django.server": {"level": "WARNING"}, "axes": {"level": "WARNING"}, "daphne": {"level": "WARNING"},
+                # Its debug messages show handshakes: cookies, keys and console tickets.
+                "uvicorn.error": {"level": "INFO"}},
 }
 from portal.kernel import logs  # noqa: E402  (configures structlog once; it reads nothing from Django)
 

@@ -35,10 +35,12 @@ def origin_is_ours(scope: dict) -> bool:
     origin = header(scope, "origin")
     if not origin:
         return True
-    return _netloc(origin) in (_netloc(settings.SITE_URL), _own_netloc(scope, urlsplit(origin).scheme))
+    page = _netloc(origin)
+    return page is not None and page in (_netloc(settings.SITE_URL), _own_netloc(scope))
 
 
 def _netloc(url: str) -> tuple[str, str, int | None] | None:
+    """Scheme, host and port; None for what is no address of a site (`null`, files, nonsense)."""
     try:
         parts = urlsplit(url)
         port = parts.port or DEFAULT_PORTS.get(parts.scheme)
@@ -47,13 +49,13 @@ def _netloc(url: str) -> tuple[str, str, int | None] | None:
     return (parts.scheme, parts.hostname, port) if parts.scheme in DEFAULT_PORTS and parts.hostname else None
 
 
-def _own_netloc(scope: dict, scheme: str) -> tuple[str, str, int | None] | None:
+def _own_netloc(scope: dict) -> tuple[str, str, int | None] | None:
     """By the name that the socket itself was asked for, when it is one that we answer to."""
     host = header(scope, "host")
     domain, _port = split_domain_port(host)
     if not domain or not validate_host(domain, settings.ALLOWED_HOSTS):
         return None
-    return _netloc(f"{scheme}://{host}")
+    return _netloc(f"{'https' if scope.get('scheme') == 'wss' else 'http'}://{host}")
 
 
 def session_key_of(scope: dict) -> str:

@@ -16,7 +16,7 @@ from portal.kernel.models import Resource
 
 log = structlog.get_logger(__name__)
 
-PUBLISH_LIMIT_S = 0.5
+PUBLISH_LIMIT_S = 2
 
 
 def group_of(project_id: object) -> str:
