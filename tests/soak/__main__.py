@@ -1,0 +1,12 @@
+"""`make soak`: the seeded slices of `make test` at full length. Figures go into tests/FIGURES.md."""
+import os
+import sys
+
+import pytest
+
+LONG = ["tests/crash", "tests/engine", "tests/lab_crash"]
+
+if __name__ == "__main__":
+    os.environ["MAINS_SOAK"] = "1"
+    wanted = sys.argv[1:] or [path for path in LONG if os.path.exists(path)]
+    sys.exit(pytest.main(["-v", "-s", "--durations=0", *wanted]))
