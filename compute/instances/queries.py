@@ -102,7 +102,7 @@ def console(instance: Instance, user) -> dict[str, Any]:
 
 def events(instance: Instance, user) -> dict[str, Any]:
     """What was done to it and its root volume, and by whom."""
-    seen = AuditEvent.objects.visible_to(user).filter(target=instance.pk).select_related("actor", "operation")
+    seen = AuditEvent.objects.visible_to(user).filter(resource=instance.pk).select_related("actor")
     work = Operation.objects.visible_to(user).filter(Q(target=instance.pk)).select_related("actor", "target")
     return {"events": seen.order_by("-at", "-pk")[:RECENT], "operations": work.order_by("-created_at", "-pk")[:RECENT]}
 
@@ -122,8 +122,8 @@ def cost(instance: Instance, user) -> dict[str, Any]:
     now = database_now()
     month = Month.of(now)
     resources = [instance.pk, *Volume.objects.filter(attachment__domain=instance.pk).values_list("pk", flat=True)]
-    lines = [line for pk in resources for line in rating.lines(
-        rating.Selection(projects=[instance.project_id], resource=pk), start=month.start, end=month.end, now=now)]
+    lines = rating.lines(rating.Selection(projects=[instance.project_id], resources=resources),
+                         start=month.start, end=month.end, now=now)
     total = None
     for line in lines:
         total = line.money if total is None else total + line.money
