@@ -2,6 +2,7 @@
 import uuid
 from collections.abc import Iterable
 from decimal import Decimal
+from typing import Self
 
 from django.db import models
 from django.db.models import Q, Sum
@@ -15,6 +16,12 @@ from portal.kernel.states import Stateful
 GIB = 1024**3
 
 
+class PoolQuerySet(models.QuerySet):
+    def visible_to(self, user) -> Self:
+        """Pools are the operators' alone."""
+        return self.all() if user.grants.sees_everything else self.none()
+
+
 class Pool(models.Model):
     """A place for volumes on one host (later: shared by many). Figures in bytes are what it last said."""
 
@@ -26,6 +33,8 @@ class Pool(models.Model):
     pool_class = models.CharField(_("class"), max_length=20, default="local")
     capacity = models.BigIntegerField(_("capacity"), default=0, editable=False)
     available = models.BigIntegerField(_("available"), default=0, editable=False)
+
+    objects = PoolQuerySet.as_manager()
 
     class Meta:
         verbose_name, verbose_name_plural = _("pool"), _("pools")

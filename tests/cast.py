@@ -32,7 +32,7 @@ class Cast:
     rival_project: Project
     region: Region
     zone: Zone
-    scenery: dict[str, Any] = field(default_factory=dict)
+    scenery: dict[Any, Any] = field(default_factory=dict)
 
     def __getattr__(self, name: str) -> User:
         try:

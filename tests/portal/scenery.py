@@ -1,0 +1,81 @@
+"""One of everything for two organizations, made row by row: what the permission matrix points at."""
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+from django.db.backends.postgresql.psycopg_any import DateTimeTZRange
+from django.db.models import Model
+
+from billing.models import Price, PriceBook, UsageInterval
+from compute.hosts.models import Endpoint, Host
+from compute.instances.models import Instance, InstanceType, SshKey
+from portal.kernel.models import AuditEvent, Operation, Region, Zone
+from portal.kernel.operations import kinds
+from portal.kernel.states import database_now
+from storage.models import Attachment, Image, Pool, Volume
+from tenants.models import ApiKey, Organization, Project, User
+from tests.cast import Cast
+
+Rows = dict[type[Model], Any]
+
+
+@dataclass
+class Scene:
+    """The cast, and a row of every model: ours, and the rival's."""
+
+    cast: Cast
+    ours: Rows
+    theirs: Rows
+
+
+def make_scene(cast: Cast) -> Scene:
+    shared = make_shared(cast)
+    ours = shared | make_rows(cast, cast.project, cast.alice, shared) | {
+        User: cast.vera, Organization: cast.organization, Project: cast.project}
+    theirs = shared | make_rows(cast, cast.rival_project, cast.mallory, shared) | {
+        User: cast.mallory, Organization: cast.rival_organization, Project: cast.rival_project}
+    return Scene(cast, ours, theirs)
+
+
+def make_shared(cast: Cast) -> Rows:
+    """The catalogue and one host that is never contacted."""
+    endpoint = Endpoint.objects.create(name="sim-1", driver="simulated", uri="simulated:///nowhere")
+    host = Host.objects.create(region=cast.region, zone=cast.zone, name="sim-1", endpoint=endpoint, state="ready",
+                               health="up", vcpus=64, memory_mib=262144)
+    book = PriceBook.objects.create(name="List prices", is_default=True)
+    since = DateTimeTZRange(database_now() - timedelta(days=1), None)
+    prices = [Price.objects.create(book=book, region=cast.region, meter=meter, sku=sku, price_per_hour=Decimal("0.36"),
+                                   valid=since)
+              for meter, sku in (("instance.running", "small"), ("instance.stopped", "small"), ("volume", "local"))]
+    return {
+        Region: cast.region, Zone: cast.zone, Host: host, Price: prices[0],
+        Pool: Pool.objects.create(region=cast.region, host=host, name="mains", path="/nowhere"),
+        InstanceType: InstanceType.objects.create(slug="small", name="Small", vcpus=1, memory_mib=256, root_disk_gib=1),
+    }
+
+
+def make_rows(cast: Cast, project: Project, owner: User, shared: Rows, *, number: int = 0) -> Rows:
+    """One of everything that a project owns."""
+    common = {"project": project, "region": cast.region}
+    image = Image.objects.create(**common, name=f"image-{number}", state="active", virtual_size=2**28)
+    instance = Instance.objects.create(**common, name=f"web-{number}", state="stopped", type=shared[InstanceType],
+                                       vcpus=1, memory_mib=256, image=image, zone=cast.zone, host=shared[Host])
+    volume = Volume.objects.create(**common, name=f"root-{number}", state="in_use", size_gib=1, image=image,
+                                   pool=shared[Pool])
+    Attachment.objects.create(volume=volume, domain=instance.pk, is_boot=True)
+    now = database_now()
+    operation = Operation.objects.create(kind="instance.start", **common, actor=owner, target=image,
+                                         plan=kinds["instance.start"].plan, run_after=now, deadline=now)
+    return {
+        Image: image, Instance: instance, Volume: volume, Operation: operation,
+        SshKey: SshKey.objects.create(**common, name=f"key-{number}", public_key="ssh-ed25519 AAAA x",
+                                      fingerprint="SHA256:x"),
+        AuditEvent: AuditEvent.objects.create(action="instance.start", project=project, actor=owner, resource=instance,
+                                              organization=project.organization),
+        ApiKey: ApiKey.objects.create(owner=owner, name=f"k-{number}", prefix=f"mns_{owner.username}{number}",
+                                      secret_hash="x"),
+        UsageInterval: UsageInterval.objects.create(
+            resource=instance, project=project, region=cast.region, meter="instance.running", sku="small",
+            quantity=Decimal(1), period=DateTimeTZRange(now - timedelta(hours=1), None)),
+    }

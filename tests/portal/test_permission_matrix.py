@@ -1,0 +1,318 @@
+"""The permission matrix: every route × method × role, and every id in a body, with what is to happen derived from what
+the route declares. A route that declares nothing, or whose body nobody gave an example of, fails.
+
+Roles: nobody · mallory (owner of a rival organization) · vera (viewer) · oscar (operator) · adam (administrator) ·
+alice (owner) · root (superuser).
+"""
+import re
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.db import transaction
+from django.db.models import Model
+from django.test import override_settings
+from django.urls import reverse
+from rest_framework import serializers
+
+from compute.instances.models import Instance, InstanceType, SshKey
+from portal.kernel.declarations import registry
+from portal.kernel.models import Operation, Region, Zone
+from portal.kernel.rest.rights import SIGNED_IN, STAFF
+from portal.kernel.rest.serializers import VisibleField
+from storage.models import Image
+from tenants.models import ApiKey
+from tenants.pages import PUBLIC
+from tests.cast import ROLES, make_cast
+from tests.portal.routes import FOREIGN, OPEN_API, OPEN_PAGES, Route, patterns, routes
+from tests.portal.scenery import Scene, make_scene
+
+PEOPLE = (None, "mallory", "vera", "oscar", "adam", "alice", "root")
+ROLE_OF = ROLES | {"alice": "owner"}
+OURS = {"vera", "oscar", "adam", "alice", "root"}
+# Who sees a row that is a person's own.
+PRIVATE = {ApiKey: {"alice"}}
+# What the id in an HTML path names, by the address's namespace.
+PAGE_MODELS: dict[str, type[Model]] = {
+    "instances": Instance, "ssh_keys": SshKey, "operations": Operation, "operator": Operation, "api_keys": ApiKey,
+    "console": Instance,
+}
+Body = Callable[[Scene], dict[str, Any]]
+
+
+def ours(scene: Scene, model: type[Model]) -> str:
+    return str(scene.ours[model].pk)
+
+
+# A body that is accepted, of every route that needs one: "<route name>.<method>".
+BODIES: dict[str, Body] = {
+    "organization-detail.PATCH": lambda scene: {"name": "Acme 2"},
+    "project-list.POST": lambda scene: {"name": "db", "organization": str(scene.cast.organization.pk),
+                                        "parent": str(scene.cast.project.pk)},
+    "project-detail.PATCH": lambda scene: {"description": "new"},
+    "project-quotas.PUT": lambda scene: {
+        "limits": [{"region": ours(scene, Region), "resource": "instances", "limit": 9}]},
+    "api-key-list.POST": lambda scene: {"name": "ci"},
+    "host-maintenance.POST": lambda scene: {"enabled": True},
+    "ssh-key-list.POST": lambda scene: {"name": "laptop", "project": str(scene.cast.project.pk), "generate": True},
+    "instance-list.POST": lambda scene: {
+        "name": "db", "project": str(scene.cast.project.pk), "region": ours(scene, Region), "zone": ours(scene, Zone),
+        "type": ours(scene, InstanceType), "image": ours(scene, Image), "ssh_keys": [ours(scene, SshKey)]},
+    "instance-detail.PATCH": lambda scene: {"name": "renamed"},
+}
+# What forms and query strings of pages carry.
+FORMS: dict[str, Body] = {
+    "instances:create.POST": lambda scene: {
+        "name": "db", "project": str(scene.cast.project.pk), "region": ours(scene, Region), "zone": "",
+        "type": ours(scene, InstanceType), "image": ours(scene, Image)},
+    "instances:summary.GET": lambda scene: {"project": str(scene.cast.project.pk)},
+    "instances:delete.POST": lambda scene: {"confirmed": "1", "typed_name": scene.ours[Instance].name},
+    "ssh_keys:add.POST": lambda scene: {
+        "project": str(scene.cast.project.pk), "name": "laptop", "public_key": "ssh-rsa x"},
+    "ssh_keys:generate.POST": lambda scene: {"project": str(scene.cast.project.pk), "name": "laptop"},
+    "ssh_keys:delete.POST": lambda scene: {"confirmed": "1"},
+    "api_keys:create.POST": lambda scene: {"name": "ci"},
+    "api_keys:revoke.POST": lambda scene: {"confirmed": "1"},
+}
+ALL = routes()
+API = [route for route in ALL if route.is_api]
+PAGES = [route for route in ALL if not route.is_api]
+
+
+@pytest.fixture(scope="module")
+def scene(django_db_setup: None, django_db_blocker) -> Iterator[Scene]:
+    """Made once: every request of the matrix is rolled back by itself, and the scene at the end."""
+    with django_db_blocker.unblock(), override_settings(DOORBELLS=False), transaction.atomic():
+        yield make_scene(make_cast())
+        transaction.set_rollback(True)
+
+
+def key(route: Route) -> str:
+    return f"{route.name}.{route.method}"
+
+
+def model_of(route: Route) -> type[Model]:
+    return route.model if route.is_api else PAGE_MODELS[route.name.split(":")[0]]
+
+
+def address(route: Route, pk: object) -> str:
+    name = route.name
+    return reverse(name, args=[pk]) if route.takes_an_id else reverse(name)
+
+
+def holds(name: str, permission: str) -> bool:
+    return name == "root" or ROLE_OF.get(name) in registry.permissions[permission].roles
+
+
+def expected(route: Route, name: str | None, *, names_our_project: bool) -> int:
+    """200 stands for "let in", whatever becomes of it then (a conflict, a form to correct)."""
+    if name is None:
+        return 200 if route.permission == PUBLIC else 401
+    if route.permission == STAFF:
+        return 200 if name == "root" else 404
+    if route.takes_an_id:
+        seers = PRIVATE.get(model_of(route), OURS | ({"mallory"} if is_catalogue(model_of(route)) else set()))
+        if name not in seers:
+            return 404
+    elif name == "mallory" and names_our_project:
+        return 404
+    if route.permission in (SIGNED_IN, PUBLIC) or (name == "mallory" and not route.takes_an_id):
+        return 200
+    return 200 if holds(name, route.permission) else 403
+
+
+def is_catalogue(model: type[Model]) -> bool:
+    names = {field.name for field in model._meta.get_fields() if field.concrete}
+    return not names & {"project", "organization"} and model._meta.label not in (
+        "tenants.Organization", "tenants.Project", "tenants.User")
+
+
+def answer(scene: Scene, route: Route, name: str | None, pk: object, sent: dict[str, Any] | None) -> Any:
+    """One request whose effects are rolled back."""
+    client = client_of(scene, name, is_api=route.is_api)
+    with transaction.atomic():
+        send = getattr(client, route.method.lower())
+        form = {"format": "json"} if route.is_api and route.method != "GET" else {}
+        response = send(address(route, pk), sent or ({} if form else None), **form)
+        transaction.set_rollback(True)
+    return response
+
+
+def client_of(scene: Scene, name: str | None, *, is_api: bool) -> Any:
+    """Signed in once for the whole matrix."""
+    clients = scene.cast.scenery
+    if (name, is_api) not in clients:
+        clients[name, is_api] = scene.cast.api(name) if is_api else scene.cast.browser(name)
+    return clients[name, is_api]
+
+
+def status(response: Any) -> int:
+    """The answer as the matrix counts: the sign-in page is 401, being let in 200."""
+    if response.status_code == 302 and "/accounts/login" in response["Location"]:
+        return 401
+    return 200 if response.status_code in (200, 201, 202, 204, 302, 409) else response.status_code
+
+
+@pytest.mark.django_db  # pytest-django makes the database only when some collected test says that it wants one
+def test_every_route_declares_what_it_needs() -> None:
+    silent = [str(route) for route in ALL if route.permission is None]
+    assert silent == [], "declare `permissions` in the viewset, or `@page(...)` on the view"
+    known = {*registry.permissions, SIGNED_IN, STAFF, PUBLIC}
+    assert [str(route) for route in ALL if route.permission not in known] == []
+    assert len(API) > 40 and len(PAGES) > 20
+
+
+def test_the_resolver_is_read_whole() -> None:
+    paths = {path for path, _name, _pattern in patterns()}
+    seen = {route.path for route in ALL}
+    left = {path for path, name, _pattern in patterns() if path not in seen}
+    assert all(path.startswith(FOREIGN) or name in OPEN_API | OPEN_PAGES
+               for path, name, _pattern in patterns() if path in left)
+    assert len(paths) > 60
+
+
+@pytest.mark.parametrize("route", API, ids=str)
+def test_api(scene: Scene, route: Route) -> None:
+    sent = BODIES.get(key(route), lambda scene: {})(scene) if route.method != "GET" else None
+    pk = scene.ours[model_of(route)].pk if route.takes_an_id else None
+    found = {name: status(answer(scene, route, name, pk, sent)) for name in PEOPLE}
+    names_ours = bool(sent) and any(str(scene.cast.project.pk) == value for value in sent.values())
+    assert found == {name: expected(route, name, names_our_project=names_ours) for name in PEOPLE}
+
+
+@pytest.mark.parametrize("route", PAGES, ids=str)
+def test_pages(scene: Scene, route: Route) -> None:
+    sent = FORMS.get(key(route), lambda scene: {})(scene)
+    pk = scene.ours[model_of(route)].pk if route.takes_an_id else None
+    found = {name: status(answer(scene, route, name, pk, sent)) for name in PEOPLE}
+    names_ours = "project" in sent
+    want = {name: expected(route, name, names_our_project=names_ours) for name in PEOPLE}
+    # A form that is sent back for correction was let in too.
+    assert {name: 200 if code == 400 else code for name, code in found.items()} == want
+
+
+def is_for_everybody(route: Route) -> bool:
+    return is_catalogue(model_of(route)) and route.permission != STAFF
+
+
+@pytest.mark.parametrize("route", [one for one in ALL if one.takes_an_id and not is_for_everybody(one)], ids=str)
+def test_what_is_hidden_answers_like_what_is_absent(scene: Scene, route: Route) -> None:
+    sent = (BODIES if route.is_api else FORMS).get(key(route), lambda scene: {})(scene) or None
+    hidden = answer(scene, route, "mallory", scene.ours[model_of(route)].pk, sent)
+    absent = answer(scene, route, "mallory", uuid.uuid4(), sent)
+    assert hidden.status_code == absent.status_code == 404
+    assert masked(hidden) == masked(absent)
+
+
+def masked(response: Any) -> str:
+    """The answer without what differs between any two requests."""
+    text = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "ID", response.content.decode())
+    return re.sub(r'(nonce|csrf\w*|value|content)[=:" ]+"?[\w+/=-]{16,}', r"\1", text, flags=re.IGNORECASE)
+
+
+TENANTS_LISTS = [route for route in API
+                 if route.action == "list" and route.permission != STAFF and not is_catalogue(route.model)]
+
+
+@pytest.mark.parametrize("route", TENANTS_LISTS, ids=str)
+def test_lists_show_a_rival_nothing_of_ours(scene: Scene, route: Route) -> None:
+    seen = answer(scene, route, "mallory", None, None).content.decode()
+    for row in scene.ours.values():
+        if not is_catalogue(type(row)):
+            assert str(row.pk) not in seen
+
+
+# -- ids in bodies --
+
+def id_fields(serializer: serializers.Serializer, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    for name, field in serializer.fields.items():
+        inner = getattr(field, "child", field)
+        here = (*path, name, *(("0",) if inner is not field else ()))
+        if isinstance(inner, serializers.Serializer):
+            yield from id_fields(inner, here)
+        else:
+            yield here, inner
+
+
+def bodied() -> list[tuple[Route, tuple[str, ...], VisibleField]]:
+    return [(route, path, field) for route in API if route.action in route.view.bodies
+            for path, field in id_fields(route.view.bodies[route.action]()) if isinstance(field, VisibleField)]
+
+
+def model_behind(field: VisibleField) -> type[Model]:
+    return getattr(field.queryset, "model", field.queryset)
+
+
+def replaced(body: dict[str, Any], path: tuple[str, ...], value: str) -> dict[str, Any]:
+    """The body with another id at the place (a list has one entry)."""
+    name, *rest = path
+    if not rest:
+        return body | {name: value}
+    if rest == ["0"]:
+        return body | {name: [value]}
+    return body | {name: [replaced(body[name][0], tuple(rest[1:]), value)]}
+
+
+def test_bodies_take_ids_through_the_one_door() -> None:
+    """A bare UUID field in a body would be an id that nobody checks."""
+    bare = [f"{route} {'.'.join(path)}" for route in API if route.action in route.view.bodies
+            for path, field in id_fields(route.view.bodies[route.action]()) if isinstance(field, serializers.UUIDField)]
+    assert bare == []
+    assert len(bodied()) >= 8
+
+
+@pytest.mark.parametrize(("route", "path", "field"), bodied(), ids=lambda value: ".".join(value) if isinstance(
+    value, tuple) else "" if isinstance(value, VisibleField) else str(value))
+def test_a_rivals_id_in_a_body_is_answered_like_a_random_one(scene: Scene, route: Route, path: tuple[str, ...],
+                                                            field: VisibleField) -> None:
+    body = BODIES[key(route)](scene)
+    pk = scene.ours[model_of(route)].pk if route.takes_an_id else None
+    rival = scene.theirs[model_behind(field)]
+    who = "root" if route.permission == STAFF else "alice"
+    absent = answer(scene, route, who, pk, replaced(body, path, str(uuid.uuid4())))
+    assert absent.status_code == 404 and list(absent.json()["errors"]) == [".".join(path)]
+    if who == "alice" and not is_catalogue(model_behind(field)):
+        hidden = answer(scene, route, who, pk, replaced(body, path, str(rival.pk)))
+        assert (hidden.status_code, masked(hidden)) == (absent.status_code, masked(absent))
+    for nonsense in ("", "x", "../../etc", "00000000", "\N{SNOWMAN}"):
+        assert answer(scene, route, who, pk, replaced(body, path, nonsense)).status_code == 400
+
+
+# -- keys, admin, what is open to all --
+
+BEYOND_THE_SCOPE = [route for route in API if route.permission in registry.permissions
+                    and route.permission != "project.view" and route.action != "list"]
+
+
+@pytest.mark.parametrize("route", BEYOND_THE_SCOPE, ids=str)
+def test_a_key_without_the_scope_is_let_in_nowhere(scene: Scene, route: Route) -> None:
+    """The owner's key that may only see the project: hidden or refused, whatever its owner may do."""
+    client = scene.cast.key("alice", scopes=["project.view"])
+    sent = BODIES.get(key(route), lambda scene: {})(scene)
+    pk = scene.ours[model_of(route)].pk if route.takes_an_id else None
+    with transaction.atomic():
+        arguments = {} if route.method == "GET" else {"data": sent, "format": "json"}
+        response = getattr(client, route.method.lower())(address(route, pk), **arguments)
+        transaction.set_rollback(True)
+    assert response.status_code in (403, 404)
+
+
+def test_the_operators_site_is_for_staff_alone(scene: Scene) -> None:
+    names = ["admin:index", *(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist"
+                              for model in admin.site._registry)]
+    assert len(names) > 3
+    for name in names:
+        for who in (None, "mallory", "alice"):
+            response = scene.cast.browser(who).get(reverse(name))
+            assert response.status_code == 302 and "login" in response["Location"], (name, who)
+        assert scene.cast.browser("root").get(reverse(name)).status_code == 200, name
+
+
+@pytest.mark.parametrize("name", sorted(OPEN_PAGES))
+def test_strangers_from_afar_learn_no_details(scene: Scene, name: str) -> None:
+    response = scene.cast.browser(None).get(reverse(name), REMOTE_ADDR="198.51.100.7")
+    text = response.content.decode()
+    assert response.status_code in (200, 403, 404, 503)
+    assert "checks" not in text and "mains_" not in text and "sim-1" not in text
