@@ -85,14 +85,16 @@ class Lab:
 
     def kill(self, name: str) -> None:
         """Cut one host's power, guests and all."""
-        self._host(name).kill()
+        with self._locked():
+            self._host(name).kill()
 
     def revive(self, name: str, progress: Progress = _silent) -> None:
         """Switch one host on again; its guests stay off, as after any power cut."""
-        host = self._host(name)
-        if not host.is_alive():
-            host.start()
-            self._warm(host, progress)
+        with self._locked():
+            host = self._host(name)
+            if not host.is_alive():
+                host.start()
+                self._warm(host, progress)
 
     # -- what they are made of -------------------------------------------------------------------------------------
 

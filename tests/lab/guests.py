@@ -19,7 +19,7 @@ from compute.lab.image import DemoImage
 LOGIN = re.compile(r"^(\S+) login: ", re.MULTILINE)
 
 
-def wait_for(condition: Callable[[], object], what: str, limit_s: float = 40.0) -> float:
+def wait_for(condition: Callable[[], object], what: str, limit_s: float = 90.0) -> float:
     """Wait until the condition holds and return the seconds it took."""
     began = time.monotonic()
     while not condition():

@@ -176,6 +176,15 @@ def test_up_repairs_what_a_crash_left(second_lab: Lab) -> None:
     assert not network.exists(f"{bridge}x")
 
 
+def test_up_starts_afresh_when_the_directory_was_removed_under_a_running_lab(second_lab: Lab) -> None:
+    before = second_lab.up()[0]
+    shutil.rmtree(second_lab.directory)
+    after = second_lab.up()[0]
+    assert after.public_host_key != before.public_host_key
+    assert run_on(after, "hostname").stdout.strip() == after.name
+    assert len(processes_of(second_lab)) == 1
+
+
 def test_a_lab_whose_directory_was_removed_under_it_is_cleared_by_the_next(second_lab: Lab, tmp_path: Path) -> None:
     lost = Lab(second_lab.name + "-lost", tmp_path / "lost")
     lost.up()

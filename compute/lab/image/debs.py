@@ -48,15 +48,11 @@ def unpack_packages(root: Path, store: Path, progress: Callable[[str], None]) ->
     """Fetch what the guest is made of into the store, and unpack it into one tree."""
     root.mkdir(parents=True)
     store.mkdir(parents=True, exist_ok=True)
-    if not _knows(KERNEL):
-        _update_index(progress)
-    names = [_real_kernel(), STATIC, *RECIPE_PACKAGES]
     try:
-        _download(names, store)
+        names = _download(store)
     except LabError:
-        _update_index(progress)  # an old index names versions that the mirror has dropped since
-        names[0] = _real_kernel()
-        _download(names, store)
+        _update_index(progress)  # none yet, or so old that it names versions which the mirror has dropped since
+        names = _download(store)
     versions = {}
     for name in names:
         package = _newest(store, name)
@@ -72,13 +68,6 @@ def _run(*command: str, cwd: Path | None = None) -> str:
     return ran.stdout
 
 
-def _knows(name: str) -> bool:
-    try:
-        return bool(_run("apt-cache", "--quiet", "show", "--no-all-versions", name).strip())
-    except LabError:
-        return False
-
-
 def _update_index(progress: Callable[[str], None]) -> None:
     progress("demo image: refreshing apt's index")
     _run("apt-get", "--quiet", "update")
@@ -92,8 +81,10 @@ def _real_kernel() -> str:
     return found.group(1)
 
 
-def _download(names: list[str], store: Path) -> None:
+def _download(store: Path) -> list[str]:
+    names = [_real_kernel(), STATIC, *RECIPE_PACKAGES]
     _run("apt-get", "--quiet", "-o", "APT::Sandbox::User=root", "download", *names, cwd=store)
+    return names
 
 
 def _newest(store: Path, name: str) -> Path:

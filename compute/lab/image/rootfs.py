@@ -55,7 +55,7 @@ def write_initramfs(packages: Packages, target: Path) -> Path:
         (root / folder).mkdir(exist_ok=True)
     archive = target.with_suffix(".cpio")
     archive.write_bytes(_cpio(root))
-    subprocess.run(["zstd", "-q", "-19", "-f", "--rm", str(archive), "-o", str(target)], check=True)
+    subprocess.run(["zstd", "-q", "-12", "-f", "--rm", str(archive), "-o", str(target)], check=True)
     return target
 
 
