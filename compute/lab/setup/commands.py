@@ -51,16 +51,16 @@ def run(_rest: Sequence[str]) -> int:
         env = _services(RUN, port=_wanted_port(), bind=os.environ.get("BIND", "127.0.0.1"))
         supervision.control(RUN, "stop", "portal:*")
         _lab(RUN, "up")
-        _manage(RUN, "Migrating the database", "migrate", "--noinput", "-v", "1")
-        _manage(RUN, "Collecting static files", "collectstatic", "--noinput", "-v", "0")
-        _manage(RUN, "Seeding catalogue and demo users", "seed_demo")
-        started = supervision.control(RUN, "start", "portal:*")
+        _manage(RUN, "Static files, database, catalogue and demo users", "stage")
+        started = supervision.start_portal(RUN)
         progress.wait_until(
             f"Waiting until {env['MAINS_URL']} is healthy",
             lambda: _is_healthy(env["MAINS_URL"]),
             timeout_s=READY_S,
-            hint=lambda: started.stdout + progress.tail(RUN.log / "web.log"),
+            hint=lambda: progress.tail(RUN.log / "web.log"),
         )
+        for name in supervision.fallen(RUN, started):
+            say(f"WARNING: {name} keeps ending. The end of its log:\n{progress.tail(RUN.log / f'{name}.log')}")
         _welcome(env["MAINS_URL"])
     return 0
 
@@ -192,7 +192,7 @@ def _in_test_stage(command: list[str]) -> int:
         try:
             _services(TEST, dies_with_caller=not stays)
             _lab(TEST, "up")
-            _manage(TEST, "Collecting static files", "collectstatic", "--noinput", "-v", "0")
+            _manage(TEST, "Collecting static files", "stage", "--static-only")
             say(" ".join(command[2:]))
             return _foreground(command)
         finally:

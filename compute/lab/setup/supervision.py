@@ -206,6 +206,18 @@ def control(stage: Stage, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=stage.directory, capture_output=True, text=True, env=stages.environment(stage))
 
 
+def start_portal(stage: Stage) -> dict[str, str]:
+    """Start the portal's own processes; return their pids."""
+    control(stage, "start", "portal:*")
+    return _pids(stage)
+
+
+def fallen(stage: Stage, started: dict[str, str]) -> list[str]:
+    """Tell which of the portal's processes are not the ones that were started: they end again and again."""
+    now = _pids(stage)
+    return [name for name in PORTAL if name not in now or now[name] != started.get(name)]
+
+
 def stop(stage: Stage) -> int:
     """Stop the supervisor and all that it runs, and what an earlier one left; return how many processes there were."""
     count = len(leftovers.find(stage.directory))
@@ -216,6 +228,13 @@ def stop(stage: Stage) -> int:
             time.sleep(0.2)
     leftovers.end(stage.directory)
     return count
+
+
+def _pids(stage: Stage) -> dict[str, str]:
+    """Return the pids of the portal's running processes."""
+    lines = control(stage, "status", "portal:*").stdout.splitlines()
+    words = (line.replace("portal:", "").replace(",", " ").split() for line in lines)
+    return {fields[0]: fields[3] for fields in words if fields[1:3] == ["RUNNING", "pid"]}
 
 
 def _program(
