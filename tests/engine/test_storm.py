@@ -23,25 +23,39 @@ OPERATIONS, KILLS, STOPS, LIMIT_S = (1200, 250, 50, 900) if SOAKING else (120, 2
 WORKERS, LEASE_S = 8, 3
 
 
+class Worker:
+    """A Celery worker with eight processes on the test's own database, started again when it dies, as `make run` does."""
+
+    def __init__(self, log: Path) -> None:
+        parts = connection.settings_dict
+        url = f"postgresql://{parts['USER']}:{parts['PASSWORD']}@{parts['HOST']}:{parts['PORT']}/{parts['NAME']}"
+        self.environment = {**os.environ, "DATABASE_URL": url, "ENGINE_LEASE_S": str(LEASE_S)}
+        self.log, self.process = log.open("ab"), None
+        self.keep_alive()
+
+    def keep_alive(self) -> None:
+        if self.process is None or self.process.poll() is not None:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "celery", "-A", "portal", "worker", "-Q", "default,region.storm", "-c", str(WORKERS),
+                 "-I", "tests.engine.storm_kind", "--without-gossip", "--without-mingle", "--without-heartbeat", "-l", "ERROR"],
+                env=self.environment, stdout=self.log, stderr=self.log)
+
+    def children(self) -> list[int]:
+        return children(self.process.pid)
+
+    def end(self) -> None:
+        offspring = self.children()
+        self.process.kill()
+        for child in offspring:
+            _hurt(child, signal.SIGKILL)
+        self.process.wait()
+
+
 @pytest.fixture
 def worker(transactional_db: None, tmp_path: Path):
-    """A Celery worker with eight processes on the test's own database."""
-    parts = connection.settings_dict
-    url = f"postgresql://{parts['USER']}:{parts['PASSWORD']}@{parts['HOST']}:{parts['PORT']}/{parts['NAME']}"
-    log = (tmp_path / "worker.log").open("wb")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "celery", "-A", "portal", "worker", "-Q", "default,region.storm", "-c", str(WORKERS),
-         "-I", "tests.engine.storm_kind", "--without-gossip", "--without-mingle", "--without-heartbeat", "-l", "ERROR"],
-        env={**os.environ, "DATABASE_URL": url, "ENGINE_LEASE_S": str(LEASE_S)}, stdout=log, stderr=log)
-    yield process
-    process.send_signal(signal.SIGTERM)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(10)
-    for child in children(process.pid):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(child, signal.SIGKILL)
-    process.kill()
-    process.wait()
+    worker = Worker(tmp_path / "worker.log")
+    yield worker
+    worker.end()
 
 
 def children(pid: int) -> list[int]:
@@ -69,13 +83,13 @@ def test_operations_survive_a_storm_of_kills_and_pauses(worker, tmp_path: Path, 
     assert kills >= KILLS * 0.8 and stops >= STOPS * 0.8
 
 
-def storm(worker: subprocess.Popen, chance: random.Random) -> tuple[int, int]:
+def storm(worker: Worker, chance: random.Random) -> tuple[int, int]:
     """Hurt the workers until all is settled; sweeps as beat would, flushes Redis every second."""
     broker = redis.Redis.from_url(settings.REDIS_URL)
     end, flushed, kills, stops, paused = time.monotonic() + LIMIT_S, 0.0, 0, 0, {}
     while Operation.objects.unfinished().exists() or kills < KILLS or stops < STOPS:
         assert time.monotonic() < end, f"unsettled after {LIMIT_S} s: {Operation.objects.unfinished().count()}"
-        assert worker.poll() is None, "the worker's parent died"
+        worker.keep_alive()
         now = time.monotonic()
         if now - flushed > 1:
             broker.flushall()
@@ -85,7 +99,7 @@ def storm(worker: subprocess.Popen, chance: random.Random) -> tuple[int, int]:
             paused.pop(pid)
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
-        victims = [pid for pid in children(worker.pid) if pid not in paused]
+        victims = [pid for pid in worker.children() if pid not in paused]
         if victims and kills < KILLS:
             kills += _hurt(chance.choice(victims), signal.SIGKILL)
         elif victims and stops < STOPS:
