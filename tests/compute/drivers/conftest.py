@@ -16,9 +16,9 @@ from .stands import LibvirtHand, SimulatedHand, Stand
 
 TEST_DRIVER_LACKS = frozenset({
     "memory limit", "files", "image locks", "screen", "deaf guests", "crashes",
-    "upload", "resize", "file formats", "probing", "image sizes",
+    "upload", "resize", "file formats", "image sizes",
 })
-SIMULATED_LACKS = frozenset({"inactive pools", "files behind", "file formats", "uploaded bytes", "probing"})
+SIMULATED_LACKS = frozenset({"inactive pools", "files behind", "file formats", "uploaded bytes"})
 
 
 def pytest_configure(config: pytest.Config) -> None:
