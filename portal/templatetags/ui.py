@@ -29,6 +29,10 @@ register.filter("money", money)
 
 SPRITE = "vendor/tabler-icons-3.51.0/sprite.svg"
 OPERATION_TONES = {"queued": "busy", "running": "busy", "succeeded": "ok", "failed": "bad", "cancelled": "off"}
+# States as errors carry them, under the labels that badges show.
+STATE_WORDS = {"building": "Building", "starting": "Starting", "running": "Running", "stopping": "Stopping", "stopped": "Stopped",
+               "rebooting": "Rebooting", "error": "Error", "deleting": "Deleting", "deleted": "Deleted",
+               "succeeded": "Succeeded", "failed": "Failed", "cancelled": "Cancelled"}
 OUTCOMES = {"done": "ok", "undone": "off"}
 ACTS = {
     "instance.update": _("Change instance"), "sshkey.create": _("Add SSH key"), "sshkey.delete": _("Delete SSH key"),
@@ -167,9 +171,33 @@ def error_text(row: dict[str, Any] | None) -> str:
     if declared is None or row["code"] == PortalError.code:
         return gettext("An unexpected fault; the operators have been told.")
     try:
-        return str(declared.text).format(**row.get("facts", {}))
+        return str(declared.text).format(**_in_words(row.get("facts", {})))
     except (KeyError, IndexError, ValueError):
         return str(row.get("detail") or declared.title)
+
+
+@register.filter
+def explain(error: PortalError) -> str:
+    """An error of this request, with its facts in words instead of codes."""
+    return error_text(error.as_row()) if error.code in _error_classes() else error.detail
+
+
+def _in_words(facts: dict[str, Any]) -> dict[str, Any]:
+    """Facts are codes; people read labels."""
+    return {name: _word(name, value) for name, value in facts.items()}
+
+
+def _word(name: str, value: Any) -> Any:
+    if not isinstance(value, str) or not value:
+        return value
+    if name == "holder_kind":
+        return kind_label(value)
+    if name == "resource":
+        return dimension_label(value)
+    if name == "permission" and value in registry.permissions:
+        return str(registry.permissions[value].label)
+    # States and drivers' reasons are translated sentences or words themselves.
+    return gettext(STATE_WORDS.get(value, value))
 
 
 @register.filter
