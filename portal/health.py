@@ -17,16 +17,17 @@ from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse, HttpResponseNotFound, JsonResponse
 from django.urls import path
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_safe
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from compute.hosts.models import Host
+from compute.instances.console.models import ConsoleTicket
 from compute.instances.models import Instance
 from portal.kernel.models import Operation
 from portal.kernel.states import database_now
+from tenants.pages import page
 
 LOOPBACK = ("127.0.0.1", "::1")
 # A proxy in front makes everybody look local; these headers give it away.
@@ -40,14 +41,14 @@ def may_see_details(request: HttpRequest) -> bool:
 
 
 @never_cache
-@require_safe
+@page(public=True)
 def livez(request: HttpRequest) -> HttpResponse:
     """This process answers; nothing else is asked."""
     return JsonResponse({"status": "ok"})
 
 
 @never_cache
-@require_safe
+@page(public=True)
 def readyz(request: HttpRequest) -> HttpResponse:
     """200 when requests can be served, else 503."""
     try:
@@ -144,6 +145,9 @@ class Census:
         yield _counted("mains_operations", "Operations, live or finished within a day.", recent, "kind", "state")
         yield _counted("mains_instances", "Instances by state.", Instance.objects.live(), "state")
         yield _counted("mains_hosts", "Hosts by health.", Host.objects.all(), "state", "health")
+        # One whose process was killed is not seen any more.
+        open_now = ConsoleTicket.objects.open().filter(seen_at__gt=Now() - timedelta(seconds=10))
+        yield GaugeMetricFamily("mains_console_sessions", "Open consoles.", value=open_now.count())
         yield GaugeMetricFamily("mains_operations_oldest_due_seconds", "Wait of the oldest due operation.",
                                 value=_oldest_due_s())
         yield GaugeMetricFamily("mains_operations_need_person", "Operations that need a person.",
@@ -164,7 +168,7 @@ registry.register(Census())
 
 
 @never_cache
-@require_safe
+@page(public=True)
 def metrics(request: HttpRequest) -> HttpResponse:
     """Prometheus text; absent for strangers."""
     if not may_see_details(request):

@@ -1,4 +1,4 @@
-"""A running instance on the simulated driver, whose screen is a small real VNC server, and a portal to reach it through."""
+"""A running instance on the simulated driver, whose screen is a small real VNC server, and a portal to reach it."""
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from uuid import UUID
 
 import pytest
+from django.test import Client
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
+
 from compute.hosts.drivers.contract import VncAddress
 from compute.hosts.drivers.simulated import SimulatedHypervisor
 from compute.instances.console.models import ConsoleTicket
 from compute.instances.models import Instance
-from django.test import Client
+from tenants.operations import create_api_key
 from tests.console.screen import FakeScreen
 from tests.portal_server import serving
 from tests.world import World, make_world
-from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import ClientConnection, connect
-
-from tenants.operations import create_api_key
 
 
 @pytest.fixture
@@ -39,8 +39,8 @@ def world(transactional_db: None, tmp_path, settings) -> Iterator[World]:
 def instance(world: World) -> Instance:
     """A running one, as a row: what is on the host is `screens`."""
     return Instance.objects.create(
-        project=world.project, region=world.region, zone=world.zone, host=world.host, name="web", type=world.type, vcpus=1,
-        memory_mib=256, image=world.image, state="running", observed_state="running", vnc_password="hunter2!")
+        project=world.project, region=world.region, zone=world.zone, host=world.host, name="web", type=world.type,
+        vcpus=1, memory_mib=256, image=world.image, state="running", observed_state="running", vnc_password="hunter2!")
 
 
 @pytest.fixture

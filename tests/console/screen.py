@@ -1,9 +1,10 @@
-"""A small VNC server that speaks real RFB 3.8 with VNC authentication; what it does after the opening is the test's choice."""
+"""A small VNC server: real RFB 3.8 with VNC authentication; what it does after the opening is the test's choice."""
 import hmac
 import os
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
 from cryptography.hazmat.primitives.ciphers import Cipher, modes
@@ -67,10 +68,8 @@ class FakeScreen:
     def hang_up(self) -> None:
         """The power goes: every connection ends."""
         for link in self.links:
-            try:
+            with suppress(OSError):
                 link.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
 
     def close(self) -> None:
         self._listener.close()

@@ -4,16 +4,16 @@ import time
 from collections.abc import Callable
 
 import pytest
-from compute.instances.models import Instance
-from compute.instances.operations import act
 from django.utils import timezone
-from portal.kernel.models import AuditEvent
-from tests.console.conftest import close_code, enter, entered
-from tests.console.screen import FakeScreen
 from websockets.exceptions import ConnectionClosed
 
+from compute.instances.models import Instance
+from compute.instances.operations import act
+from portal.kernel.models import AuditEvent
 from tenants.operations import revoke_api_key
 from tenants.roles import bind, unbind
+from tests.console.conftest import close_code, enter, entered
+from tests.console.screen import FakeScreen
 
 LIMIT_S = 5
 
@@ -39,12 +39,16 @@ def demote(world, _instance, _oscar) -> None:
     bind(world.people["oscar"], "viewer", world.project)
 
 
+def leave(world, _instance, _oscar) -> None:
+    unbind(world.people["oscar"], "operator", world.project)
+
+
 CAUSES: dict[str, tuple[int, Callable]] = {
     "signed out": (4403, lambda world, instance, oscar: oscar.http.logout()),
     "deactivated": (4403, deactivate),
     "another password": (4403, change_password),
     "only a viewer now": (4403, demote),
-    "no member any more": (4404, lambda world, instance, oscar: unbind(world.people["oscar"], "operator", world.project)),
+    "no member any more": (4404, leave),
     "restarted": (4409, lambda world, instance, oscar: act(instance, "reboot", actor=world.people["adam"])),
     "deleted": (4409, lambda world, instance, oscar: act(instance, "delete", actor=world.people["adam"])),
     "gone": (4404, lambda world, instance, oscar: Instance.objects.update(deleted_at=timezone.now())),

@@ -94,7 +94,13 @@ def test_text_is_no_console_traffic(person, instance, screen):
 
 def test_bulk_arrives_whole_and_in_order(person, instance, screens):
     content = os.urandom(8 * MIB)
-    screens[instance.pk] = FakeScreen(instance.vnc_password, then=lambda link: (link.recv(1), link.sendall(content), link.recv(1)))
+
+    def send_it(link: sockets.socket) -> None:
+        link.recv(1)  # asked to begin
+        link.sendall(content)
+        link.recv(1)
+
+    screens[instance.pk] = FakeScreen(instance.vnc_password, then=send_it)
     with entered(person("oscar"), instance) as socket:
         socket.send(b"g")
         got = bytearray()

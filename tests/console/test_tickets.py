@@ -5,15 +5,15 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from compute.instances.console.models import ConsoleTicket
-from compute.instances.operations import act
 from django.db.models import F
-from portal.kernel.models import AuditEvent
-from portal.kernel.secrets import digest
-from tests.console.conftest import close_code, enter, entered
 from websockets.exceptions import InvalidStatus
 
+from compute.instances.console.models import ConsoleTicket
+from compute.instances.operations import act
+from portal.kernel.models import AuditEvent
+from portal.kernel.secrets import digest
 from tenants.roles import unbind
+from tests.console.conftest import close_code, enter, entered
 
 
 def refusal(person, ticket: str, **options) -> int:

@@ -8,15 +8,15 @@ from contextlib import contextmanager
 
 import pytest
 from channels.layers import channel_layers
-from compute.instances.models import SshKey
 from django.test import Client
-from portal.kernel import live
-from tests.cast import Cast, make_cast
-from tests.portal_server import serving
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
+from compute.instances.models import SshKey
+from portal.kernel import live
 from tenants.roles import bind, unbind
+from tests.cast import Cast, make_cast
+from tests.portal_server import serving
 
 
 class Redis:
@@ -28,8 +28,9 @@ class Redis:
         self._folder, self._process = folder, None
 
     def start(self) -> None:
-        self._process = subprocess.Popen(["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "",
-                                          "--dir", str(self._folder)], stdout=subprocess.DEVNULL)
+        command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "",
+                   "--dir", str(self._folder)]
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         for _turn in range(100):
             if subprocess.run(["redis-cli", "-p", str(self.port), "ping"], capture_output=True).stdout == b"PONG\n":
                 return
@@ -48,7 +49,7 @@ def redis(tmp_path, settings) -> Iterator[Redis]:
     made = Redis(tmp_path)
     settings.CHANNEL_LAYERS = {"default": {
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
-        "CONFIG": {"hosts": [{"address": f"redis://127.0.0.1:{made.port}/0", "socket_timeout": None}], "prefix": "test"}}}
+        "CONFIG": {"hosts": [{"address": f"redis://127.0.0.1:{made.port}/0", "socket_timeout": None}]}}}
     channel_layers.backends = {}
     yield made
     made.kill()
@@ -78,7 +79,8 @@ def page_of(site: str, person, client: Client | None = None, **options) -> Itera
 
 
 def change(cast: Cast, project=None) -> SshKey:
-    key = SshKey.objects.create(project=project or cast.project, region=cast.region, name="k", public_key="x", fingerprint="x")
+    key = SshKey.objects.create(project=project or cast.project, region=cast.region, name="k", public_key="x",
+                                fingerprint="x")
     live.touch(key)
     return key
 
@@ -168,7 +170,8 @@ def test_who_signs_out_is_cut_off(cast, redis, site):
 
 
 def test_strangers_and_foreign_pages_are_refused(cast, redis, site):
-    for options, status in (({"additional_headers": {}, "origin": None}, 401), ({"origin": "https://evil.example"}, 403)):
+    stranger, foreign = {"additional_headers": {}, "origin": None}, {"origin": "https://evil.example"}
+    for options, status in ((stranger, 401), (foreign, 403)):
         with pytest.raises(InvalidStatus) as refused, page_of(site, cast.vera, **options):
             pass
         assert refused.value.response.status_code == status
