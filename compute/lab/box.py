@@ -148,7 +148,7 @@ class Lab:
     def _warm(self, host: Host, progress: Progress) -> None:
         """Let libvirt probe QEMU now (14 s the first time, then cached), not under the first tenant's request."""
         if not any((host.directory / "cache").rglob("*.xml")):
-            progress(f"{host.name}: libvirt looks at QEMU for the first time (about 15 s)")
+            progress(f"{host.name}: libvirt looks at QEMU for the first time (up to 15 s)")
         probe = ["ssh", "-F", str(self.client.config), f"root@{host.address}", "virsh", "--connect", "qemu:///system"]
         ran = subprocess.run([*probe, "domcapabilities"], capture_output=True, text=True, timeout=120)
         if ran.returncode:
