@@ -1,4 +1,4 @@
-"""A small world for tests: a region with a simulated host, a catalogue, prices and two organizations with their people."""
+"""A small world for tests: a region with a simulated host, a catalogue, prices, two organizations and their people."""
 import hashlib
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -18,7 +18,8 @@ from tenants import operations as tenants
 from tenants.models import Project, User
 from tenants.roles import bind
 
-IMAGE_BYTES = b"QFI\xfb" + b"\0" * 8188
+# What the simulated pool reads of a qcow2: magic, version, and the size that a guest sees (256 MiB).
+IMAGE_BYTES = b"QFI\xfb" + (3).to_bytes(4) + bytes(16) + (GIB // 4).to_bytes(8) + bytes(8160)
 
 
 @dataclass
@@ -57,8 +58,8 @@ def make_world(state_dir: Path, *, driver_uri: str | None = None) -> World:
     rival = tenants.create_organization("Rival", owner=people["mallory"], actor=None)
     rival_project = tenants.create_project(rival, "own", actor=None)
     small = InstanceType.objects.create(slug="small", name="Small", vcpus=1, memory_mib=256, root_disk_gib=1)
-    seed_prices(region, [("instance.running", "small", Decimal("0.36")), ("instance.stopped", "small", Decimal("0.036")),
-                         ("volume", "local", Decimal("0.001"))])
+    seed_prices(region, [("instance.running", "small", Decimal("0.36")), ("volume", "local", Decimal("0.001")),
+                         ("instance.stopped", "small", Decimal("0.036"))])
     image = _image(state_dir, region, project)
     prepare_host(host, actor=people["root"])
     drain()
@@ -71,8 +72,8 @@ def _image(state_dir: Path, region: Region, project: Project) -> Image:
     folder = Path(settings.STATE_DIR) / "images"
     folder.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256(IMAGE_BYTES).hexdigest()
-    (folder / f"{digest}.raw").write_bytes(IMAGE_BYTES)
-    part = {"file": f"{digest}.raw", "sha256": digest, "size": len(IMAGE_BYTES), "format": "raw"}
+    (folder / f"{digest}.qcow2").write_bytes(IMAGE_BYTES)
+    part = {"file": f"{digest}.qcow2", "sha256": digest, "size": len(IMAGE_BYTES), "format": "qcow2"}
     return Image.objects.create(project=project, region=region, name="demo", state="active", visibility="public",
                                 virtual_size=GIB // 4, min_disk_gib=1, files={"disk": part})
 
