@@ -9,6 +9,7 @@ import pytest
 
 from compute.lab.setup import ports
 from compute.lab.setup import stage as stages
+from compute.lab.setup.progress import SetupFailed
 from compute.lab.setup.stage import Stage, read_env, settle_env, write_env
 
 
@@ -77,6 +78,12 @@ def test_our_own_listeners_are_no_reason_to_move(stage: Stage) -> None:
     before = settle_env(stage, is_running=False)
     with socket.create_server(("127.0.0.1", stages.port_of(before["REDIS_URL"]))):
         assert settle_env(stage, is_running=True) == before
+
+
+def test_a_port_asked_for_that_a_stranger_holds_is_refused_in_words(stage: Stage, listener: socket.socket) -> None:
+    port = listener.getsockname()[1]
+    with pytest.raises(SetupFailed, match=f"Port {port} is taken"):
+        settle_env(stage, is_running=False, port=port)
 
 
 def test_two_stages_never_share_a_port(stage: Stage) -> None:

@@ -170,14 +170,13 @@ def _services(
     stage: Stage, *, port: int | None = None, bind: str = "127.0.0.1", dies_with_caller: bool = False
 ) -> dict[str, str]:
     """Have PostgreSQL and Redis of a stage running under its supervisor, also after a crash; return its settings."""
-    alive = supervision.is_alive(stage)
-    env = settle_env(stage, is_running=alive, port=port, bind=bind)
-    if alive and supervision.is_current(stage, env):
-        supervision.wait_for_stores(stage, env)
-        return env
+    if supervision.is_alive(stage):
+        env = settle_env(stage, is_running=True, port=port, bind=bind)
+        if supervision.is_current(stage, env):
+            supervision.wait_for_stores(stage, env)
+            return env
     if count := supervision.stop(stage):
         say(f"Ended {count} processes of an earlier run")
-    (stage.directory / KEPT).unlink(missing_ok=True)
     env = settle_env(stage, is_running=False, port=port, bind=bind)
     supervision.start(stage, env, dies_with_caller=dies_with_caller)
     return env
@@ -189,6 +188,7 @@ def _in_test_stage(command: list[str]) -> int:
         stays = supervision.is_alive(TEST) and (TEST.directory / KEPT).exists()
         if not stays:
             supervision.stop(TEST)  # of a killed earlier run: nothing of it is trusted
+            (TEST.directory / KEPT).unlink(missing_ok=True)
         try:
             _services(TEST, dies_with_caller=not stays)
             _lab(TEST, "up")
@@ -221,7 +221,7 @@ def _lab(stage: Stage, verb: str) -> None:
     env = environment(stage)
     title = {"up": "Bringing the lab host up (half a minute the first time)", "down": "Taking the lab down"}[verb]
     command = [str(PYTHON), "-m", "compute.lab", verb, "--name", env["MAINS_LAB"], "--state", str(stage.directory)]
-    progress.run(title, command, log=stage.log / "setup.log", env=env)
+    progress.run(f"{stage.name}: {title}", command, log=stage.log / "setup.log", env=env)
 
 
 def _manage(stage: Stage, title: str, *words: str) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from . import ports
+from .progress import SetupFailed
 
 ROOT = Path(__file__).resolve().parents[3]
 VAR = ROOT / "var"
@@ -79,6 +80,8 @@ def port_of(url: str) -> int:
 
 def settle_env(stage: Stage, *, is_running: bool, port: int | None = None, bind: str = "127.0.0.1") -> dict[str, str]:
     """Return the stage's settings, made when there are none; choose anew what others have taken meanwhile."""
+    if port and not is_running and not ports.is_free(port):
+        raise SetupFailed(f"Port {port} is taken by another program: choose another, as in `make run PORT=8080`.")
     old = read_env(stage.env_file)
     values = {**old, **_identity(stage), **_keys(old)}
     values["DATABASE_URL"] = _url(

@@ -16,6 +16,8 @@ from . import stage as stages
 from .stage import PYTHON, ROOT, Stage
 
 SETUP = Path(__file__).resolve().parent
+# The socket lies in the stage's directory, named by way of the working directory: a socket's address holds no more than
+# 107 characters, and the clone may lie deep.
 HEAD = """\
 [supervisord]
 nodaemon=true
@@ -28,10 +30,10 @@ pidfile=%(state)s/supervisord.pid
 childlogdir=%(logs)s
 
 [unix_http_server]
-file=supervisor.sock
+file=/proc/self/cwd/supervisor.sock
 
 [supervisorctl]
-serverurl=unix://supervisor.sock
+serverurl=unix:///proc/self/cwd/supervisor.sock
 
 [rpcinterface:supervisor]
 supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
@@ -174,7 +176,7 @@ def start(stage: Stage, env: dict[str, str], *, dies_with_caller: bool) -> None:
         command = ["setpriv", "--pdeathsig", "TERM", "--", *command]
     marked = {**stages.environment(stage), leftovers.MARK: str(stage.directory)}
     with (stage.log / "supervisord.out").open("ab") as out:
-        subprocess.Popen(
+        supervisor = subprocess.Popen(
             command,
             cwd=stage.directory,
             env=marked,
@@ -183,21 +185,21 @@ def start(stage: Stage, env: dict[str, str], *, dies_with_caller: bool) -> None:
             stderr=out,
             start_new_session=True,
         )
-    wait_for_stores(stage, env)
+    wait_for_stores(stage, env, supervisor)
 
 
-def wait_for_stores(stage: Stage, env: dict[str, str]) -> None:
-    """Wait until PostgreSQL and Redis answer."""
-    progress.wait_until(
-        "Waiting for PostgreSQL and Redis",
-        lambda: postgres.is_ready(env) and _redis_answers(env),
-        timeout_s=60,
-        hint=lambda: (
-            f"{progress.tail(stage.log / 'postgres.log')}\n"
-            f"{progress.tail(stage.log / 'redis.log')}\n"
-            f"{progress.tail(stage.log / 'supervisord.out')}"
-        ),
-    )
+def wait_for_stores(stage: Stage, env: dict[str, str], supervisor: subprocess.Popen[bytes] | None = None) -> None:
+    """Wait until PostgreSQL and Redis answer; give up at once when the supervisor just started has ended."""
+
+    def answer() -> bool:
+        if supervisor and supervisor.poll() is not None:
+            raise progress.SetupFailed(f"The supervisor ended:\n{progress.tail(stage.log / 'supervisord.out')}")
+        return postgres.is_ready(env) and _redis_answers(env)
+
+    def logs() -> str:
+        return "\n".join(progress.tail(stage.log / name) for name in ("postgres.log", "redis.log", "supervisord.log"))
+
+    progress.wait_until("Waiting for PostgreSQL and Redis", answer, timeout_s=60, hint=logs)
 
 
 def control(stage: Stage, *words: str) -> subprocess.CompletedProcess[str]:
