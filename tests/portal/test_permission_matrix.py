@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from django.contrib import admin
 from django.db import transaction
-from django.db.models import Model
+from django.db.models import Model, UUIDField
 from django.test import override_settings
 from django.urls import reverse
 from rest_framework import serializers
@@ -20,8 +20,10 @@ from rest_framework import serializers
 from compute.instances.models import Instance, InstanceType, SshKey
 from portal.kernel.declarations import registry
 from portal.kernel.models import Operation, Region, Zone
+from portal.kernel.rest.filters import field_at
 from portal.kernel.rest.rights import SIGNED_IN, STAFF
 from portal.kernel.rest.serializers import VisibleField
+from portal.kernel.rest.views import RoomViewSet
 from storage.models import Image
 from tenants.models import ApiKey
 from tenants.pages import PUBLIC
@@ -278,6 +280,60 @@ def test_a_rivals_id_in_a_body_is_answered_like_a_random_one(scene: Scene, route
         assert (hidden.status_code, masked(hidden)) == (absent.status_code, masked(absent))
     for nonsense in ("", "x", "../../etc", "00000000", "\N{SNOWMAN}"):
         assert answer(scene, route, who, pk, replaced(body, path, nonsense)).status_code == 400
+
+
+# -- ids in forms and in filters --
+
+def ids_in_forms() -> list[tuple[Route, str]]:
+    """Every field of an example form that carries an id; asked of a scene of names, so that no row is needed yet."""
+    class Marked:
+        """Stands for any row: its id says that it is one."""
+
+        pk, name, cast, ours = "an id", "", None, None
+
+        def __getitem__(self, _model: object) -> "Marked":
+            return self
+
+    row = Marked()
+    row.cast, row.ours, row.project = row, row, row
+    return [(route, name) for route in PAGES for name, value in FORMS.get(key(route), lambda _row: {})(row).items()
+            if value == "an id"]
+
+
+@pytest.mark.parametrize(("route", "field"), ids_in_forms(), ids=str)
+def test_a_rivals_id_in_a_form_is_answered_like_a_random_one(scene: Scene, route: Route, field: str) -> None:
+    form = FORMS[key(route)](scene)
+    pk = scene.ours[model_of(route)].pk if route.takes_an_id else None
+    model = next(model for model, row in scene.ours.items() if str(row.pk) == form[field])
+    absent = answer(scene, route, "alice", pk, form | {field: str(uuid.uuid4())})
+    assert absent.status_code in ((400, 404) if route.method == "POST" else (200, 404))
+    if not is_catalogue(model):
+        hidden = answer(scene, route, "alice", pk, form | {field: str(scene.theirs[model].pk)})
+        assert (hidden.status_code, masked(hidden)) == (absent.status_code, masked(absent))
+    for nonsense in ("x", "../../etc", "\0", "9" * 400):
+        assert answer(scene, route, "alice", pk, form | {field: nonsense}).status_code in (200, 400, 404)
+
+
+def id_filters() -> list[tuple[Route, str]]:
+    return [(route, name) for route in TENANTS_LISTS for name, path in filters_of(route.view).items()
+            if isinstance(field_at(route.model, path), UUIDField)]
+
+
+def filters_of(view: type[RoomViewSet]) -> dict[str, str]:
+    return view().all_filters()
+
+
+@pytest.mark.parametrize(("route", "name"), id_filters(), ids=str)
+def test_a_filter_by_a_rivals_id_is_answered_like_one_by_a_random_one(scene: Scene, route: Route, name: str) -> None:
+    for row in {type(row): row for row in scene.theirs.values() if not is_catalogue(type(row))}.values():
+        hidden = scene_get(scene, route, {name: str(row.pk)})
+        absent = scene_get(scene, route, {name: str(uuid.uuid4())})
+        assert hidden.status_code == absent.status_code == 200
+        assert hidden.json()["results"] == absent.json()["results"] == []
+
+
+def scene_get(scene: Scene, route: Route, query: dict[str, str]) -> Any:
+    return client_of(scene, "alice", is_api=True).get(address(route, None), query)
 
 
 # -- keys, admin, what is open to all --

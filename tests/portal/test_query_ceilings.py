@@ -1,0 +1,89 @@
+"""Every list asks the database as often for 200 rows as for one, by REST and as a page."""
+from collections.abc import Iterator
+
+import pytest
+from django.db import connection, transaction
+from django.test import override_settings
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from billing.models import Price
+from compute.hosts.models import Endpoint, Host
+from compute.instances.models import InstanceType
+from portal.kernel.models import Region, Zone
+from portal.kernel.rest.rights import STAFF
+from storage.models import Pool
+from tenants import operations
+from tenants.models import User
+from tenants.roles import bind
+from tests.cast import make_cast
+from tests.portal.routes import Route, routes
+from tests.portal.scenery import Scene, make_rows, make_scene
+
+MANY = 200
+# Each of these takes a binding and a project of its own, and 40 show the same as 200.
+SOME = 40
+LISTS = [route for route in routes() if route.method == "GET" and not route.takes_an_id]
+# Lists that are declarations, not rows.
+FIXED = {"role-list", "me", "instances:create", "instances:summary", "operations:button"}
+Counts = dict[str, tuple[int, int]]
+
+
+def grow(scene: Scene) -> None:
+    """199 more of everything in our project, and of the catalogue."""
+    cast, shared = scene.cast, scene.ours
+    for number in range(1, MANY):
+        make_rows(cast, cast.project, cast.alice, shared, number=number)
+    Region.objects.bulk_create([Region(slug=f"r{number}", name=f"R{number}") for number in range(1, MANY)])
+    Zone.objects.bulk_create([Zone(region=cast.region, slug=f"z{number}", name=f"Z{number}")
+                              for number in range(1, MANY)])
+    InstanceType.objects.bulk_create([InstanceType(slug=f"t{number}", name="T", vcpus=1, memory_mib=1)
+                                      for number in range(1, MANY)])
+    price = shared[Price]
+    Price.objects.bulk_create([Price(book=price.book, region=cast.region, meter="m", sku=f"s{number}", price_per_hour=1,
+                                     valid=price.valid) for number in range(1, MANY)])
+    for number in range(1, MANY):
+        endpoint = Endpoint.objects.create(name=f"e{number}", driver="simulated", uri="simulated:///nowhere")
+        host = Host.objects.create(region=cast.region, zone=cast.zone, name=f"h{number}", endpoint=endpoint)
+        Pool.objects.create(region=cast.region, host=host, path="/nowhere")
+    for number in range(1, SOME):
+        organization = operations.create_organization(f"O{number}", owner=cast.alice, actor=None)
+        operations.create_project(organization, "p", actor=None)
+        bind(User.objects.create(username=f"u{number}"), "viewer", cast.project)
+
+
+def measure(scene: Scene) -> dict[str, tuple[int, int]]:
+    """Route → how many queries and how long the answer."""
+    found = {}
+    for route in LISTS:
+        who = "root" if route.permission == STAFF else "alice"
+        client = scene.cast.api(who) if route.is_api else scene.cast.browser(who)
+        query = {"limit": 500} if route.is_api and route.action == "list" and route.name != "role-list" else {}
+        client.get(reverse(route.name), query)  # what is cached for ever is cached now
+        with CaptureQueriesContext(connection) as captured:
+            response = client.get(reverse(route.name), query)
+        found[str(route)] = (len(captured), len(response.content))
+    return found
+
+
+@pytest.fixture(scope="module")
+def counts(django_db_setup: None, django_db_blocker) -> Iterator[tuple[Counts, Counts]]:
+    with django_db_blocker.unblock(), override_settings(DOORBELLS=False), transaction.atomic():
+        scene = make_scene(make_cast())
+        before = measure(scene)
+        grow(scene)
+        yield before, measure(scene)
+        transaction.set_rollback(True)
+
+
+@pytest.mark.django_db  # pytest-django makes the database only when some collected test says that it wants one
+def test_there_are_lists_to_measure() -> None:
+    assert len([route for route in LISTS if route.is_api]) > 15
+    assert len([route for route in LISTS if not route.is_api]) > 6
+
+
+@pytest.mark.parametrize("route", [route for route in LISTS if route.name not in FIXED], ids=str)
+def test_200_rows_cost_as_many_queries_as_one(counts: tuple[Counts, Counts], route: Route) -> None:
+    before, after = counts[0][str(route)], counts[1][str(route)]
+    assert after[1] > before[1], "nothing more is shown: this list does not hold what was grown"
+    assert after[0] <= before[0], "queries grow with rows"
