@@ -78,6 +78,7 @@ class OperationViewSet(Listed, Fetched, RoomViewSet):
     permissions = {"list": "operation.view", "retrieve": "operation.view", "cancel": "operation.cancel"}
     filters = {"state": "state", "kind": "kind", "target": "target_id", "actor": "actor_id", "parent": "parent_id"}
     query_parameters = {"retrieve": ("wait",)}
+    search_fields = ("kind",)
 
     def retrieve(self, request: Request, pk: str) -> Response:
         """The operation; `?wait=20` answers when it has finished, or after 20 seconds."""

@@ -84,7 +84,7 @@ class DeclaredFilters(BaseFilterBackend):
             for text in request.query_params.getlist("tag")[:MOST_VALUES]:
                 queryset = queryset.filter(_tag(text))
         text = request.query_params.get("search", "").strip()
-        return queryset.filter(_search(text, view.search_fields)) if text and view.search_fields else queryset
+        return queryset.filter(_search(text, view.searched())) if text and view.searched() else queryset
 
     def get_schema_operation_parameters(self, view: Any) -> list[dict]:
         model = view.queryset.model
@@ -92,8 +92,8 @@ class DeclaredFilters(BaseFilterBackend):
                  for name, path in view.all_filters().items()]
         if view.has_tags():
             found.append(_parameter("tag", "`key` or `key:value`; may be given several times."))
-        if view.search_fields:
-            found.append(_parameter("search", "Part of: " + ", ".join(view.search_fields)))
+        if view.searched():
+            found.append(_parameter("search", "Part of: " + ", ".join(view.searched())))
         orderings = [sign + name for name in view.ordering_fields for sign in ("", "-")]
         return [*found, {"name": "ordering", "in": "query", "required": False,
                          "schema": {"type": "string", "enum": orderings}}]

@@ -55,7 +55,11 @@ class VisibleField(serializers.Field):
             self.fail("invalid")
         user = self.context["request"].user
         queryset = self.queryset.all() if isinstance(self.queryset, QuerySet) else self.queryset.objects.all()
-        found = queryset.visible_to(user).filter(pk=self._id.run_validation(data)).first()
+        rows = queryset.visible_to(user)
+        if self.permission:
+            # A key scoped to `instance.create` alone may name the project that it creates in.
+            rows |= queryset.visible_to(user, self.permission)
+        found = rows.filter(pk=self._id.run_validation(data)).first()
         if found is None:
             self.fail(HIDDEN)
         if self.permission and not user.grants.allows(self.permission, found):

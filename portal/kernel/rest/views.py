@@ -64,6 +64,7 @@ class RoomViewSet(GenericViewSet):
     secret_fields: ClassVar[tuple[str, ...]] = ()
     """Names in answers that are shown once and never replayed."""
     search_fields: ClassVar[tuple[str, ...]] = ()
+    """What `?search=` looks into; the name when empty and there is one."""
     ordering_fields: ClassVar[tuple[str, ...]] = ("created_at",)
     ordering: ClassVar[str] = "-created_at"
 
@@ -185,7 +186,7 @@ class RoomViewSet(GenericViewSet):
         allowed = set(self.query_parameters.get(self.action, ()))
         if self.action == "list":
             allowed |= {*LIST_PARAMETERS, *self.all_filters()}
-            allowed |= ({"tag"} if self.has_tags() else set()) | ({"search"} if self.search_fields else set())
+            allowed |= ({"tag"} if self.has_tags() else set()) | ({"search"} if self.searched() else set())
         return allowed
 
     def all_filters(self) -> dict[str, str]:
@@ -195,6 +196,9 @@ class RoomViewSet(GenericViewSet):
             if has_field(model, name):
                 common[name] = name
         return {**common, **self.filters}
+
+    def searched(self) -> tuple[str, ...]:
+        return self.search_fields or (("name",) if has_field(self.queryset.model, "name") else ())
 
     def has_tags(self) -> bool:
         return has_field(self.queryset.model, "tags")
