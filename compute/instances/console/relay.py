@@ -113,12 +113,12 @@ async def console(scope: dict, receive, send) -> None:
 
 
 async def _admit(scope: dict, offered: list[str]) -> tuple[ConsoleTicket, str]:
-    text = next((one.removeprefix(TICKET_PREFIX) for one in offered if one.startswith(TICKET_PREFIX)), "")
-    if not text or SUBPROTOCOL not in offered:
-        raise operations.TicketRefused
     principal = await _principal(scope)
     if principal is None:
         raise NotSignedIn
+    text = next((one.removeprefix(TICKET_PREFIX) for one in offered if one.startswith(TICKET_PREFIX)), "")
+    if not text or SUBPROTOCOL not in offered:
+        raise operations.TicketRefused
     if principal.api_key:
         requests.note_api_key(principal.api_key.pk)
     return await _open(text, principal), principal.session_key
