@@ -13,6 +13,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 STATE_DIR = Path(env.text("MAINS_STATE_DIR", str(BASE_DIR / "var" / "run")))
 DEBUG = env.flag("DEBUG")
 DEMO = env.flag("MAINS_DEMO")  # demo users and var/demo.json: never in production
+DEMO_FILE = Path(env.text("MAINS_DEMO_FILE", str(BASE_DIR / "var" / "demo.json")))
 LAB_NAME = env.text("MAINS_LAB", "mains")
 SECRET_KEY = env.text("SECRET_KEY")
 # Newest first; all can decrypt, the first encrypts. `manage.py rotate_secrets` rewrites what older keys wrote.

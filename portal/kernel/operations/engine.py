@@ -12,7 +12,7 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import DateTimeField
 from django.db.models.expressions import RawSQL
 
-from portal.kernel import live
+from portal.kernel import crash, live
 from portal.kernel.errors import Cancelled, DeadlineExceeded, PortalError
 from portal.kernel.models import Hold, Operation
 from portal.kernel.states import database_now
@@ -91,10 +91,12 @@ def _renew(operation: Operation) -> tuple[bool, bool, float]:
 
 def _do_one(operation: Operation, kind: Kind) -> bool:
     step, run = kind.step(operation.plan[operation.step]), Run(operation)
+    crash.point(f"before step {step.name}")
     try:
         outcome = step.do(run)
     except Exception as error:
         return _after_failure(operation, kind, error)
+    crash.point(f"after step {step.name}")
     if isinstance(outcome, Wait):
         return _release(operation, outcome.seconds, progress=outcome.progress, facts=run.facts)
     done = operation.step + 1

@@ -15,6 +15,7 @@ from rest_framework import serializers
 from portal.kernel.declarations import registry
 from portal.kernel.errors import Forbidden
 from portal.kernel.models import Operation, Resource
+from portal.kernel.names import NAME_RULE, is_name
 
 from .problem import HIDDEN
 
@@ -71,7 +72,7 @@ class VisibleField(serializers.Field):
 
 
 class NameField(serializers.CharField):
-    """A name a person gives: one line, no control characters."""
+    """A name a person gives (portal.kernel.names)."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"max_length": 100} | kwargs)
@@ -79,9 +80,11 @@ class NameField(serializers.CharField):
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
             self.fail("invalid")
+        if not data.strip().isprintable() or data != data.strip("\r\n\t"):
+            raise serializers.ValidationError(NAME_RULE)
         value = super().to_internal_value(data)
-        if not value.isprintable():
-            raise serializers.ValidationError(_("Only printable characters, on one line."))
+        if not is_name(value):
+            raise serializers.ValidationError(NAME_RULE)
         return value
 
 

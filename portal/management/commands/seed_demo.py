@@ -158,7 +158,7 @@ class Command(BaseCommand):
 
     @property
     def path(self) -> Path:
-        return settings.BASE_DIR / "var" / "demo.json"
+        return settings.DEMO_FILE
 
     def write(self, document: dict[str, Any]) -> None:
         part = self.path.with_suffix(".part")
