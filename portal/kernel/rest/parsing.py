@@ -10,6 +10,8 @@ from rest_framework.exceptions import ParseError
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import JSONParser
 
+from portal.kernel.errors import InvalidInput
+
 DEEPEST = 32
 LARGEST_INTEGER = 2**63 - 1
 
@@ -27,14 +29,24 @@ class StrictJsonParser(JSONParser):
             raise ParseError(_("The JSON is nested too deeply.")) from error
         except ValueError as error:
             raise ParseError(_("The body is no valid JSON: {reason}").format(reason=error)) from error
-        check_storable(found)
         if not isinstance(found, dict):
             raise ParseError(_("The body must be a JSON object."))
+        for name, value in found.items():
+            check_storable(name)
+            check_field(name, value)
         return found
 
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON")
+
+
+def check_field(name: str, value: object) -> None:
+    """Refuse what cannot be stored, naming the field that has it."""
+    try:
+        check_storable(value, depth=1)
+    except ParseError as error:
+        raise InvalidInput.field(name, str(error.detail)) from error
 
 
 def check_storable(value: object, depth: int = 0) -> None:
