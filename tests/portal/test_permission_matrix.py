@@ -139,6 +139,7 @@ def answer(scene: Scene, route: Route, name: str | None, pk: object, sent: dict[
         form = {"format": "json"} if route.is_api and route.method != "GET" else {}
         response = send(address(route, pk), sent or ({} if form else None), **form)
         transaction.set_rollback(True)
+    client.cookies.pop("messages", None)  # or the next page would show what this one promised
     return response
 
 
@@ -209,9 +210,9 @@ def test_what_is_hidden_answers_like_what_is_absent(scene: Scene, route: Route) 
 
 
 def masked(response: Any) -> str:
-    """The answer without what differs between any two requests."""
+    """The answer without what differs between any two requests: ids, nonces and CSRF tokens."""
     text = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "ID", response.content.decode())
-    return re.sub(r'(nonce|csrf\w*|value|content)[=:" ]+"?[\w+/=-]{16,}', r"\1", text, flags=re.IGNORECASE)
+    return re.sub(r"[A-Za-z0-9+/=_-]{16,}", "TOKEN", text)
 
 
 TENANTS_LISTS = [route for route in API
