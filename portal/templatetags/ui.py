@@ -35,10 +35,14 @@ STATE_WORDS = {"building": "Building", "starting": "Starting", "running": "Runni
                "succeeded": "Succeeded", "failed": "Failed", "cancelled": "Cancelled"}
 OUTCOMES = {"done": "ok", "undone": "off"}
 ACTS = {
-    "instance.update": _("Change instance"), "sshkey.create": _("Add SSH key"), "sshkey.delete": _("Delete SSH key"),
-    "apikey.create": _("Create API key"), "apikey.revoke": _("Revoke API key"), "project.create": _("Create project"),
-    "organization.create": _("Create organization"), "console.open": _("Open console"),
+    "instance.update": _("Change instance"), "instance.power_followed": _("Followed the power of the guest"),
+    "sshkey.create": _("Add SSH key"), "sshkey.delete": _("Delete SSH key"),
+    "apikey.create": _("Create API key"), "apikey.revoke": _("Revoke API key"),
+    "project.create": _("Create project"), "project.change": _("Change project"), "project.quotas": _("Set quotas"),
+    "organization.create": _("Create organization"), "organization.change": _("Change organization"),
+    "console.open": _("Open console"), "console.close": _("Close console"),
     "operation.cancel": _("Cancel operation"), "operation.retry": _("Retry operation"),
+    "host.maintenance": _("Host maintenance"), "price.set": _("Set price"),
 }
 
 
@@ -96,7 +100,10 @@ def lasted(operation: Operation) -> str:
 @register.filter
 def kind_label(kind: str) -> str:
     """An operation kind or audited act in words."""
-    return str(kinds[kind].label) if kind in kinds else str(ACTS.get(kind, kind))
+    if kind in kinds:
+        return str(kinds[kind].label)
+    permission = registry.permissions.get(kind)  # what a refused attempt was about
+    return str(ACTS.get(kind) or (permission.label if permission else kind))
 
 
 @register.filter
