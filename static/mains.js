@@ -94,6 +94,8 @@
     dialog.returnValue = "";
     dialog.onclose = () => {
       if (dialog.returnValue !== "yes") return;
+      // A live update may have redrawn the page meanwhile: a form that is not in it any more would submit nothing.
+      if (!form.isConnected) { form.hidden = true; document.body.append(form); }
       put(form, "confirmed", "1");
       if (wanted) put(form, "typed_name", input.value);
       form.dataset.asked = "yes";

@@ -1,0 +1,147 @@
+"""The story in a real Chromium: sign in → create → the console paints and answers a key → stop → usage → delete.
+
+Screenshots of each station go to var/test/screenshots.
+"""
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+from tests.stories.conftest import LabHost
+from tests.stories.portal import Portal
+
+pytestmark = [pytest.mark.lab, pytest.mark.browser]
+CHROMIUM = "/usr/bin/chromium"
+QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+         "--disable-component-update", "--disable-sync"]
+# Lit pixels in each line of text (16 pixels high on a VGA text screen), joined by commas.
+LINES = """() => { const c = document.querySelector('canvas'); if (!c || !c.width) return '';
+ const x = c.getContext('2d'), found = [];
+ for (let top = 0; top + 16 <= c.height; top += 16) {
+   const d = x.getImageData(0, top, c.width, 16).data; let lit = 0;
+   for (let i = 0; i < d.length; i += 4) if (d[i] + d[i+1] + d[i+2] > 60) lit++;
+   found.push(lit); }
+ return found.join(','); }"""
+# The firmware's three lines, the image's banner, the login prompt.
+LINES_AT_LOGIN = 5
+
+
+@pytest.fixture
+def page(portal: Portal) -> Iterator[Page]:
+    """A signed-out browser; errors on the page's console fail the test."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        context = browser.new_context(viewport={"width": 1280, "height": 860}, locale="en-GB")
+        page = context.new_page()
+        page.set_default_timeout(20_000)
+        troubles: list[str] = []
+        page.on("pageerror", lambda error: troubles.append(str(error)))
+        page.on("console", lambda message: troubles.append(message.text) if message.type == "error" else None)
+        yield page
+        browser.close()
+    assert not [text for text in troubles if "WebSocket" not in text and "favicon" not in text], troubles
+
+
+def shoot(page: Page, name: str) -> None:
+    folder = Path(os.environ["MAINS_STATE_DIR"]) / "screenshots"
+    folder.mkdir(exist_ok=True)
+    page.screenshot(path=str(folder / f"{name}.png"))
+
+
+def sign_in(page: Page, portal: Portal, username: str = "demo") -> None:
+    page.goto(portal.url)
+    page.fill("input[name=login]", username)
+    page.fill("input[name=password]", "mains demo only")
+    page.click("button[type=submit]")
+    page.wait_for_url(f"{portal.url}/")
+
+
+def lines(page: Page) -> list[int]:
+    """Lit pixels of each line of the guest's screen that has any."""
+    return [int(count) for count in (page.evaluate(LINES) or "0").split(",") if int(count) > 20]
+
+
+def until(page: Page, condition, what: str, limit_s: float = 60) -> float:
+    begun = time.monotonic()
+    while time.monotonic() - begun < limit_s:
+        if condition():
+            return time.monotonic() - begun
+        page.wait_for_timeout(150)
+    shoot(page, "failed")
+    raise AssertionError(f"not within {limit_s} s: {what}")
+
+
+def state_of(portal: Portal, pk: str) -> str:
+    status, body = portal.api("GET", f"instances/{pk}/")
+    return body["state"] if status == 200 else "gone"
+
+
+def test_a_newcomer_makes_watches_pays_and_deletes_an_instance(portal: Portal, lab_host: LabHost, page: Page) -> None:
+    domains, files = lab_host.domains(), lab_host.files()
+    sign_in(page, portal)
+    shoot(page, "dashboard-empty")
+    page.goto(f"{portal.url}/instances/create/")
+    shoot(page, "create")
+    page.fill("input[name=name]", "first")
+    begun = time.monotonic()
+    page.click("form[method=post] button[type=submit]:has-text('Create')")
+    page.wait_for_url("**/instances/*-*-*/**")
+    pk = page.url.split("/instances/")[1].split("/")[0].split("?")[0]
+    shoot(page, "building")
+    until(page, lambda: state_of(portal, pk) == "running", "running")
+    page.goto(f"{portal.url}/instances/{pk}/?tab=console")
+    page.wait_for_selector("canvas")
+    until(page, lambda: len(lines(page)) >= LINES_AT_LOGIN, "the console shows the login prompt")
+    print(f"\nclick to login prompt on the console: {time.monotonic() - begun:.1f} s")
+    shoot(page, "console")
+    types_into_the_guest(page)
+    stop_by_button(page, portal, pk)
+    page.goto(f"{portal.url}/usage/")
+    expect(page.locator("body")).to_contain_text("first")
+    shoot(page, "usage")
+    delete_by_button(page, portal, pk)
+    until(page, lambda: lab_host.domains() == domains and lab_host.files() == files, "host and image directory as before", 20)
+
+
+def types_into_the_guest(page: Page) -> None:
+    """The prompt's line gets longer by what was typed, far more than a blinking cursor lights."""
+    page.click("canvas")
+    page.wait_for_timeout(500)
+    before = lines(page)[-1]
+    page.keyboard.type("wwwwmmmm", delay=80)
+    until(page, lambda: lines(page)[-1] > before + 200, "typed keys appear on the screen", 20)
+    page.wait_for_timeout(700)
+    shoot(page, "console-typed")
+
+
+def stop_by_button(page: Page, portal: Portal, pk: str) -> None:
+    page.goto(f"{portal.url}/instances/{pk}/")
+    page.click("form[action*='/stop/'] button, a[href*='/stop/'], button[formaction*='/stop/']")
+    _confirm(page)
+    until(page, lambda: state_of(portal, pk) == "stopped", "stopped", 60)
+    expect(page.locator("body")).to_contain_text("Stopped")
+    shoot(page, "stopped")
+
+
+def delete_by_button(page: Page, portal: Portal, pk: str) -> None:
+    page.goto(f"{portal.url}/instances/{pk}/")
+    page.click("form[action*='/delete/'] button, a[href*='/delete/'], button[formaction*='/delete/']")
+    _confirm(page, name="first")
+    until(page, lambda: state_of(portal, pk) == "gone", "deleted", 60)
+
+
+def _confirm(page: Page, name: str = "") -> None:
+    page.wait_for_selector("#confirm[open]")
+    if name:
+        page.fill("#confirm-input", name)
+    shoot(page, "confirm")
+    page.click("#confirm-yes")
+
+
+def test_a_stranger_is_led_to_the_login_in_both_languages(portal: Portal, page: Page) -> None:
+    page.goto(f"{portal.url}/instances/")
+    assert "/accounts/login/" in page.url
+    shoot(page, "login")
