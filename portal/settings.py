@@ -105,8 +105,7 @@ def _database(url: str) -> dict[str, object]:
         "PASSWORD": unquote(parts.password or ""),
         "HOST": query.get("host", parts.hostname or ""),
         "PORT": str(parts.port or ""),
-        "CONN_MAX_AGE": 60,
-        "CONN_HEALTH_CHECKS": True,  # PostgreSQL may have been restarted between two requests
+        "CONN_MAX_AGE": 0,  # as Django advises under ASGI: a request has a thread of its own
         # One statement never blocks a worker for ever; a lost server is noticed.
         "OPTIONS": {"connect_timeout": 5, "options": "-c statement_timeout=30000 -c lock_timeout=10000 "
                                                      "-c idle_in_transaction_session_timeout=60000"},
