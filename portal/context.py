@@ -1,4 +1,7 @@
-"""What every page's frame shows: navigation, projects, theme, operations under way. Lazy, so that fragments pay nothing."""
+"""What every page's frame shows: navigation, projects, theme, operations under way.
+
+Lazy, so that fragments pay nothing.
+"""
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any

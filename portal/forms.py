@@ -26,7 +26,8 @@ class ApiKeyForm(forms.Form):
     def __init__(self, *args: Any, user: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["project"].queryset = Project.objects.visible_to(user).select_related("organization")
-        self.fields["scopes"].choices = [(name, declared.label) for name, declared in sorted(registry.permissions.items())]
+        permissions = sorted(registry.permissions.items())
+        self.fields["scopes"].choices = [(name, declared.label) for name, declared in permissions]
 
     def key_options(self) -> dict[str, object]:
         """For `tenants.operations.create_api_key`."""

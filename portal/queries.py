@@ -73,8 +73,8 @@ def dashboard(user: Any, project: Project | None) -> Dashboard:
     """What `user` may see, of one project or of all."""
     instances = _narrow(Instance.objects.visible_to(user), project)
     operations = _narrow(Operation.objects.visible_to(user), project).select_related("target", "actor", "project")
-    events = _narrow(AuditEvent.objects.visible_to(user), project).select_related("actor", "target")
-    rows = instances.defer("user_data", "vnc_password", "public_keys").select_related("type", "project", "region", "zone")
+    events = _narrow(AuditEvent.objects.visible_to(user), project).select_related("actor")
+    rows = instances.defer("user_data", "vnc_password", "public_keys").select_related("type", "project")
     return Dashboard(
         running=_running(instances, _narrow(Volume.objects.visible_to(user), project)),
         spending=_spending(user, project),
@@ -149,5 +149,6 @@ def _attention(user: Any, instances: QuerySet[Instance], operations: QuerySet[Op
 
 def needing_a_person() -> QuerySet[Operation]:
     """Live operations that were given up often enough, or are past their deadline."""
-    return Operation.objects.unfinished().filter(Q(person_since__isnull=False) | Q(deadline__lt=database_now())).order_by(
+    is_stuck = Q(person_since__isnull=False) | Q(deadline__lt=database_now())
+    return Operation.objects.unfinished().filter(is_stuck).order_by(
         F("person_since").asc(nulls_last=True), "created_at")

@@ -1,4 +1,4 @@
-"""Which project the browser is looking at: remembered in the session, changed by `?project=`. It narrows, never grants."""
+"""Which project the browser looks at: kept in the session, changed by `?project=`. It narrows, never grants."""
 from uuid import UUID
 
 from django.db.models import QuerySet

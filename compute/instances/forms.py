@@ -1,4 +1,7 @@
-"""What tenants fill in: a new instance, an SSH key. Choices are limited to what the user may see; rules live in the verbs."""
+"""What tenants fill in: a new instance, an SSH key. Choices are limited to what the user may see.
+
+Shapes are checked here; rules live in the verbs.
+"""
 import random
 from typing import Any
 
@@ -31,8 +34,8 @@ class OrderForm(forms.Form):
     zone = forms.ModelChoiceField(Zone.objects.none(), label=_("Zone"), required=False, empty_label=_("Any zone"))
     image = forms.ModelChoiceField(Image.objects.none(), label=_("Image"), empty_label=None)
     type = forms.ModelChoiceField(InstanceType.objects.none(), label=_("Size"), empty_label=None)
-    root_disk_gib = forms.IntegerField(label=_("Root disk (GiB)"), required=False, min_value=1, max_value=LARGEST_DISK_GIB,
-                                       help_text=_("Empty: what the size brings."))
+    root_disk_gib = forms.IntegerField(label=_("Root disk (GiB)"), required=False, min_value=1,
+                                       max_value=LARGEST_DISK_GIB, help_text=_("Empty: what the size brings."))
     name = NameField()
     ssh_keys = forms.ModelMultipleChoiceField(SshKey.objects.none(), label=_("SSH keys"), required=False,
                                               widget=forms.CheckboxSelectMultiple)
@@ -43,7 +46,8 @@ class OrderForm(forms.Form):
     def __init__(self, *args: Any, user: Any, project: Project | None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.scope = {"user": user, "project": project}
-        self.fields["project"].queryset = Project.objects.visible_to(user, "instance.create").select_related("organization")
+        projects = Project.objects.visible_to(user, "instance.create")
+        self.fields["project"].queryset = projects.select_related("organization")
         self.fields["region"].queryset = Region.objects.filter(is_open=True)
         self.fields["zone"].queryset = Zone.objects.filter(is_open=True, region__is_open=True).select_related("region")
         self.fields["image"].queryset = (Image.objects.visible_to(user).filter(state=Image.State.ACTIVE)

@@ -1,4 +1,4 @@
-"""Page-shaped reads of instances: rows with their buttons, and what each tab shows. Nothing is written or decided here."""
+"""Page-shaped reads of instances: rows with their buttons, and what each tab shows. Nothing is decided here."""
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -61,7 +61,8 @@ class Detail(Row):
     @classmethod
     def of(cls, instance: Instance, user) -> "Detail":
         live = Operation.objects.filter(holds__resource=instance.pk).first()
-        differs = instance.state in wording.EXPECTED and instance.observed_state not in ("", wording.EXPECTED[instance.state])
+        expected = wording.EXPECTED.get(instance.state)
+        differs = expected is not None and instance.observed_state not in ("", expected)
         return cls(instance=instance, buttons=Row.of(instance, user).buttons, operation=live,
                    observed=wording.observed(instance.observed_state) if differs else "",
                    may_open_console=user.grants.may("instance.console", instance.project_id))
@@ -86,7 +87,8 @@ def overview(instance: Instance, user) -> dict[str, Any]:
 
 def opinions(instance: Instance, user) -> list[Opinion]:
     """Per host for operators; for tenants only why nothing was found, without names."""
-    rows = list(Verdict.objects.filter(consumer=instance.pk).select_related("host").order_by("-is_chosen", "-weight", "pk"))
+    found = Verdict.objects.filter(consumer=instance.pk).select_related("host")
+    rows = list(found.order_by("-is_chosen", "-weight", "pk"))
     if user.grants.sees_everything:
         return [Opinion(host=row.host.name, is_chosen=row.is_chosen, weight=row.weight,
                         text=wording.reason(row.reason) if row.reason else "") for row in rows]

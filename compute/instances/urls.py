@@ -1,8 +1,8 @@
 """Pages of instances, their keys and volumes. A verb of the table is one address."""
 from django.urls import include, path
 
-from compute.instances.verbs import VERBS
 from compute.instances.console.urls import urlpatterns as console_pages
+from compute.instances.verbs import VERBS
 from compute.instances.views import creating, instances, keys, volumes
 
 instance_pages = [

@@ -57,7 +57,7 @@ def is_fragment(request: HttpRequest) -> bool:
     return request.headers.get("HX-Request") == "true" and "HX-History-Restore-Request" not in request.headers
 
 
-def fragment(request: HttpRequest, page: str, part: str, **context: object) -> HttpResponse:
+def fragment(request: HttpRequest, page: str, part: str, /, **context: object) -> HttpResponse:
     """The page, or for htmx only its part."""
     response = render(request, part if is_fragment(request) else page, context)
     response["Vary"] = ", ".join(filter(None, (response.get("Vary"), "HX-Request")))
@@ -67,7 +67,7 @@ def fragment(request: HttpRequest, page: str, part: str, **context: object) -> H
 
 
 def acted(request: HttpRequest, text: str, to: str, *, leave: bool = False) -> HttpResponse:
-    """An action was accepted: htmx gets a notice and re-fetches what is live; others (or with `leave`) are redirected."""
+    """An action was accepted: htmx gets a notice and re-fetches what is live; others (or `leave`) are redirected."""
     if not is_fragment(request):
         messages.success(request, text)
         return redirect(to)
@@ -86,7 +86,8 @@ def _as_notice(response: HttpResponse) -> HttpResponse:
 
 def _unavailable() -> HttpResponse:
     # No context processors: they would ask the database that just failed.
-    return HttpResponse(render_to_string("errors/unavailable.html"), status=503, headers={"Retry-After": str(RETRY_AFTER_S)})
+    text = render_to_string("errors/unavailable.html")
+    return HttpResponse(text, status=503, headers={"Retry-After": str(RETRY_AFTER_S)})
 
 
 def _note_refusal(request: HttpRequest, error: Forbidden) -> None:

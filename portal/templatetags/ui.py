@@ -1,6 +1,6 @@
-"""What templates draw with: icons, badges, amounts, times, words for codes. Built in; no template loads it, none decides access.
+"""What templates draw with: icons, badges, amounts, times, words for codes. Built in: no template loads it.
 
-Every tag escapes what it is given.
+Nothing here decides access. Every tag escapes what it is given.
 """
 from datetime import datetime
 from decimal import Decimal
@@ -30,8 +30,9 @@ register.filter("money", money)
 SPRITE = "vendor/tabler-icons-3.51.0/sprite.svg"
 OPERATION_TONES = {"queued": "busy", "running": "busy", "succeeded": "ok", "failed": "bad", "cancelled": "off"}
 # States as errors carry them, under the labels that badges show.
-STATE_WORDS = {"building": "Building", "starting": "Starting", "running": "Running", "stopping": "Stopping", "stopped": "Stopped",
-               "rebooting": "Rebooting", "error": "Error", "deleting": "Deleting", "deleted": "Deleted",
+STATE_WORDS = {"building": "Building", "starting": "Starting", "running": "Running", "stopping": "Stopping",
+               "stopped": "Stopped", "rebooting": "Rebooting", "error": "Error",
+               "deleting": "Deleting", "deleted": "Deleted",
                "succeeded": "Succeeded", "failed": "Failed", "cancelled": "Cancelled"}
 OUTCOMES = {"done": "ok", "undone": "off"}
 ACTS = {
@@ -49,7 +50,8 @@ ACTS = {
 @register.simple_tag
 def icon(name: str, kind: str = "") -> SafeString:
     """An icon of the sprite; decoration only, so hidden from screen readers."""
-    return format_html('<svg class="icon {}" width="20" height="20" aria-hidden="true" focusable="false"><use href="{}#{}"/></svg>',
+    return format_html('<svg class="icon {}" width="20" height="20" aria-hidden="true" focusable="false">'
+                       '<use href="{}#{}"/></svg>',
                        kind, static(SPRITE), name)
 
 
@@ -66,7 +68,8 @@ def badge(row: Any) -> SafeString:
 @register.simple_tag
 def status(tone: str, label: str) -> SafeString:
     """A dot and a text. Tones: ok, busy, warn, bad, off."""
-    return format_html('<span class="state state-{}"><span class="state-dot" aria-hidden="true"></span>{}</span>', tone, label)
+    return format_html('<span class="state state-{}"><span class="state-dot" aria-hidden="true"></span>{}</span>',
+                       tone, label)
 
 
 @register.filter
@@ -74,7 +77,8 @@ def gib(mib: int) -> str:
     """MiB as people say it: 512 MiB, 4 GiB."""
     if mib < 1024:
         return f"{formats.number_format(mib, force_grouping=True)} MiB"
-    return f"{formats.number_format((Decimal(mib) / 1024).normalize(), force_grouping=True)} GiB" if mib % 1024 else f"{mib // 1024} GiB"
+    whole, rest = divmod(mib, 1024)
+    return f"{formats.number_format(whole if not rest else (Decimal(mib) / 1024).normalize())} GiB"
 
 
 @register.filter
@@ -147,8 +151,8 @@ def steps_of(operation: Operation) -> list[dict[str, str]]:
     """The plan with what became of each step: done, undone, failed, current, waiting."""
     outcomes = {entry["step"]: entry["outcome"] for entry in operation.history}
     labels = kinds[operation.kind].step_labels if operation.kind in kinds else {}
-    return [{"name": name, "label": str(labels.get(name, name)), "state": _step_state(operation, index, outcomes.get(name))}
-            for index, name in enumerate(operation.plan)]
+    return [{"name": name, "label": str(labels.get(name, name)),
+             "state": _step_state(operation, index, outcomes.get(name))} for index, name in enumerate(operation.plan)]
 
 
 def _step_state(operation: Operation, index: int, outcome: str | None) -> str:

@@ -1,1 +1,1 @@
-"""Pages that join all rooms: the dashboard, operations of every kind, API keys. A room's own pages are in its `views`."""
+"""Pages that join all rooms: the dashboard, operations, API keys. A room's own pages are in its `views`."""

@@ -45,7 +45,8 @@ def revoke(request: HttpRequest, pk: UUID) -> HttpResponse:
     key = fetch(request.user, ApiKey.objects, "apikey.manage", pk=pk)
     if "confirmed" not in request.POST:
         return render(request, "ui/confirm.html", {
-            "title": _("Revoke the API key “%(name)s”?") % {"name": key.name}, "action": request.path, "yes": _("Revoke"),
-            "text": _("Programs that use it are refused at once. This cannot be undone."), "back": reverse("api_keys:list")})
+            "title": _("Revoke the API key “%(name)s”?") % {"name": key.name}, "yes": _("Revoke"),
+            "action": request.path, "back": reverse("api_keys:list"),
+            "text": _("Programs that use it are refused at once. This cannot be undone.")})
     operations.revoke_api_key(key, actor=request.user)
     return acted(request, _("The key was revoked."), reverse("api_keys:list"), leave=True)

@@ -23,7 +23,8 @@ IN_DRAWER = 12
 
 
 def _rows(request: HttpRequest) -> QuerySet[Operation]:
-    return Operation.objects.visible_to(request.user).select_related("target", "project__organization", "actor", "region")
+    return Operation.objects.visible_to(request.user).select_related("target", "project__organization", "actor",
+                                                                      "region")
 
 
 def may_cancel(operation: Operation, user: object) -> bool:
@@ -89,8 +90,8 @@ def needing_a_person(request: HttpRequest) -> HttpResponse:
     """What the engine cannot settle alone, with what it will do next."""
     rows = queries.needing_a_person().select_related("target", "project__organization", "actor", "region")
     found = Paginator(rows, ROWS_A_PAGE).get_page(request.GET.get("page"))
-    return fragment(request, "operations/operator.html", "operations/_operator.html", page=found,
-                    rows=[(operation, may_cancel(operation, request.user), _is_forward_only(operation)) for operation in found])
+    shown = [(operation, may_cancel(operation, request.user), _is_forward_only(operation)) for operation in found]
+    return fragment(request, "operations/operator.html", "operations/_operator.html", page=found, rows=shown)
 
 
 def _is_forward_only(operation: Operation) -> bool:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -37,6 +38,11 @@ class Summary:
     quota: tuple[Line, ...] = ()
     obstacles: tuple[str, ...] = ()
     curl: str = ""
+
+    @property
+    def limited(self) -> list[Line]:
+        """Only what has a limit is worth a bar."""
+        return [line for line in self.quota if line.limit is not None]
 
     @classmethod
     def of(cls, order: Order | None) -> "Summary":
@@ -119,18 +125,27 @@ def _default_project(request: HttpRequest) -> Project | None:
 
 def _defaults(request: HttpRequest, project: Project) -> dict[str, object]:
     region = Region.objects.filter(is_open=True).first()
-    images = Image.objects.visible_to(request.user).filter(state=Image.State.ACTIVE, region=region).order_by("name", "pk")
+    images = Image.objects.visible_to(request.user).filter(state=Image.State.ACTIVE, region=region)
+    keys = SshKey.objects.visible_to(request.user).filter(project=project)
     kind = InstanceType.objects.filter(is_offered=True).first()
-    return {"project": project.pk, "region": region and region.pk, "image": getattr(images.first(), "pk", None),
+    return {"project": project.pk, "region": region and region.pk,
+            "image": getattr(images.order_by("name", "pk").first(), "pk", None),
             "type": kind and kind.pk, "name": suggested_name(),
-            "ssh_keys": list(SshKey.objects.visible_to(request.user).filter(project=project).values_list("pk", flat=True))}
+            "ssh_keys": list(keys.values_list("pk", flat=True))}
 
 
 def _show(request: HttpRequest, form: OrderForm, project: Project, status: int = 200) -> HttpResponse:
-    region = Region.objects.filter(is_open=True, pk__in=[form["region"].value()] if form["region"].value() else []).first()
     summary = Summary.of(form.order() if form.is_bound else _order_of(form))
-    context = {"form": form, "project": project, "summary": summary, "types": _priced_types(form, region)}
+    context = {"form": form, "project": project, "summary": summary, "types": _priced_types(form, _region_of(form))}
     return render(request, "instances/create.html", context, status=status)
+
+
+def _region_of(form: OrderForm) -> Region | None:
+    """The region chosen so far; None when what was sent is none."""
+    try:
+        return form.fields["region"].clean(form["region"].value())
+    except ValidationError:
+        return None
 
 
 def _order_of(form: OrderForm) -> Order | None:

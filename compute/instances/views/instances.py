@@ -39,8 +39,9 @@ def listing(request: HttpRequest) -> HttpResponse:
     if name:
         rows = rows.filter(name__icontains=name[:100])
     found = Paginator(rows.order_by("-created_at", "-pk"), ROWS_A_PAGE).get_page(request.GET.get("page"))
+    shown = [queries.Row.of(instance, request.user) for instance in found]
     return fragment(request, "instances/list.html", "instances/_table.html", page=found, state=state, name=name,
-                    rows=[queries.Row.of(instance, request.user) for instance in found], project=current_project(request),
+                    rows=shown, project=current_project(request),
                     states=[(value, label) for value, label in InstanceState.choices if value != "deleted"],
                     is_filtered=bool(state or name), in_flight=any(instance.in_flight for instance in found))
 

@@ -84,7 +84,8 @@ def delete(request: HttpRequest, pk: UUID) -> HttpResponse:
     key = fetch(request.user, SshKey.objects.select_related("project"), "sshkey.manage", pk=pk)
     if "confirmed" not in request.POST:
         return render(request, "ui/confirm.html", {
-            "title": _("Delete the SSH key “%(name)s”?") % {"name": key.name}, "action": request.path, "yes": _("Delete"),
+            "title": _("Delete the SSH key “%(name)s”?") % {"name": key.name}, "yes": _("Delete"),
+            "action": request.path,
             "text": _("New instances cannot be given it any more. Instances that have it keep it."),
             "back": reverse("ssh_keys:list")})
     keys.delete_key(key, actor=request.user)
