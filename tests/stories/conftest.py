@@ -18,15 +18,22 @@ class LabHost:
         self.facts = facts
 
     def run(self, *words: str) -> str:
-        done = subprocess.run([self.facts.ssh_command, f"root@{self.facts.address}", *words], capture_output=True, text=True,
-                              timeout=30)
-        return done.stdout
+        command = [self.facts.ssh_command, f"root@{self.facts.address}", *words]
+        return subprocess.run(command, capture_output=True, text=True, timeout=30).stdout
 
     def domains(self) -> set[str]:
         return {line for line in self.run("virsh", "list", "--all", "--uuid").split() if line}
 
     def running(self) -> set[str]:
         return {line for line in self.run("virsh", "list", "--uuid").split() if line}
+
+    def wipe(self) -> None:
+        """Remove what a killed earlier run left: the stage's lab belongs to the stories alone."""
+        for pk in self.domains():
+            self.run("virsh", "destroy", pk)
+            self.run("virsh", "undefine", pk)
+        for path in Path(self.facts.pool_path).iterdir():
+            path.unlink()
 
     def files(self) -> set[str]:
         return {path.name for path in Path(self.facts.pool_path).iterdir()}
@@ -44,6 +51,7 @@ def portal(lab_host: LabHost) -> Iterator[Portal]:
     state = Path(os.environ["MAINS_STATE_DIR"])
     document = json.loads((state / "lab" / "lab.json").read_text())
     assert document["hosts"], "the lab has no host"
+    lab_host.wipe()
     portal = Portal(state)
     try:
         yield portal.start()

@@ -3,6 +3,7 @@
 Its database is its own (dropped in the end, or by the next run when this one is killed). Whatever is killed is started
 again within a second, as `make run`'s supervisor does.
 """
+import contextlib
 import json
 import os
 import signal
@@ -38,7 +39,8 @@ class Portal:
         self.admin_url = base
         parts = urlsplit(base)
         self.environment = {**os.environ, "DATABASE_URL": parts._replace(path=f"/{self.name}").geturl(),
-                            "MAINS_URL": f"http://127.0.0.1:{_free_port()}", "MAINS_BIND": "127.0.0.1", "ENGINE_LEASE_S": "10",
+                            "MAINS_URL": f"http://127.0.0.1:{_free_port()}", "MAINS_BIND": "127.0.0.1",
+                            "ENGINE_LEASE_S": "10",
                             "MAINS_DEMO_FILE": str(state / "demo.json"), "DJANGO_SETTINGS_MODULE": "portal.settings",
                             "REDIS_URL": os.environ["REDIS_URL"].rsplit("/", 1)[0] + "/7"}
         self.url = self.environment["MAINS_URL"]
@@ -58,13 +60,13 @@ class Portal:
             self._spawn(name)
         threading.Thread(target=self._keep_alive, daemon=True).start()
         self.wait(lambda: self.get("/readyz")[0] == 200, "the portal is ready")
-        self.wait(lambda: self.api("GET", "hosts/", who="admin")[1]["results"][0]["state"] == "ready", "the host is prepared")
+        self.wait(lambda: self.api("GET", "hosts/?state=ready", who="admin")[1]["results"][0], "the host is ready")
         return self
 
     def _spawn(self, name: str) -> None:
         log = (self.log / f"{name}.log").open("ab")
-        self.processes[name] = subprocess.Popen(self.commands[name], cwd=ROOT, env=self.environment, stdout=log, stderr=log,
-                                                start_new_session=True)
+        self.processes[name] = subprocess.Popen(self.commands[name], cwd=ROOT, env=self.environment, stdout=log,
+                                                stderr=log, start_new_session=True)
 
     def _keep_alive(self) -> None:
         while not self.stopping:
@@ -79,10 +81,8 @@ class Portal:
         os.kill(self.processes[name].pid, signal.SIGKILL)
 
     def _end_group(self, process: subprocess.Popen) -> None:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
 
     def stop(self) -> None:
         self.stopping = True
@@ -109,7 +109,8 @@ class Portal:
     def get(self, path: str) -> tuple[int, bytes]:
         return self._open(urllib.request.Request(self.url + path))
 
-    def api(self, method: str, path: str, body: Any = None, *, who: str = "tenant", headers: dict | None = None) -> tuple[int, Any]:
+    def api(self, method: str, path: str, body: Any = None, *, who: str = "tenant",
+            headers: dict | None = None) -> tuple[int, Any]:
         """(status, JSON) of a REST call as the demo tenant, the rival or the administrator."""
         request = urllib.request.Request(
             f"{self.url}/api/v1/{path}", method=method, data=None if body is None else json.dumps(body).encode(),

@@ -103,7 +103,7 @@ def test_a_newcomer_makes_watches_pays_and_deletes_an_instance(portal: Portal, l
     expect(page.locator("body")).to_contain_text("first")
     shoot(page, "usage")
     delete_by_button(page, portal, pk)
-    until(page, lambda: lab_host.domains() == domains and lab_host.files() == files, "host and image directory as before", 20)
+    until(page, lambda: (lab_host.domains(), lab_host.files()) == (domains, files), "the host is as before", 20)
 
 
 def types_into_the_guest(page: Page) -> None:

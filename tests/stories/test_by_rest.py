@@ -1,4 +1,4 @@
-"""The whole way by REST alone, on a real guest: create → console ticket → stop → usage → delete; nothing stays behind."""
+"""The whole way by REST alone, on a real guest: create → console ticket → stop → usage → delete; nothing stays."""
 from datetime import datetime
 from decimal import Decimal
 
@@ -26,9 +26,9 @@ def test_an_instance_lives_is_billed_and_leaves_nothing(portal: Portal, lab_host
     seconds = (datetime.fromisoformat(running["end"]) - datetime.fromisoformat(running["start"])).total_seconds()
     assert abs(Decimal(running["quantity"]) - Decimal(str(seconds))) < Decimal("0.01")
     prices = portal.api("GET", "prices/")[1]["results"]
-    hourly = next(Decimal(row["price_per_hour"]["amount"] if isinstance(row["price_per_hour"], dict) else row["price_per_hour"])
-                  for row in prices if row["meter"] == "instance.running" and row["sku"] == "nano")
-    assert abs(Decimal(running["amount"]["amount"]) - Decimal(running["quantity"]) * hourly / 3600) < Decimal("0.000001")
+    price = next(row for row in prices if (row["meter"], row["sku"]) == ("instance.running", "nano"))
+    owed = Decimal(running["quantity"]) * Decimal(price["price_per_hour"]["amount"]) / 3600
+    assert abs(Decimal(running["amount"]["amount"]) - owed) < Decimal("0.000001")
     status, deleting = portal.api("DELETE", f"instances/{pk}/")
     assert status == 202 and portal.finish(deleting)["state"] == "succeeded"
     assert portal.api("GET", f"instances/{pk}/")[0] == 404
