@@ -35,12 +35,15 @@ class Tally:
 
 
 def every_point(prepare: Callable[[], Operation], check: Callable[[Operation], None], *, first: int = 1,
-                stride: int = 1, last: int = 5000) -> Tally:
-    """Kill at k = first, first + stride, … until the operation completes untouched; `check` after each recovery."""
+                stride: int = 1, last: int = 5000, only: str = "") -> Tally:
+    """Kill at k = first, first + stride, … until the operation completes untouched; `check` after each recovery.
+
+    With `only`, just the points whose name has that word count ("step": the boundaries of steps).
+    """
     tally = Tally()
     for k in range(first, last, stride):
         operation = prepare()
-        survived = _advance_and_die(operation.pk, k)
+        survived = _advance_and_die(operation.pk, k, only)
         recover()
         operation.refresh_from_db()
         check(operation)
@@ -50,25 +53,25 @@ def every_point(prepare: Callable[[], Operation], check: Callable[[Operation], N
     raise AssertionError(f"the operation was still being killed at point {last}")
 
 
-def _advance_and_die(operation_id: UUID, k: int) -> bool:
+def _advance_and_die(operation_id: UUID, k: int, only: str) -> bool:
     """Advance in a child that is killed at its k-th crash point; True when it came through."""
     connections.close_all()
     child = os.fork()
     if child == 0:
-        _child(operation_id, k)
+        _child(operation_id, k, only)
     _pid, status = os.waitpid(child, 0)
     code = os.waitstatus_to_exitcode(status)
     assert code in (0, KILLED), f"the child ended with {code} at point {k}"
     return code == 0
 
 
-def _child(operation_id: UUID, k: int) -> None:
+def _child(operation_id: UUID, k: int, only: str) -> None:
     passed = 0
 
-    def count(_what: str) -> None:
+    def count(what: str) -> None:
         nonlocal passed
-        passed += 1
-        if passed == k:
+        passed += only in what.split(" ", 2)[1:2] if only else 1
+        if passed >= k:
             os._exit(KILLED)
 
     code = 1
