@@ -1,7 +1,16 @@
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
 
-from portal.kernel.declarations import ADMINS, EVERYBODY, OPERATORS, Meter, Permission, QuotaDimension, ResourceKind, registry
+from portal.kernel.declarations import (
+    ADMINS,
+    EVERYBODY,
+    OPERATORS,
+    Meter,
+    Permission,
+    QuotaDimension,
+    ResourceKind,
+    registry,
+)
 
 
 class InstancesConfig(AppConfig):

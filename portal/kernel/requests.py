@@ -1,9 +1,9 @@
-"""What is known of the request being served: its id, the caller's address and key; bound into logs, audit and operations."""
+"""What is known of the request being served: its id, the caller's address and key. Bound into logs, audit, operations."""
+import re
+import uuid
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-import re
-import uuid
 
 import structlog
 from django.conf import settings
