@@ -23,7 +23,8 @@ class Endpoint(models.Model):
     driver = models.CharField(_("driver"), max_length=20, choices=[(name, name) for name in DRIVERS])
     uri = models.CharField(_("address"), max_length=300, help_text=_("For example qemu+ssh://root@10.99.7.11/system"))
     private_key = EncryptedTextField(_("private SSH key"), blank=True)
-    host_key = models.TextField(_("host key"), blank=True, help_text=_("A known_hosts line; connections to another key are refused."))
+    host_key = models.TextField(_("host key"), blank=True,
+                                help_text=_("A known_hosts line; connections to another key are refused."))
     mode = models.CharField(_("mode"), max_length=10, choices=Mode, default=Mode.MANAGED)
     capabilities = models.JSONField(_("capabilities"), default=dict, editable=False)
 

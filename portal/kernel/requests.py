@@ -19,7 +19,8 @@ class RequestContext:
     api_key: uuid.UUID | None = None
 
 
-_current: ContextVar[RequestContext] = ContextVar("request", default=RequestContext())
+OUTSIDE = RequestContext()
+_current: ContextVar[RequestContext] = ContextVar("request", default=OUTSIDE)
 
 
 def current() -> RequestContext:

@@ -2,11 +2,12 @@
 import threading
 from collections import Counter
 
+from django.db import connections
+
 from compute.hosts import placement
 from compute.hosts.models import Claim, Host
 from compute.instances.models import Instance, InstanceType
 from compute.instances.operations import create_instance
-from django.db import connections
 from portal.kernel.errors import NoCapacity, PortalError, QuotaExceeded
 from portal.kernel.models import Operation
 from tenants.models import Quota

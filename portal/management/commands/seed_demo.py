@@ -124,7 +124,8 @@ class Command(BaseCommand):
         if image is not None:  # built anew from another recipe: the old one stays for the instances that have it
             Image.objects.filter(pk=image.pk).update(visibility="private", name="Mains demo (older)")
         return Image.objects.create(
-            project=project, region=region, name="Mains demo", description="Small Linux, boots in seconds; demo / demo on the console.",
+            project=project, region=region, name="Mains demo",
+            description="Small Linux, boots in seconds; demo / demo on the console.",
             os="linux", state=Image.State.ACTIVE, visibility=Image.Visibility.PUBLIC, min_disk_gib=1,
             virtual_size=self.virtual_size(built), files=files, kernel_cmdline=built.cmdline)
 
