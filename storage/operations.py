@@ -10,6 +10,7 @@ from storage.models import Image, Pool
 def _pools(run: Run) -> None:
     for pool in Pool.objects.filter(host_id=run.arguments["host"]).select_related("host__endpoint"):
         steps.ensure_pool(run, pool)
+        steps.forget_lost_copies(run, pool)
 
 
 def _images(run: Run) -> Done | Wait:

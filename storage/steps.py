@@ -54,6 +54,16 @@ def ensure_image(run: Run, image: Image, pool: Pool) -> Done | Wait:
     return Done()
 
 
+def forget_lost_copies(run: Run, pool: Pool) -> None:
+    """Copies whose files somebody removed from the pool are made again by the next `ensure_image`."""
+    with volume_pool(pool, run) as driver:
+        there = {file.name for file in driver.volumes()}
+    for copy in ImageCopy.objects.filter(pool=pool, is_complete=True).select_related("image"):
+        if any(image_file(copy.image, part) not in there for part in copy.image.files):
+            with run.guarded():
+                ImageCopy.objects.filter(pk=copy.pk).update(is_complete=False, offsets={}, locators={}, copier=None)
+
+
 def _may_copy(run: Run, copy: ImageCopy) -> bool:
     """Take the copy over when nobody alive has it."""
     with run.guarded():

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
+from billing.prices import price_of
 from compute.hosts import placement
 from compute.instances import steps
 from compute.instances.models import Instance, InstanceState, InstanceType, SshKey
 from compute.instances.verbs import VERBS
-from portal.kernel import audit
+from portal.kernel import audit, live
 from portal.kernel.declarations import Reading
 from portal.kernel.errors import InvalidInput
 from portal.kernel.models import Operation, Region, Zone
@@ -84,6 +85,7 @@ class Order:
 def create_instance(order: Order, *, actor) -> Operation:
     """A new instance with its root volume; the operation settles it to running, or to error with nothing left behind."""
     order.check()
+    price_of(order.region, order.readings, database_now())  # raises NoPrice: nothing starts that could never be billed
     reserve(order.project, order.region, order.wanted)
     instance = Instance.objects.create(
         project=order.project, region=order.region, zone=order.zone, name=order.name, description=order.description,
@@ -155,11 +157,10 @@ def _delete(instance: Instance, actor, force: bool) -> Operation:
 def update_instance(instance: Instance, *, actor, **changes: object) -> Instance:
     """Change name, description, tags: what the tenant calls it. The guest's own host name stays."""
     before = {name: getattr(instance, name) for name in changes}
-    for name, value in changes.items():
-        setattr(instance, name, value)
-    instance.version += 1
-    instance.save(update_fields=[*changes, "version", "updated_at"])
+    Instance.objects.filter(pk=instance.pk).update(**changes)
+    live.touch(instance)
     audit.record("instance.update", instance, actor=actor, before=before, after=dict(changes))
+    instance.refresh_from_db()
     return instance
 
 

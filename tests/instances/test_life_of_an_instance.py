@@ -1,10 +1,14 @@
 """Create, stop, start, reboot, delete on the simulated driver: rows, host and usage agree at every rest."""
-from billing.models import UsageInterval
+import pytest
+
+from billing.models import Price, UsageInterval
+from billing.prices import NoPrice
 from compute.hosts.connections import hypervisor
 from compute.hosts.drivers.contract import Power
 from compute.hosts.models import Claim, Verdict
+from compute.hosts.operations import prepare_host
 from compute.instances.models import Instance
-from compute.instances.operations import act, create_instance
+from compute.instances.operations import act, create_instance, update_instance
 from portal.kernel.models import Hold, Operation
 from storage.connections import volume_pool
 from storage.models import Attachment, Volume
@@ -78,3 +82,27 @@ def test_a_failed_create_leaves_an_error_row_and_nothing_else(world: World) -> N
     instance.refresh_from_db()
     assert instance.state == "deleted"
     assert not Operation.objects.unfinished().exists()
+
+
+def test_nothing_starts_that_could_never_be_billed(world: World) -> None:
+    Price.objects.filter(meter="instance.running").delete()
+    with pytest.raises(NoPrice):
+        create_instance(world.order(), actor=world.people["alice"])
+    assert not Instance.objects.exists() and not Operation.objects.filter(kind="instance.create").exists()
+
+
+def test_a_copy_whose_file_somebody_removed_is_made_again_when_the_host_is_prepared(world: World) -> None:
+    with volume_pool(world.pool) as pool:
+        pool.ensure_volume_absent(f"image-{world.image.pk}-disk")
+    prepare_host(world.host, actor=world.people["root"])
+    drain()
+    assert create(world).state == "running"
+
+
+def test_two_changes_of_a_name_raise_the_version_twice(world: World) -> None:
+    instance = create(world)
+    version = instance.version
+    for name in ("one", "two"):
+        update_instance(Instance.objects.get(pk=instance.pk), actor=world.people["alice"], name=name)
+    instance.refresh_from_db()
+    assert (instance.name, instance.version) == ("two", version + 2)

@@ -76,7 +76,7 @@ def _turn(operation: Operation) -> bool:
     if operation.step == len(operation.plan):
         return _settle_succeeded(operation, kind)
     if may_turn_back and (late or step_age > kind.step(operation.plan[operation.step]).limit_s):
-        return _turn_back(operation, DeadlineExceeded(), kind)
+        return _turn_back(operation, DeadlineExceeded(last=(operation.error or {}).get("detail", "")), kind)
     return _do_one(operation, kind)
 
 
