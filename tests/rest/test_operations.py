@@ -3,7 +3,7 @@ import threading
 import time
 
 import pytest
-from django.db import connections
+from django.db import connection, connections
 
 from portal.kernel.models import Operation
 from portal.kernel.operations import Kind, Step, kinds, submit
@@ -55,6 +55,20 @@ def test_waiting_ends_when_the_operation_does() -> None:
     thread.join()
     assert body["state"] == "succeeded" and body["step"] is None
     assert time.monotonic() - begun < 5
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_waits_keeps_no_connection_to_the_database(monkeypatch) -> None:
+    cast, held = make_cast(), []
+    operation, client, sleep = submitted(cast), cast.api("vera"), time.sleep
+
+    def look(seconds: float) -> None:
+        held.append(connection.connection is not None)
+        sleep(seconds)
+
+    monkeypatch.setattr(time, "sleep", look)
+    assert client.get(f"/api/v1/operations/{operation.pk}/?wait=1").status_code == 200
+    assert held and not any(held)
 
 
 @pytest.mark.parametrize("seconds", ["61", "-1", "x", "1.5", ""])
