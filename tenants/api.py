@@ -280,7 +280,10 @@ class ApiKeyViewSet(Listed, Fetched, RoomViewSet):
         return self.shown(key, status=201, secret=secret)
 
     def destroy(self, request: Request, pk: str) -> Response:
-        """Revoke the key: refused from now on."""
+        """Revoke the key: refused from now on. A key cannot revoke keys that reach further than itself."""
+        if request.auth is not None:
+            key = self.target
+            self._refuse_wider(request.auth, {"scopes": key.scopes, "project": key.project, "expires_at": key.expires_at})
         operations.revoke_api_key(self.target, actor=request.user)
         return Response(status=204)
 

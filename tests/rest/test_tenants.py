@@ -9,6 +9,8 @@ from portal.kernel.models import AuditEvent
 from tenants.models import ApiKey
 from tests.cast import Cast, nobody_has
 
+KEYS = "/api/v1/api-keys/"
+
 
 def test_me_says_who_where_and_what(cast: Cast) -> None:
     body = cast.api("vera").get("/api/v1/me/").json()
@@ -113,6 +115,16 @@ def test_a_narrow_key_cannot_make_a_wider_one(cast: Cast, wish: dict) -> None:
 def test_a_key_of_one_project_cannot_make_one_of_all(cast: Cast) -> None:
     program = cast.key("alice", project=cast.project)
     assert program.post("/api/v1/api-keys/", {"name": "x"}, format="json").status_code == 403
+
+
+@pytest.mark.parametrize("limit", ["scopes", "project", "expires_at"])
+def test_a_narrow_key_revokes_itself_and_no_wider_one(cast: Cast, limit: str) -> None:
+    limits = {"scopes": ["project.view"], "project": cast.project, "expires_at": timezone.now() + timedelta(hours=1)}
+    program, wide = cast.key("alice", **{limit: limits[limit]}), cast.api("alice").post(KEYS, {"name": "wide"}, format="json").json()
+    assert program.delete(f"{KEYS}{wide['id']}/").status_code == 403
+    assert ApiKey.objects.get(pk=wide["id"]).revoked_at is None
+    own = program.get("/api/v1/me/").json()["api_key"]["id"]
+    assert program.delete(f"{KEYS}{own}/").status_code == 204
 
 
 def test_a_scope_that_nobody_declared_is_named(cast: Cast) -> None:
