@@ -1,4 +1,6 @@
 """Lists: pages that neither lose nor repeat a row, filters by declared fields, and nothing of anybody else's."""
+import base64
+
 import pytest
 from django.utils import timezone
 
@@ -64,6 +66,14 @@ def test_rows_that_come_and_go_do_not_shift_the_pages(cast: Cast, projects: list
 def test_a_cursor_of_another_ordering_is_refused(cast: Cast, projects: list) -> None:
     url = cast.api("alice").get("/api/v1/projects/?limit=4").json()["next"]
     assert cast.api("alice").get(url + "&ordering=name").status_code == 400
+
+
+@pytest.mark.parametrize("value", ["1e999", "-1e999", "NaN", "Infinity", "9" * 5000, "[]", "null"])
+def test_a_cursor_with_a_forged_value_is_refused(cast: Cast, value: str) -> None:
+    packed = f'["memory_mib", false, {value}, "{cast.project.pk}"]'.encode()
+    cursor = base64.urlsafe_b64encode(packed).decode().rstrip("=")
+    response = cast.api("alice").get(f"/api/v1/instance-types/?ordering=memory_mib&cursor={cursor}")
+    assert response.status_code == 400 and "cursor" in response.json()["errors"]
 
 
 def test_filters_narrow_and_combine(cast: Cast, projects: list) -> None:

@@ -105,7 +105,9 @@ def test_a_state_that_does_not_exist_is_refused_with_those_that_do(cast: Cast) -
 
 def test_methods_that_are_not_there_are_refused(cast: Cast) -> None:
     assert problem(cast.api("alice").delete("/api/v1/regions/"), 405)["code"] == "method_not_allowed"
+    problem(cast.api("alice").options("/api/v1/regions/"), 405)
     problem(cast.api(None).delete("/api/v1/regions/"), 401)
+    problem(cast.api(None).options("/api/v1/regions/"), 401)
 
 
 def test_whatever_is_accepted_the_answer_is_json(cast: Cast) -> None:

@@ -48,7 +48,7 @@ class Cursor:
             if made_for != ordering or not isinstance(back, bool) or not is_storable(f"{value}{pk}"):
                 raise ValueError(text)
             return cls(ordering, back, _convert(meta.get_field(ordering.lstrip("-")), value), _convert(meta.pk, pk))
-        except (ValueError, TypeError, ValidationError, RecursionError) as error:
+        except (ValueError, TypeError, OverflowError, ValidationError, RecursionError) as error:
             raise InvalidInput.field("cursor", _("This is no cursor of this list in this ordering.")) from error
 
 
