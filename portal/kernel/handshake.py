@@ -59,13 +59,13 @@ def _own_netloc(scope: dict) -> tuple[str, str, int | None] | None:
 
 
 def session_key_of(scope: dict) -> str:
-    """The session cookie; empty when there is none."""
+    """The session cookie; empty when there is none, or none that Django could have set (PostgreSQL refuses a NUL)."""
     try:
         cookies = SimpleCookie(header(scope, "cookie"))
     except CookieError:
         return ""
     morsel = cookies.get(settings.SESSION_COOKIE_NAME)
-    return morsel.value if morsel else ""
+    return morsel.value if morsel and morsel.value.isalnum() else ""
 
 
 def bearer_of(scope: dict) -> str:

@@ -58,6 +58,13 @@ def test_nobody_is_let_in(cast: Cast, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", SOCKETS)
+def test_a_cookie_that_nobody_was_given_is_a_strangers(cast: Cast, path: str) -> None:
+    """PostgreSQL refuses a NUL: asking it anyway looked like a database that is down."""
+    for cookie in ('"\\000"', f'"{"f" * 31}\\000"'):
+        assert handshake(path, cookie=cookie)[0]["code"] == 4401
+
+
+@pytest.mark.parametrize("path", SOCKETS)
 def test_a_foreign_page_is_not_let_in_with_our_cookie(cast: Cast, path: str) -> None:
     for origin in ("https://evil.example", "null", "http://testserver.evil.example"):
         assert not is_let_in(handshake(path, cookie=session_of(cast, "alice"), origin=origin))
