@@ -120,7 +120,8 @@ def test_a_key_of_one_project_cannot_make_one_of_all(cast: Cast) -> None:
 @pytest.mark.parametrize("limit", ["scopes", "project", "expires_at"])
 def test_a_narrow_key_revokes_itself_and_no_wider_one(cast: Cast, limit: str) -> None:
     limits = {"scopes": ["project.view"], "project": cast.project, "expires_at": timezone.now() + timedelta(hours=1)}
-    program, wide = cast.key("alice", **{limit: limits[limit]}), cast.api("alice").post(KEYS, {"name": "wide"}, format="json").json()
+    program = cast.key("alice", **{limit: limits[limit]})
+    wide = cast.api("alice").post(KEYS, {"name": "wide"}, format="json").json()
     assert program.delete(f"{KEYS}{wide['id']}/").status_code == 403
     assert ApiKey.objects.get(pk=wide["id"]).revoked_at is None
     own = program.get("/api/v1/me/").json()["api_key"]["id"]
