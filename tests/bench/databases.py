@@ -1,6 +1,8 @@
 """Throw-away databases for what is measured in this process, and copies of rows by the thousand."""
+import atexit
 import logging
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,7 +26,9 @@ def set_up() -> None:
     logging.disable(logging.INFO)
     settings.DOORBELLS = False
     settings.ALLOWED_HOSTS = ["*"]
-    settings.STATE_DIR = Path(tempfile.mkdtemp(prefix="mains-bench-"))
+    folder = Path(tempfile.mkdtemp(prefix="mains-bench-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    settings.STATE_DIR = folder
 
 
 @contextmanager

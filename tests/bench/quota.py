@@ -6,7 +6,7 @@ import time
 from tests.bench import databases
 from tests.bench.figures import Figure, median, ratio, spread
 
-LIMIT, THREADS, ROUNDS = 120, 8, 5
+LIMIT, THREADS, ROUNDS = 60, 8, 5
 
 
 def measure() -> list[Figure]:
