@@ -10,7 +10,14 @@ from portal.kernel.models import AuditEvent, Operation, Region, Resource, Zone
 from portal.kernel.operations.submit import request_cancel, retry_now
 
 
-class AuditedAdmin(ModelAdmin):
+class OperatorsActions(ModelAdmin):
+    """Actions are for superusers: who may only look (staff with view permissions) changes nothing by a bulk action."""
+
+    def get_actions(self, request: HttpRequest) -> dict:
+        return super().get_actions(request) if request.user.is_superuser else {}
+
+
+class AuditedAdmin(OperatorsActions):
     """What is edited here is in the audit trail, as anywhere else; secrets are masked by their names."""
 
     def save_model(self, request: HttpRequest, obj, form, change: bool) -> None:
@@ -30,8 +37,12 @@ class AuditedAdmin(ModelAdmin):
         audit.record(f"{obj._meta.model_name}.delete", obj, actor=request.user, before={"name": str(obj)})
         super().delete_model(request, obj)
 
+    def delete_queryset(self, request: HttpRequest, queryset) -> None:
+        for obj in queryset:
+            self.delete_model(request, obj)
 
-class ReadOnlyAdmin(ModelAdmin):
+
+class ReadOnlyAdmin(OperatorsActions):
     """Everything can be found, nothing can be changed by hand."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -79,16 +90,17 @@ class OperationAdmin(ReadOnlyAdmin):
 
     @admin.action(description=_("Try again now"))
     def retry(self, request: HttpRequest, queryset) -> None:
-        self._each(request, queryset, retry_now)
+        self._each(request, queryset, "operation.retry", retry_now)
 
     @admin.action(description=_("Cancel (undo what was done)"))
     def cancel(self, request: HttpRequest, queryset) -> None:
-        self._each(request, queryset, request_cancel)
+        self._each(request, queryset, "operation.cancel", request_cancel)
 
-    def _each(self, request: HttpRequest, queryset, verb) -> None:
+    def _each(self, request: HttpRequest, queryset, act: str, verb) -> None:
         for operation in queryset:
             try:
                 verb(operation)
+                audit.record(act, operation, actor=request.user, operation=operation)
                 messages.success(request, str(operation))
             except PortalError as error:
                 messages.error(request, f"{operation}: {error.detail}")

@@ -2,6 +2,7 @@
 import uuid
 from typing import Self
 
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
@@ -59,6 +60,11 @@ class Project(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def clean(self) -> None:
+        """For admin's form; rights are inherited down the tree, so it never leaves its organization."""
+        if self.parent is not None and self.parent.organization_id != self.organization_id:
+            raise ValidationError({"parent": _("The parent belongs to another organization.")})
 
     @property
     def ancestor_ids(self) -> list[uuid.UUID]:

@@ -1,11 +1,14 @@
 """Operators in admin: every model is found, a host is added by two forms, secrets are not shown, edits are audited."""
 import pytest
 from django.contrib import admin
+from django.contrib.auth.models import Permission
 from django.test import Client
 from django.urls import reverse
 
 from compute.hosts.models import Endpoint, Host
 from portal.kernel.models import AuditEvent, Operation
+from tenants.models import Project
+from tenants.operations import create_organization
 from tests.world import World, drain, make_world
 
 
@@ -60,3 +63,44 @@ def test_a_stored_private_key_is_never_shown_and_survives_an_edit(world: World, 
                             "private_key": "", "host_key": ""})
     endpoint = Endpoint.objects.get(pk=endpoint.pk)
     assert (endpoint.name, endpoint.private_key) == ("renamed", "KEEP ME SECRET")
+
+
+@pytest.fixture
+def onlooker(world: World) -> Client:
+    """Staff that was given Django's permissions to look at everything, and no more."""
+    person = world.people["vera"]
+    person.is_staff = True
+    person.save()
+    person.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
+    client = Client()
+    client.force_login(person, backend="django.contrib.auth.backends.ModelBackend")
+    return client
+
+
+def test_who_may_only_look_acts_by_no_bulk_action(world: World, onlooker: Client, operator: Client) -> None:
+    hosts, host = reverse("admin:hosts_host_changelist"), Host.objects.first()
+    sent = {"action": "enter_maintenance", "_selected_action": [host.pk]}
+    assert onlooker.get(hosts).status_code == 200
+    onlooker.post(hosts, sent)
+    assert not Host.objects.get(pk=host.pk).is_in_maintenance
+    operator.post(hosts, sent)
+    assert Host.objects.get(pk=host.pk).is_in_maintenance
+
+
+def test_what_is_deleted_in_a_bulk_is_audited_row_by_row(world: World, operator: Client) -> None:
+    rows = [Endpoint.objects.create(name=name, driver="simulated", uri=f"simulated:memory/{name}") for name in "ab"]
+    operator.post(reverse("admin:hosts_endpoint_changelist"), {
+        "action": "delete_selected", "_selected_action": [row.pk for row in rows], "post": "yes"})
+    assert not Endpoint.objects.filter(pk__in=[row.pk for row in rows]).exists()
+    assert AuditEvent.objects.filter(action="endpoint.delete", actor=world.people["root"]).count() == 2
+
+
+def test_a_project_is_put_below_none_of_another_organization(world: World, operator: Client) -> None:
+    rival = create_organization("Rival", owner=world.people["root"], actor=None)
+    form = {"name": "spy", "organization": rival.pk, "parent": world.project.pk}
+    for inline in ("projectuserbinding_set", "quotas"):
+        form |= {f"{inline}-TOTAL_FORMS": 0, f"{inline}-INITIAL_FORMS": 0}
+    operator.post(reverse("admin:tenants_project_add"), form)
+    assert not Project.objects.filter(name="spy").exists()
+    operator.post(reverse("admin:tenants_project_add"), form | {"organization": world.project.organization_id})
+    assert Project.objects.get(name="spy").parent == world.project
