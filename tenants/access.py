@@ -69,7 +69,9 @@ class Grants:
                 if project_id in (None, pk)}
         wide = self.organization_wide if project_id is None else {}
         wide = {pk: names & frozenset(scopes) if scopes else names for pk, names in wide.items()}
-        return Grants({pk: names for pk, names in kept.items() if names}, self.organization_ids, wide)
+        # Bound to a project, it sees that project and nothing else of the organization: no members, no siblings.
+        organizations = self.organization_ids if project_id is None else frozenset()
+        return Grants({pk: names for pk, names in kept.items() if names}, organizations, wide)
 
     def projects(self, permission: str) -> set[UUID]:
         """Ids of the projects in which the permission is held."""

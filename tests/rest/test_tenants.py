@@ -143,3 +143,13 @@ def test_roles_are_listed_with_their_permissions(cast: Cast) -> None:
     rows = cast.api("vera").get("/api/v1/roles/").json()["results"]
     assert [row["name"] for row in rows] == ["owner", "admin", "operator", "viewer"]
     assert "project.manage" not in rows[-1]["permissions"]
+
+
+def test_a_key_of_one_project_sees_no_more_of_the_organization(cast: Cast) -> None:
+    program = cast.key("alice", project=cast.project)
+    assert program.get("/api/v1/organizations/").json()["results"] == []
+    assert [row["id"] for row in program.get("/api/v1/projects/").json()["results"]] == [str(cast.project.pk)]
+
+
+def test_the_title_of_a_refused_method_has_no_gap(cast: Cast) -> None:
+    assert cast.api("alice").put("/api/v1/regions/", {}, format="json").json()["title"] == "Method Not Allowed"

@@ -3,6 +3,7 @@
 Refused attempts (403) are written to the audit from here, because the refused transaction has rolled back by then.
 """
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 
 import structlog
@@ -121,7 +122,10 @@ def _of_api_exception(exc: exceptions.APIException) -> tuple[dict[str, Any], dic
     if isinstance(exc, exceptions.Throttled):
         facts["retry_after"] = max(1, round(exc.wait or 1))
         headers["Retry-After"] = str(facts["retry_after"])
-    return document(exc.status_code, code, str(exc.default_detail), str(exc.detail), **facts), headers
+    # DRF's general sentences for 405 and 415 have a gap for the method: the status's own name is the title then.
+    title = str(exc.default_detail)
+    title = HTTPStatus(exc.status_code).phrase if "{" in title else title
+    return document(exc.status_code, code, title, str(exc.detail), **facts), headers
 
 
 def _unavailable() -> tuple[dict[str, Any], dict[str, str]]:
