@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-LONG = ["tests/crash", "tests/engine", "tests/lab_crash"]
+LONG = ["tests/crash", "tests/engine", "tests/lab_crash", "tests/compute/drivers/test_killed_at_every_call.py"]
 
 if __name__ == "__main__":
     os.environ["MAINS_SOAK"] = "1"
