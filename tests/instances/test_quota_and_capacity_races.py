@@ -2,14 +2,16 @@
 import threading
 from collections import Counter
 
+import pytest
 from django.db import connections
 
 from compute.hosts import placement
 from compute.hosts.models import Claim, Host
 from compute.instances.models import Instance, InstanceType
 from compute.instances.operations import create_instance
-from portal.kernel.errors import NoCapacity, PortalError, QuotaExceeded
+from portal.kernel.errors import InvalidInput, NoCapacity, PortalError, QuotaExceeded
 from portal.kernel.models import Operation
+from storage.models import GIB, Image
 from tenants.models import Quota
 from tests.world import World, drain
 
@@ -59,3 +61,12 @@ def test_a_type_larger_than_every_host_is_refused_by_name(world: World) -> None:
     outcomes = at_once(1, lambda number: create_instance(world.order(type=huge), actor=world.people["alice"]))
     assert outcomes == {"invalid": 1} and not Instance.objects.exists()
     drain()
+
+
+def test_an_image_larger_than_the_root_disk_is_refused_by_field(world: World) -> None:
+    Image.objects.filter(pk=world.image.pk).update(virtual_size=5 * GIB)
+    world.image.refresh_from_db()
+    with pytest.raises(InvalidInput) as refused:
+        create_instance(world.order(root_disk_gib=4), actor=world.people["alice"])
+    assert list(refused.value.errors) == ["root_disk_gib"] and "5 GiB" in refused.value.errors["root_disk_gib"][0]
+    assert not Instance.objects.exists()
