@@ -5,7 +5,7 @@ const screen = panel.querySelector("[data-screen]");
 const over = panel.querySelector("[data-over]");
 const words = panel.dataset;
 const {default: RFB} = await import(words.novnc);
-let rfb = null, isWanted = false, ending = null, silentTries = 0;
+let rfb = null, isWanted = false, ending = null, silentTries = 0, following = 0;
 
 const say = (tone, text, detail = "", canRetry = false) => {
   const state = panel.querySelector("[data-status]");
@@ -25,7 +25,8 @@ const ticket = async () => {
     body: JSON.stringify({type: "vnc"}),
   });
   const body = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Error(body.detail || words.reasonLost);
+  // A refusal is told in the same numbers as the websocket's close codes: 409 is 4409.
+  if (!answer.ok) throw Object.assign(new Error(body.detail || reasonOf(4000 + answer.status)), {code: 4000 + answer.status});
   return body;
 };
 
@@ -38,6 +39,7 @@ const connect = async () => {
   try {
     grant = await ticket();
   } catch (error) {
+    ending = error;
     say("bad", words.disconnected, error.message, true);
     return;
   }
@@ -93,7 +95,9 @@ panel.addEventListener("click", (event) => {
 // The instance was started or stopped in this very page: follow it.
 document.body.addEventListener("live", (event) => {
   const {kind, id} = event.detail;
-  if ((kind === null || (kind === "instance" && id === words.instance)) && !rfb && panel.dataset.state === "bad" && ending?.code === 4409) setTimeout(connect, 800);
+  if (kind !== null && !(kind === "instance" && id === words.instance)) return;
+  clearTimeout(following);
+  following = setTimeout(() => { if (!rfb && panel.dataset.state === "bad" && ending?.code === 4409) connect(); }, 800);
 });
 addEventListener("pagehide", () => { isWanted = false; rfb?.disconnect(); });
 if (words.canOpen === "yes") connect();
