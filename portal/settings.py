@@ -236,7 +236,12 @@ DOORBELLS = env.flag("DOORBELLS", True)
 ENGINE = {"lease_s": env.integer("ENGINE_LEASE_S", 30), "person_after": env.integer("ENGINE_PERSON_AFTER", 8),
           "backoff_s": (1, 2, 4, 8, 15, 30, 60)}
 
-UNFOLD = {"SITE_TITLE": "Mains", "SITE_HEADER": "Mains", "SITE_SUBHEADER": _("Site administration"), "SITE_SYMBOL": "water_drop"}
+# The portal's own teal, light to dark, in place of the theme's purple.
+_TEAL = {"50": "#eef8fa", "100": "#d5eef2", "200": "#aadde5", "300": "#74c6d3", "400": "#3ba9bb", "500": "#178ea2",
+         "600": "#0b7285", "700": "#0a5d6d", "800": "#0b4a57", "900": "#0c3b46", "950": "#07252d"}
+UNFOLD = {"SITE_TITLE": "Mains", "SITE_HEADER": "Mains", "SITE_SUBHEADER": _("Site administration"), "SITE_SYMBOL": "water_drop",
+          "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: f"/{STATIC_URL}mains.svg"}],
+          "COLORS": {"primary": _TEAL}}
 
 LOGGING = {
     "version": 1, "disable_existing_loggers": False,

@@ -86,6 +86,7 @@ class OperationAdmin(ReadOnlyAdmin):
     list_filter = ("state", "kind", ("person_since", admin.EmptyFieldListFilter))
     search_fields = ("id", "target__name", "target__id", "request_id")
     list_select_related = ("target",)
+    ordering = ("-created_at",)
     actions = ("retry", "cancel")
 
     @admin.action(description=_("Try again now"))
