@@ -264,7 +264,7 @@ def _welcome(url: str) -> None:
         if login:
             print(f"  {role:7} {login.get('username')} / {login.get('password')}")
     print(
-        "\nNext: sign in as the tenant, press “New instance”, and watch its console."
+        "\nNext: sign in as the tenant, press “Create instance”, and watch its console."
         "\nPrograms: var/demo.json has an API key; the API is described at "
         f"{url}/api/v1/docs/."
         "\n`make status`, `make logs`, `make down`.",
