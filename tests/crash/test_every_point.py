@@ -8,12 +8,11 @@ from compute.instances.operations import act, create_instance
 from portal.kernel.models import Operation
 from storage.models import ImageCopy
 from tests.crash.harness import Tally, census, every_point, one_audit_row
-from tests.soak import SEED, SOAKING
+from tests.soak import SEED, STRIDE
 from tests.world import World, drain
 
 # All points in `make soak`; in `make test` every sixth, beginning at one that the seed chooses.
-STRIDE = 1 if SOAKING else 6
-FIRST = 1 if SOAKING else 1 + SEED % STRIDE
+FIRST = 1 + SEED % STRIDE
 
 
 def the_instance(world: World, state: str) -> Instance:

@@ -5,11 +5,11 @@ from compute.instances.models import Instance
 from compute.instances.operations import act, create_instance
 from portal.kernel.models import Operation
 from tests.crash.harness import census, every_point, one_audit_row
-from tests.soak import SOAKING
+from tests.soak import SOAKING, STRIDE
 from tests.world import World, drain
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
-KIND = "" if SOAKING else "step"
+KIND, EVERY = ("", STRIDE) if SOAKING else ("step", 1)
 
 
 def the_instance(world: World, state: str) -> Instance:
@@ -47,7 +47,7 @@ def every_boundary_of(world: World, verb: str, begins: str, ends: str, boundarie
         force = verb in ("stop", "reboot")  # a guest that has not booted yet hears no power button
         return act(the_instance(world, begins), verb, actor=world.people["alice"], force=force)
 
-    tally = every_point(begin, check, only=KIND)
+    tally = every_point(begin, check, only=KIND, stride=EVERY)
     print(f"\n{verb} on real libvirt: killed at {tally.points} points, all settled, nothing left")
     assert tally.points >= boundaries
 
@@ -59,7 +59,7 @@ def test_a_create_killed_between_its_steps_settles(world: World) -> None:
         one_audit_row(operation)
         leave_nothing(world)
 
-    tally = every_point(lambda: create_instance(world.order(), actor=world.people["alice"]), check, only=KIND)
+    tally = every_point(lambda: create_instance(world.order(), actor=world.people["alice"]), check, only=KIND, stride=EVERY)
     print(f"\ncreate on real libvirt: killed at {tally.points} points, all settled, nothing left")
     assert tally.points >= 12
 

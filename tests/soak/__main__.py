@@ -1,12 +1,13 @@
-"""`make soak`: the seeded slices of `make test` at full length. Figures go into tests/FIGURES.md."""
-import os
-import sys
+"""`make soak`: the seeded slices of `make test` at full length. Figures go into tests/FIGURES.md.
 
-import pytest
+In a process of its own, since this package has been imported already and has read its settings.
+"""
+import os
+import subprocess
+import sys
 
 LONG = ["tests/crash", "tests/engine", "tests/lab_crash", "tests/compute/drivers/test_killed_at_every_call.py"]
 
 if __name__ == "__main__":
-    os.environ["MAINS_SOAK"] = "1"
-    wanted = sys.argv[1:] or [path for path in LONG if os.path.exists(path)]
-    sys.exit(pytest.main(["-v", "-s", "--durations=0", *wanted]))
+    command = [sys.executable, "-m", "pytest", "-v", "-s", "--durations=0", *(sys.argv[1:] or LONG)]
+    sys.exit(subprocess.call(command, env={**os.environ, "MAINS_SOAK": "1"}))
