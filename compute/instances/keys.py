@@ -2,6 +2,7 @@
 import base64
 import hashlib
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from django.db import transaction
@@ -28,7 +29,7 @@ def parse(text: str) -> tuple[str, str]:
         raw = base64.b64decode(blob, validate=True)
     except (ValueError, UnicodeError, TypeError, IndexError) as error:
         raise InvalidInput.field("public_key", str(_("This is not an SSH public key."))) from error
-    except Exception as error:  # cryptography raises its own family for unsupported keys
+    except UnsupportedAlgorithm as error:
         raise InvalidInput.field("public_key", str(_("This kind of SSH key is not supported."))) from error
     fingerprint = base64.b64encode(hashlib.sha256(raw).digest()).decode().rstrip("=")
     return line, f"SHA256:{fingerprint}"

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, close_old_connections, connection
 
 from compute.hosts.connections import address_of
@@ -35,14 +35,17 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         self.changed: queue.Queue[UUID] = queue.Queue()
         self.watched: set[UUID] = set()
-        threading.Thread(target=self.listen, daemon=True).start()
-        while True:
+        listener = threading.Thread(target=self.listen, daemon=True)
+        listener.start()
+        # A listener that died of a fault must not leave a watcher that looks alive: the supervisor starts a new one.
+        while listener.is_alive():
             try:
                 close_old_connections()
                 self.help_out()
             except DatabaseError as error:
                 log.warning("watch.database", error=type(error).__name__)
             time.sleep(2)
+        raise CommandError("the listener has ended; its fault is logged above")
 
     def listen(self) -> None:
         """Watch every host that becomes ready; reconcile whichever speaks."""
