@@ -23,15 +23,15 @@ def image() -> DemoImage:
     return build(ROOT / "var/cache/demo-image")
 
 
-def _lab(purpose: str) -> Lab:
+def _lab(purpose: str, *, hosts: int | None = None) -> Lab:
     worker = os.environ.get("PYTEST_XDIST_WORKER", "")
     here = hashlib.sha256(str(ROOT).encode()).hexdigest()[:4]
-    return Lab(f"test-{purpose}{worker}-{here}", ROOT / "var/labtests" / f"{purpose}{worker}")
+    return Lab(f"test-{purpose}{worker}-{here}", ROOT / "var/labtests" / f"{purpose}{worker}", hosts=hosts)
 
 
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
-    """A running lab; what a killed earlier run left of it is removed first."""
+    """A running lab of the usual size; what a killed earlier run left of it is removed first."""
     lab = _lab("lab")
     lab.down()
     shutil.rmtree(lab.directory)
@@ -42,8 +42,8 @@ def lab() -> Iterator[Lab]:
 
 @pytest.fixture
 def second_lab() -> Iterator[Lab]:
-    """Another lab, not yet up, for tests that take it down."""
-    lab = _lab("second")
+    """Another lab, of one host and not yet up, for tests that take it down."""
+    lab = _lab("second", hosts=1)
     lab.down()
     shutil.rmtree(lab.directory)
     yield lab
@@ -52,7 +52,7 @@ def second_lab() -> Iterator[Lab]:
 
 @pytest.fixture
 def host(lab: Lab) -> HostFacts:
-    """The lab's only host, alive."""
+    """The lab's first host, alive."""
     return lab.up()[0]
 
 

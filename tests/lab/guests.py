@@ -16,6 +16,7 @@ import pycdlib
 from compute.lab import HostFacts
 from compute.lab.image import DemoImage
 
+OFFLOADS = {"csum": "off", "tso4": "off", "tso6": "off", "ecn": "off", "ufo": "off"}
 LOGIN = re.compile(r"^(\S+) login: ", re.MULTILINE)
 
 
@@ -44,6 +45,14 @@ def element(parent: ET.Element, tag: str, text: str | None = None, **attributes:
     child = ET.SubElement(parent, tag, attributes)
     child.text = text
     return child
+
+
+@dataclass(frozen=True)
+class Plug:
+    """What a guest's NIC is plugged into: a logical port of OVN."""
+
+    port: str
+    mac: str
 
 
 @dataclass
@@ -99,7 +108,7 @@ class Guests:
     made: list[Guest] = field(default_factory=list)
 
     def boot(self, name: str, *, user_data: str = "#cloud-config\n", meta_data: str = "", bios: bool = False,
-             bridge: str | None = None) -> Guest:
+             bridge: str | None = None, plug: Plug | None = None) -> Guest:
         """Define and start a guest whose instance-id and hostname are its name; return without waiting."""
         pool = Path(self.host.pool_path)
         base = pool / "base.qcow2"
@@ -111,14 +120,19 @@ class Guests:
         serial.unlink(missing_ok=True)
         identity = f"instance-id: {name}\nlocal-hostname: {name}\n{meta_data}"
         write_seed(seed, meta_data=identity, user_data=user_data)
-        xml = self._domain(name, disk, seed, serial, bios=bios, bridge=bridge)
+        xml = self._domain(name, disk, seed, serial, bios=bios)
+        devices = xml.find("devices")
+        if bridge:
+            self._add_card(devices, bridge)
+        if plug:
+            self._plug_in(self._add_card(devices, "br-int"), plug)
         domain = self.connection.defineXML(ET.tostring(xml, encoding="unicode"))
         guest = Guest(domain=domain, serial=serial, disk=disk)
         self.made.append(guest)
         domain.create()
         return guest
 
-    def _domain(self, name: str, disk: Path, seed: Path, serial: Path, *, bios: bool, bridge: str | None) -> ET.Element:
+    def _domain(self, name: str, disk: Path, seed: Path, serial: Path, *, bios: bool) -> ET.Element:
         domain = ET.Element("domain", type="qemu")
         element(domain, "name", name)
         element(domain, "memory", "256", unit="MiB")
@@ -136,11 +150,23 @@ class Guests:
         element(element(devices, "serial", type="pty"), "log", file=str(serial))
         element(devices, "graphics", type="vnc", autoport="yes")
         element(element(devices, "video"), "model", type="vga")
-        if bridge:
-            card = element(devices, "interface", type="bridge")
-            element(card, "source", bridge=bridge)
-            element(card, "model", type="virtio")
         return domain
+
+    @staticmethod
+    def _add_card(devices: ET.Element, bridge: str) -> ET.Element:
+        card = element(devices, "interface", type="bridge")
+        element(card, "source", bridge=bridge)
+        element(card, "model", type="virtio")
+        return card
+
+    @staticmethod
+    def _plug_in(card: ET.Element, plug: Plug) -> None:
+        """A userspace datapath does not finish offloaded checksums, so neither side may offload."""
+        element(card, "mac", address=plug.mac)
+        element(element(card, "virtualport", type="openvswitch"), "parameters", interfaceid=plug.port)
+        driver = element(card, "driver")
+        element(driver, "host", **OFFLOADS, gso="off")
+        element(driver, "guest", **OFFLOADS)
 
     @staticmethod
     def _add_disk(devices: ET.Element, path: Path, target: str, kind: str) -> ET.Element:
@@ -149,6 +175,10 @@ class Guests:
         element(disk, "source", file=str(path))
         element(disk, "target", dev=target, bus="virtio")
         return disk
+
+    def reconnect(self) -> None:
+        """Open a new connection, since a test has killed what the old one led to."""
+        self.connection = libvirt.open(self.host.uri)
 
     def remove(self) -> None:
         """Remove them over a new connection, since a test may have killed what the old one led to."""

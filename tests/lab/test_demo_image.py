@@ -9,8 +9,8 @@ import pytest
 
 from compute.lab import HostFacts
 from compute.lab.image import DemoImage, build
+from tests.lab.cloud import run_on
 from tests.lab.guests import Guests, wait_for
-from tests.lab.test_lab_host import run_on
 
 pytestmark = pytest.mark.lab
 SHELL = "$ \x1b[6n"  # the line editor asks a serial terminal where its cursor is
@@ -58,6 +58,8 @@ def host_bridge(host: HostFacts):
     run_on(host, "ip", "link", "add", "testbr", "type", "bridge")
     run_on(host, "ip", "address", "add", "198.18.9.1/24", "dev", "testbr")
     run_on(host, "ip", "link", "set", "testbr", "up")
+    for family in ("inet", "arp"):  # a host's kernel talks to nobody that it does not know
+        run_on(host, "nft", "insert", "rule", family, "host", "input", "iifname", "testbr", "accept")
     yield "testbr"
     run_on(host, "ip", "link", "delete", "testbr")
 

@@ -1,7 +1,9 @@
 """A lab host behaves like a machine of its own: reached by SSH only, mortal, and gone without a trace."""
 
+import argparse
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -11,16 +13,13 @@ from pathlib import Path
 import libvirt
 import pytest
 
-from compute.lab import HostFacts, Lab, LabError, claims, network
-from compute.lab.host import outer_pids
+from compute.lab import HostFacts, Lab, LabError, claims, commands, network
+from compute.lab.box import Power
+from compute.lab.machine import outer_pids
+from tests.lab.cloud import run_on
 from tests.lab.guests import Guests, wait_for
 
 pytestmark = pytest.mark.lab
-
-
-def run_on(host: HostFacts, *command: str) -> subprocess.CompletedProcess[str]:
-    ssh = [host.ssh_command, f"root@{host.address}", *command]
-    return subprocess.run(ssh, capture_output=True, text=True, timeout=30)
 
 
 def processes_of(lab: Lab) -> list[int]:
@@ -35,6 +34,19 @@ def traces_of(lab: Lab) -> dict[str, object]:
     return {"claims": claimed, "processes": [entry.parent.name for entry in inside], "mounts": mounted}
 
 
+def number_of(lab: Lab) -> str:
+    return json.loads((lab.directory / "lab.json").read_text())["gateway"].split(".")[2]
+
+
+def named_after(number: str) -> list[str]:
+    """The devices, namespaces, firewall tables and claims of this machine that carry a lab's number."""
+    tables = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, env=network.ENVIRONMENT).stdout
+    folders = [Path(folder) for folder in ("/sys/class/net", "/run/netns", "/run/mains-labs")]
+    names = [path.name for folder in folders if folder.exists() for path in folder.iterdir()]
+    ours = re.compile(rf"mains{number}(\D.*)?|{number}\.json")
+    return sorted(name for name in (*names, *tables.split()) if ours.fullmatch(name))
+
+
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
@@ -45,17 +57,18 @@ def _read(path: Path) -> bytes:
 def test_a_second_up_finds_everything_alive_within_a_second(lab: Lab, host: HostFacts) -> None:
     before = processes_of(lab)
     began = time.monotonic()
-    assert lab.up() == [host]
+    assert lab.up()[0] == host
     assert time.monotonic() - began < 1.0
     assert processes_of(lab) == before and len(before) == 1
-    assert lab.status() == {host.name: True}
+    assert set(lab.status().values()) == {Power.ALIVE}
 
 
 def test_the_facts_on_disk_are_what_up_returned(lab: Lab, host: HostFacts) -> None:
     written = json.loads((lab.directory / "lab.json").read_text())
     assert written["hosts"][0]["uri"] == host.uri
     assert written["gateway"].rpartition(".")[0] == host.address.rpartition(".")[0]
-    assert network.exists(written["bridge"])
+    assert network.exists(written["public"]["bridge"])
+    assert Path(written["shared_path"]).is_dir()
 
 
 def test_a_host_has_its_own_name_processes_and_addresses(host: HostFacts) -> None:
@@ -128,13 +141,14 @@ def test_a_power_cut_kills_guests_too_and_the_host_comes_back_empty(lab: Lab, ho
     inside = [pid for pid in traces_of(lab)["processes"] if b"qemu-system" in _read(Path(f"/proc/{pid}/cmdline"))]
     assert len(inside) == 1
     lab.kill(host.name)
-    assert lab.status() == {host.name: False}
-    assert traces_of(lab)["processes"] == []
+    assert lab.status()[host.name] is Power.DEAD
+    assert not [pid for pid in traces_of(lab)["processes"] if str(host.pool_path).encode() in _read(Path(f"/proc/{pid}/cmdline"))]
+    assert processes_of(lab) == []
     with pytest.raises(OSError):
         socket.create_connection((host.address, 22), timeout=2)
 
     lab.revive(host.name)
-    assert lab.status() == {host.name: True}
+    assert lab.status()[host.name] is Power.ALIVE
     again = libvirt.open(host.uri)
     assert again.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE) == []
     assert [domain.name() for domain in again.listAllDomains()] == ["victim"]
@@ -149,31 +163,76 @@ def test_an_unknown_host_is_named_in_the_refusal(lab: Lab) -> None:
 
 def test_two_labs_stand_side_by_side_and_down_leaves_nothing(lab: Lab, host: HostFacts, second_lab: Lab) -> None:
     other = second_lab.up()[0]
-    assert other.address.split(".")[2] != host.address.split(".")[2]
-    bridge = json.loads((second_lab.directory / "lab.json").read_text())["bridge"]
-    assert network.exists(bridge)
+    ours, theirs = number_of(lab), number_of(second_lab)
+    assert ours != theirs
+    assert _greeting(host.address) == _greeting(other.address) == "SSH"
+    assert named_after(theirs) == [
+        f"{theirs}.json", *(f"mains{theirs}{end}" for end in ("", "", "m", "p", "p1"))  # namespace, table, devices
+    ]
+    assert [name for name in named_after(theirs) if Path(f"/sys/class/net/{name}/bridge").exists()] == [f"mains{theirs}p"]
 
     second_lab.down()
     assert traces_of(second_lab) == {"claims": [], "processes": [], "mounts": []}
-    assert not [device for device in os.listdir("/sys/class/net") if device.startswith(bridge)]
+    assert named_after(theirs) == []
     assert second_lab.status() == {}
-    assert lab.status() == {host.name: True}
+    assert set(lab.status().values()) == {Power.ALIVE}
     assert not Path("/var/lib/libvirt/qemu").exists() or not list(Path("/var/lib/libvirt/qemu").glob("*.monitor"))
+
+
+def _greeting(address: str) -> str:
+    with socket.create_connection((address, 22), timeout=5) as client:
+        return client.recv(3).decode()
 
 
 def test_up_repairs_what_a_crash_left(second_lab: Lab) -> None:
     before = second_lab.up()
     (outer,) = processes_of(second_lab)
-    bridge = json.loads((second_lab.directory / "lab.json").read_text())["bridge"]
+    namespace = f"mains{number_of(second_lab)}"
+    cable = f"{namespace}p1"
     os.kill(outer, 9)
     os.waitpid(outer, 0)
-    wait_for(lambda: not network.exists(f"{bridge}h1"), "the dead host's cable")
-    subprocess.run(["ip", "link", "add", f"{bridge}h1", "type", "veth", "peer", "name", f"{bridge}x"], check=True)
+    wait_for(lambda: not network.exists(cable), "the dead host's cable")
+    stray = f"{namespace}x"
+    for command in (["ip", "link", "add", cable, "type", "veth", "peer", "name", stray],
+                    ["ip", "netns", "delete", namespace], ["nft", "delete", "table", "inet", namespace]):
+        subprocess.run(command, check=True, env=network.ENVIRONMENT)
+    Path(f"/run/netns/{namespace}").touch()
     (second_lab.directory / "lab.json").write_text("{half")
 
     assert second_lab.up() == before
-    assert second_lab.status() == {before[0].name: True}
-    assert not network.exists(f"{bridge}x")
+    assert set(second_lab.status().values()) == {Power.ALIVE}
+    assert not network.exists(stray)
+    assert named_after(number_of(second_lab)).count(namespace) == 2  # the namespace and the firewall's table
+
+
+def test_a_cable_torn_out_is_plugged_in_again_and_the_others_run_on(second_lab: Lab) -> None:
+    second_lab.up()
+    central = outer_pids(second_lab.directory / "central")
+    subprocess.run(["ip", "link", "delete", f"mains{number_of(second_lab)}p1"], check=True)
+    second_lab.up()
+    assert set(second_lab.status().values()) == {Power.ALIVE}
+    assert outer_pids(second_lab.directory / "central") == central
+
+
+def test_a_host_added_is_known_to_every_later_up(second_lab: Lab) -> None:
+    (first,) = second_lab.up()
+    running = processes_of(second_lab)
+    with pytest.raises(LabError, match="no host name"):
+        second_lab.add("under_score")
+    with pytest.raises(LabError, match="already"):
+        second_lab.add(first.name)
+    said: list[str] = []
+    identity = {"name": second_lab.name, "state": str(second_lab.directory.parent), "hosts": None}
+    assert commands.run(argparse.Namespace(verb="add", host="extra", **identity), said.append)
+    third = second_lab.add()
+    assert f"extra root@{first.address.rpartition('.')[0]}.12" in said[-1]
+    assert third.name == f"{second_lab.name}-h3"
+    assert processes_of(second_lab) == running
+    assert run_on(first, "getent", "hosts", "extra").stdout == run_on(third, "getent", "hosts", "extra").stdout != ""
+
+    second_lab.down()
+    again = Lab(second_lab.name, second_lab.directory.parent)
+    assert [fact.name for fact in again.up()] == [first.name, "extra", third.name]
 
 
 def test_up_starts_afresh_when_the_directory_was_removed_under_a_running_lab(second_lab: Lab) -> None:
@@ -186,11 +245,12 @@ def test_up_starts_afresh_when_the_directory_was_removed_under_a_running_lab(sec
 
 
 def test_a_lab_whose_directory_was_removed_under_it_is_cleared_by_the_next(second_lab: Lab, tmp_path: Path) -> None:
-    lost = Lab(second_lab.name + "-lost", tmp_path / "lost")
+    lost = Lab(second_lab.name + "-lost", tmp_path / "lost", hosts=1)
     lost.up()
-    bridge = json.loads((lost.directory / "lab.json").read_text())["bridge"]
+    number = number_of(lost)
+    assert named_after(number)
     shutil.rmtree(tmp_path / "lost")
 
     second_lab.up()
     assert traces_of(lost) == {"claims": [], "processes": [], "mounts": []}
-    assert not network.exists(bridge)
+    assert named_after(number) == []

@@ -157,7 +157,7 @@ VERBS: dict[str, Callable[[Sequence[str]], int]] = {
 def _prepare() -> None:
     """Do what both stages share: packages, virtual environment, translations."""
     if os.geteuid():
-        raise SetupFailed("This must run as root: it installs packages and makes network namespaces for the lab host.")
+        raise SetupFailed("This must run as root: it installs packages and makes network namespaces for the lab.")
     with _alone("setup", "Another command prepares this clone"):
         packages.ensure()
         virtualenv.ensure()
@@ -219,7 +219,7 @@ def _foreground(command: list[str]) -> int:
 
 def _lab(stage: Stage, verb: str) -> None:
     env = environment(stage)
-    title = {"up": "Bringing the lab host up (half a minute the first time)", "down": "Taking the lab down"}[verb]
+    title = {"up": "Bringing the lab's hosts and network up (half a minute the first time)", "down": "Taking the lab down"}[verb]
     command = [str(PYTHON), "-m", "compute.lab", verb, "--name", env["MAINS_LAB"], "--state", str(stage.directory)]
     progress.run(f"{stage.name}: {title}", command, log=stage.log / "setup.log", env=env)
 

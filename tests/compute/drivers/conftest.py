@@ -50,7 +50,7 @@ def address_of(host: HostFacts, state_dir: Path) -> Address:
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """A lab of this session alone, so that it may be shot at."""
-    made = Lab(f"drivers{os.getpid()}", tmp_path_factory.mktemp("lab"))
+    made = Lab(f"drivers{os.getpid()}", tmp_path_factory.mktemp("lab"), hosts=1)
     made.up()
     yield made
     made.down()

@@ -17,7 +17,7 @@ from compute.hosts.drivers import open_hypervisor, watch_events
 from compute.hosts.drivers.contract import Address, Power
 from compute.hosts.drivers.libvirt import loop, probe, session
 from compute.lab import HostFacts, Lab
-from compute.lab.host import outer_pids
+from compute.lab.machine import outer_pids
 from portal.kernel.errors import HostFault, HostUnreachable
 
 from .conftest import wait_until

@@ -10,7 +10,7 @@ from compute.lab.errors import LabError
 
 
 class Command(BaseCommand):
-    """Bring the lab's hosts up or down, look at them, or cut one's power."""
+    """Bring the lab up or down, look at its machines, cut one off or its power, or add a host."""
 
     help = __doc__
     requires_system_checks = ()
