@@ -1,8 +1,16 @@
-"""REST of storage: images and volumes (read-only so far; root volumes come and go with their instances)."""
+"""REST of storage: images and volumes (read-only so far; root volumes come and go with their instances), pools, and adding
+a host, which comes with its pool."""
+from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
 
-from portal.kernel.rest.serializers import ResourceSerializer
-from portal.kernel.rest.views import STAFF, Fetched, Listed, RoomViewSet
+from compute.hosts.api import HostViewSet as PreparedHostViewSet
+from portal.kernel.errors import InvalidInput
+from portal.kernel.models import Zone
+from portal.kernel.rest.serializers import NameField, ResourceSerializer, StrictSerializer, VisibleField
+from portal.kernel.rest.views import STAFF, Fetched, Listed, RoomViewSet, accepted
+from storage import operations
 from storage.models import Image, Pool, Volume
 
 
@@ -36,6 +44,30 @@ class PoolSerializer(serializers.ModelSerializer):
         model = Pool
         fields = ("id", "name", "host", "region", "pool_class", "path", "capacity", "available")
         read_only_fields = fields
+
+
+class AddHostSerializer(StrictSerializer):
+    name = NameField(max_length=80)
+    address = serializers.CharField(max_length=300)
+    zone = VisibleField(Zone, required=False)
+    pool_path = serializers.CharField(max_length=300, required=False)
+    host_key = serializers.CharField(max_length=4000, required=False)
+    reserved_memory_mib = serializers.IntegerField(min_value=0, max_value=2**31 - 1, required=False)
+
+
+class HostViewSet(PreparedHostViewSet):
+    """Machines that run instances."""
+
+    permissions = {**PreparedHostViewSet.permissions, "create": STAFF}
+    bodies = {**PreparedHostViewSet.bodies, "create": AddHostSerializer}
+
+    def create(self, request: Request) -> Response:
+        """Add a host by its name and SSH address and prepare it. The zone may be left out where there is only one."""
+        body = self.read_body()
+        body["zone"] = body.get("zone") or operations.only_zone()
+        if body["zone"] is None:
+            raise InvalidInput.field("zone", str(_("Choose a zone.")))
+        return accepted(operations.add_host(**body, actor=request.user), request)
 
 
 class ImageViewSet(Listed, Fetched, RoomViewSet):

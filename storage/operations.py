@@ -1,34 +1,90 @@
-"""Verbs of storage. Registers `host.prepare`, which joins hosts and pools."""
+"""Verbs of storage. Adding a host is here, since a host comes with its pool, and so is `host.prepare`, which joins both."""
+from decimal import Decimal
+
+from django.db import IntegrityError, transaction
 from django.utils.translation import gettext_lazy as _
 
 from compute.hosts import operations as hosts
-from portal.kernel.operations import Done, Kind, Run, Step, Wait, register
+from compute.hosts import steps as host_steps
+from compute.hosts.commands.contract import absolute_path
+from compute.hosts.drivers import ssh
+from compute.hosts.models import Endpoint, Host
+from portal.kernel import audit
+from portal.kernel.errors import InvalidInput
+from portal.kernel.models import Operation, Zone
+from portal.kernel.operations import Kind, Step, register
 from storage import steps
-from storage.models import Image, Pool
+from storage.models import Pool
+
+POOL_NAME, POOL_PATH = "mains", "/var/lib/mains"
 
 
-def _pools(run: Run) -> None:
-    for pool in Pool.objects.filter(host_id=run.arguments["host"]).select_related("host__endpoint"):
-        steps.ensure_pool(run, pool)
-        steps.forget_lost_copies(run, pool)
+def only_zone() -> Zone | None:
+    """The zone where there is no choice."""
+    zones = list(Zone.objects.select_related("region")[:2])
+    return zones[0] if len(zones) == 1 else None
 
 
-def _images(run: Run) -> Done | Wait:
-    """Copy public images ahead of the first instance, so that it starts at once."""
-    for pool in Pool.objects.filter(host_id=run.arguments["host"]).select_related("host__endpoint"):
-        for image in Image.objects.live().filter(region=run.operation.region, state=Image.State.ACTIVE,
-                                                 visibility=Image.Visibility.PUBLIC):
-            outcome = steps.ensure_image(run, image, pool)
-            if isinstance(outcome, Wait):
-                return outcome
-    return Done()
+@transaction.atomic
+def add_host(name: str, address: str | Endpoint, *, zone: Zone, actor, pool_path: str = POOL_PATH, host_key: str = "",
+             reserved_memory_mib: int = 512, vcpu_ratio: Decimal = Decimal(4)) -> Operation:
+    """A host with its endpoint and pool, from no more than its name and SSH address (`root@10.99.7.11`; or an endpoint that
+    was set up by hand); it is prepared at once. Raises InvalidInput naming the field."""
+    endpoint = address if isinstance(address, Endpoint) else _new_endpoint(name, address, host_key)
+    host = Host.objects.create(region=zone.region, zone=zone, name=name, endpoint=endpoint,
+                               reserved_memory_mib=reserved_memory_mib, vcpu_ratio=vcpu_ratio)
+    Pool.objects.create(region=zone.region, host=host, name=POOL_NAME, path=_checked_path(pool_path))
+    audit.record("host.add", host, actor=actor, after={
+        "name": name, "address": endpoint.uri, "zone": zone.name, "pool": pool_path})
+    return hosts.prepare_host(host, actor=actor)
+
+
+def _new_endpoint(name: str, address: str, host_key: str) -> Endpoint:
+    driver, uri, known_key = _read_address(address, host_key)
+    _require_new(name, uri)
+    try:
+        with transaction.atomic():
+            return Endpoint.objects.create(name=name, driver=driver, uri=uri, host_key=known_key)
+    except IntegrityError as error:  # somebody was faster
+        raise InvalidInput.field("name", str(_("There is a host of this name already."))) from error
+
+
+def _read_address(address: str, host_key: str) -> tuple[str, str, str]:
+    """(driver, its address, the host key or its fingerprint)."""
+    if address.startswith("simulated:"):
+        return "simulated", address, ""
+    try:
+        target = ssh.parse_target(address)
+    except ValueError as error:
+        raise InvalidInput.field("address", str(_("An SSH address such as root@10.99.7.11 or root@rack-1:2222."))) from error
+    try:
+        return "libvirt", f"qemu+ssh://{target}/system", ssh.parse_host_key(host_key, target) if host_key.strip() else ""
+    except ValueError as error:
+        raise InvalidInput.field("host_key", str(_("A known_hosts line, a public key or a SHA256 fingerprint."))) from error
+
+
+def _require_new(name: str, uri: str) -> None:
+    if Endpoint.objects.filter(name=name).exists():
+        raise InvalidInput.field("name", str(_("There is a host of this name already.")))
+    twin = Endpoint.objects.filter(uri=uri).first()
+    if twin is not None:
+        raise InvalidInput.field("address", str(_("This is the address of the host %(name)s.") % {"name": twin.name}))
+
+
+def _checked_path(path: str) -> str:
+    try:
+        return absolute_path(path.rstrip("/"))
+    except ValueError as error:
+        raise InvalidInput.field("pool_path", str(_("An absolute path such as /var/lib/mains, without spaces."))) from error
 
 
 register(Kind(
     name=hosts.PREPARE, label=_("Prepare host"), deadline_s=900,
-    steps=(Step("discover", hosts.discover), Step("probe", hosts.probe), Step("pools", _pools),
-           Step("images", _images, limit_s=600)),
-    step_labels={"discover": _("Discover"), "probe": _("Probe acceleration"), "pools": _("Storage pools"),
-                 "images": _("Copy images")},
-    succeeded=hosts.prepared, failed=hosts.not_prepared,
+    steps=(Step("reach", host_steps.reach), Step("versions", host_steps.versions), Step("discover", host_steps.discover),
+           Step("probe", host_steps.probe), Step("pools", steps.prepare_pools), Step("images", steps.copy_images, limit_s=600),
+           Step("network", host_steps.network), Step("capacity", host_steps.capacity)),
+    step_labels={"reach": _("Reach by SSH"), "versions": _("Look at versions"), "discover": _("Discover"),
+                 "probe": _("Probe acceleration"), "pools": _("Storage pools"), "images": _("Copy images"),
+                 "network": _("Network"), "capacity": _("Capacity")},
+    succeeded=host_steps.prepared, failed=host_steps.not_prepared,
 ))

@@ -5,16 +5,22 @@ Each is safe to repeat. They take a `Run` and rows; they know no instance.
 from pathlib import Path
 
 from django.conf import settings
-from django.db.models import Q
+from django.db.models import Max, Q
 
+from compute.hosts.models import Host
+from compute.hosts.obstacles import ImagesMissing, PoolUnusable
+from compute.hosts.steps import told
 from portal.kernel import crash
 from portal.kernel.models import Operation
 from portal.kernel.operations import Done, Run, Wait
 from storage.connections import volume_pool
 from storage.models import GIB, Image, ImageCopy, Pool, Volume
+from storage.pools.contract import PoolFacts
 
 # What one turn may write before the lease is renewed; bytes.
 SLICE = 64 * 1024 * 1024
+# A copy is long, and a busy pool answers again: more tries than for what is over at once.
+COPY_TRIES = 10
 
 
 def volume_file(volume: Volume) -> str:
@@ -25,13 +31,51 @@ def image_file(image: Image, part: str) -> str:
     return f"image-{image.pk}-{part}"
 
 
+# -- a host's pools --
+
+def pools_of(run: Run) -> list[Pool]:
+    return list(Pool.objects.filter(host_id=run.arguments["host"]).select_related("host__endpoint", "host__region"))
+
+
+def prepare_pools(run: Run) -> None:
+    """Step of `host.prepare`: the host's pools are there, and what we believe of their images is true."""
+    for pool in pools_of(run):
+        with told(run, pool.host, lambda fault, path=pool.path: PoolUnusable(path=path, reason=fault.facts.get("reason", ""))):
+            ensure_pool(run, pool)
+            forget_lost_copies(run, pool)
+
+
+def copy_images(run: Run) -> Done | Wait:
+    """Step of `host.prepare`: public images are there ahead of the first instance, so that it starts at once."""
+    images = Image.objects.live().filter(region=run.operation.region, state=Image.State.ACTIVE,
+                                         visibility=Image.Visibility.PUBLIC)
+    for pool in pools_of(run):
+        with told(run, pool.host, lambda fault, path=pool.path: ImagesMissing(path=path, reason=fault.facts.get("reason", "")),
+                  tries=COPY_TRIES):
+            for image in images:
+                outcome = ensure_image(run, image, pool)
+                if isinstance(outcome, Wait):
+                    return outcome
+    return Done()
+
+
 def ensure_pool(run: Run, pool: Pool) -> None:
     """Defined and active on the host; its figures read."""
     with volume_pool(pool, run) as driver:
         driver.ensure_pool()
         facts = driver.facts()
     with run.guarded():
-        Pool.objects.filter(pk=pool.pk).update(capacity=facts.capacity, available=facts.available)
+        note_facts(pool, facts)
+
+
+def note_facts(pool: Pool, facts: PoolFacts) -> None:
+    """Write down what a pool says of itself, and what that means for placement on its host."""
+    Pool.objects.filter(pk=pool.pk).update(capacity=facts.capacity, available=facts.available)
+    free = Pool.objects.filter(host=pool.host_id).aggregate(most=Max("available"))["most"] or 0
+    Host.objects.filter(pk=pool.host_id).update(disk_free_gib=free // GIB)
+
+
+# -- images and volumes --
 
 
 def ensure_image(run: Run, image: Image, pool: Pool) -> Done | Wait:

@@ -1,12 +1,12 @@
-"""Hosts in admin: how an operator adds one, sees what it has, and takes it out of service."""
+"""Hosts in admin: what one has, taking it out of service, and the details of how it is reached. Adding one is storage's."""
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from compute.hosts import operations
-from compute.hosts.models import Claim, Discovered, Endpoint, Host, Verdict
+from compute.hosts.models import Claim, Discovered, Endpoint, Host, SshIdentity, Verdict
 from portal.kernel.admin import AuditedAdmin, ReadOnlyAdmin
 
 
@@ -29,29 +29,42 @@ class EndpointForm(forms.ModelForm):
         return self.cleaned_data["private_key"] or self.stored_key
 
 
+@admin.register(SshIdentity)
+class SshIdentityAdmin(ReadOnlyAdmin):
+    """Made by the portal itself; its private part is shown to nobody."""
+
+    list_display = ("region", "public_key", "created_at")
+    list_select_related = ("region",)
+    fields = ("region", "public_key", "created_at")
+
+
 @admin.register(Endpoint)
 class EndpointAdmin(AuditedAdmin):
     form = EndpointForm
-    list_display = ("name", "driver", "uri", "mode")
+    list_display = ("name", "driver", "uri", "mode", "host_key_fingerprint")
     search_fields = ("name", "uri")
 
 
-@admin.register(Host)
 class HostAdmin(AuditedAdmin):
-    """Saving a new host prepares it: reachability, inventory, KVM probe, pools, images."""
+    """Registered by storage, with the form that adds one."""
 
-    list_display = ("name", "zone", "state", "health", "is_in_maintenance", "is_accelerated", "vcpus", "memory_mib",
+    list_display = ("name", "zone", "state", "health", "is_in_maintenance", "is_accelerated", "vcpus", "memory_mib", "chassis",
                     "last_seen_at")
     list_filter = ("state", "health", "region", "zone")
-    search_fields = ("provider__name", "hostname")
+    search_fields = ("provider__name", "hostname", "chassis")
     list_select_related = ("zone", "region", "endpoint")
     autocomplete_fields = ("region", "zone", "endpoint")
     fields = ("name", "region", "zone", "endpoint", "reserved_memory_mib", "vcpu_ratio", "state", "state_reason", "health",
-              "health_reason", "last_seen_at", "is_in_maintenance", "hostname", "host_uuid", "architecture", "hypervisor",
-              "is_accelerated", "vcpus", "memory_mib", "claimed")
-    readonly_fields = ("state", "state_reason", "health", "health_reason", "last_seen_at", "is_in_maintenance", "hostname",
-                       "host_uuid", "architecture", "hypervisor", "is_accelerated", "vcpus", "memory_mib", "claimed")
+              "health_text", "last_seen_at", "is_in_maintenance", "hostname", "host_uuid", "architecture", "hypervisor",
+              "programs", "is_accelerated", "vcpus", "memory_mib", "claimed", "chassis", "datapath", "is_gateway")
+    readonly_fields = ("state", "state_reason", "health", "health_text", "last_seen_at", "is_in_maintenance", "hostname",
+                       "host_uuid", "architecture", "hypervisor", "programs", "is_accelerated", "vcpus", "memory_mib",
+                       "claimed", "chassis", "datapath", "is_gateway")
     actions = ("prepare", "enter_maintenance", "leave_maintenance")
+
+    @admin.display(description=_("Versions"))
+    def programs(self, host: Host) -> str:
+        return " · ".join(f"{name} {version}" for name, version in host.versions.items() if version)
 
     @admin.display(description=_("Claimed of capacity"))
     def claimed(self, host: Host) -> str:
@@ -60,13 +73,7 @@ class HostAdmin(AuditedAdmin):
             used[row.resource_class] = used.get(row.resource_class, 0) + row.amount
         return " · ".join(f"{name}: {used.get(name, 0)} / {total}" for name, total in host.capacity.items())
 
-    def save_model(self, request: HttpRequest, obj: Host, form, change: bool) -> None:
-        super().save_model(request, obj, form, change)
-        if not change:
-            operations.prepare_host(obj, actor=request.user)
-            messages.info(request, _("The host is being prepared; reload to see what was found."))
-
-    @admin.action(description=_("Prepare again (discover, probe, pools, images)"))
+    @admin.action(description=_("Prepare again"))
     def prepare(self, request: HttpRequest, queryset) -> None:
         for host in queryset:
             operations.prepare_host(host, actor=request.user)

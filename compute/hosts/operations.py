@@ -1,24 +1,32 @@
-"""Verbs on hosts, and the steps that prepare one. The operation kind is registered by storage, which adds pools."""
-from dataclasses import asdict
-
+"""Verbs on hosts. Adding one is storage's, since a host comes with its pool; so is the operation kind behind `prepare`."""
 from django.db import transaction
+from django.db.models import QuerySet
 
-from compute.hosts.connections import hypervisor
 from compute.hosts.models import Host
 from portal.kernel import audit
 from portal.kernel.models import Operation
-from portal.kernel.operations import Run, submit
-from portal.kernel.states import database_now
+from portal.kernel.operations import submit
 
 PREPARE = "host.prepare"
 
 
+def preparations(host: Host) -> QuerySet[Operation]:
+    """What was done to make the host ready, newest first."""
+    rows = Operation.objects.filter(kind=PREPARE, arguments__host=str(host.pk)).select_related("actor", "target", "project")
+    return rows.order_by("-created_at", "-pk")
+
+
 @transaction.atomic
 def prepare_host(host: Host, *, actor) -> Operation:
-    """Find out what the host is and make it ready; again after a failure or a change."""
-    Host.objects.filter(pk=host.pk).update(state=Host.State.PREPARING, state_reason="")
-    audit.record("host.prepare", host, actor=actor, after={"name": host.name})
-    return submit(PREPARE, region=host.region, actor=actor, arguments={"host": str(host.pk)})
+    """Find out what the host is and make it ready; again after a failure or a change. One that is under way goes on."""
+    Host.objects.select_for_update(of=("self",), no_key=True).get(pk=host.pk)
+    live = preparations(host).unfinished().first()
+    if live is not None:
+        return live
+    Host.objects.filter(pk=host.pk).update(state=Host.State.PREPARING, fault=None)
+    operation = submit(PREPARE, region=host.region, actor=actor, arguments={"host": str(host.pk)})
+    audit.record("host.prepare", host, actor=actor, operation=operation, after={"name": host.name})
+    return operation
 
 
 @transaction.atomic
@@ -27,40 +35,3 @@ def set_maintenance(host: Host, wanted: bool, *, actor) -> None:
     Host.objects.filter(pk=host.pk).update(is_in_maintenance=wanted)
     audit.record("host.maintenance", host, actor=actor, before={"maintenance": host.is_in_maintenance},
                  after={"maintenance": wanted})
-
-
-def host_of(run: Run) -> Host:
-    return Host.objects.select_related("endpoint", "region").get(pk=run.arguments["host"])
-
-
-def discover(run: Run) -> None:
-    """Step: connect, and write down what the host has."""
-    host = host_of(run)
-    with hypervisor(host, run) as driver:
-        found, capabilities = driver.inventory(), driver.capabilities
-    with run.guarded():
-        Host.objects.filter(pk=host.pk).update(
-            hostname=found.hostname, host_uuid=found.host_uuid, architecture=found.architecture, vcpus=found.vcpus,
-            memory_mib=found.memory_mib, hypervisor=f"{found.hypervisor} {found.hypervisor_version}",
-            health=Host.Health.UP, health_reason="", last_seen_at=database_now())
-        host.endpoint.capabilities = asdict(capabilities)
-        host.endpoint.save(update_fields=["capabilities"])
-
-
-def probe(run: Run) -> None:
-    """Step: does KVM really run? Found by booting a probe guest, not by looking for /dev/kvm."""
-    host = host_of(run)
-    with hypervisor(host, run) as driver:
-        accelerated = driver.accelerates()
-    with run.guarded():
-        Host.objects.filter(pk=host.pk).update(is_accelerated=accelerated)
-
-
-def prepared(run: Run) -> dict:
-    Host.objects.filter(pk=run.arguments["host"]).update(state=Host.State.READY, state_reason="")
-    return {"host": run.arguments["host"]}
-
-
-def not_prepared(run: Run, error: dict) -> None:
-    Host.objects.filter(pk=run.arguments["host"]).update(state=Host.State.ERROR,
-                                                         state_reason=str(error.get("detail", ""))[:500])

@@ -111,6 +111,9 @@ class Hypervisor(Protocol):
     def vnc(self, uuid: UUID) -> VncAddress | None:
         """Where to reach the domain's screen; None when it is not running or has none."""
 
+    def taps(self, uuid: UUID) -> dict[UUID, str]:
+        """By port (`Interface.interface_id`), the device on the host that the domain's card is; empty when it is off."""
+
     def close(self) -> None:
         """Let go of the connection (drivers may keep it open for the next user in this process)."""
 

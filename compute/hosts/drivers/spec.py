@@ -12,8 +12,8 @@ from uuid import UUID
 from .elements import NAMESPACE, Element, always, at
 
 __all__ = [
-    "NAMESPACE", "Backing", "Balloon", "Console", "Controller", "Disk", "Domain", "Element", "Input", "NoBacking",
-    "Rng", "Serial", "Video", "Vnc", "domain_name",
+    "NAMESPACE", "Backing", "Balloon", "Console", "Controller", "Disk", "Domain", "Element", "GuestOffload", "HostOffload",
+    "Input", "Interface", "NoBacking", "Rng", "Serial", "Video", "Vnc", "domain_name",
 ]
 
 
@@ -65,6 +65,44 @@ class Disk(Element, tag="disk"):
             found.append(layer.file)
             layer = layer.backing
         return tuple(found)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostOffload(Element, tag="host"):
+    """What the host's side of a card leaves to the hardware, or not."""
+
+    csum: str = at("@csum", default="off")
+    gso: str = at("@gso", default="off")
+    tso4: str = at("@tso4", default="off")
+    tso6: str = at("@tso6", default="off")
+    ecn: str = at("@ecn", default="off")
+    ufo: str = at("@ufo", default="off")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GuestOffload(Element, tag="guest"):
+    """The same for what the guest sends."""
+
+    csum: str = at("@csum", default="off")
+    tso4: str = at("@tso4", default="off")
+    tso6: str = at("@tso6", default="off")
+    ecn: str = at("@ecn", default="off")
+    ufo: str = at("@ufo", default="off")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interface(Element, tag="interface"):
+    """A network card on the host's integration bridge; `interface_id` is how the fabric knows its port."""
+
+    mac: str = at("mac/@address")
+    interface_id: UUID = at("virtualport/parameters/@interfaceid")
+    type: str = always("@type", "bridge")
+    bridge: str = at("source/@bridge", default="br-int")
+    virtualport: str = always("virtualport/@type", "openvswitch")
+    model: str = at("model/@type", default="virtio")
+    mtu: int | None = at("mtu/@size", default=None)
+    rom: str = at("rom/@enabled", default="no")
+    offload: tuple[HostOffload | GuestOffload, ...] = at("driver/*", default=())
 
 
 @dataclass(frozen=True, kw_only=True)

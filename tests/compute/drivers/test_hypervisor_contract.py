@@ -1,11 +1,12 @@
 """The hypervisor contract, told once and run on every driver."""
 from collections.abc import Callable
+from dataclasses import replace
 from uuid import UUID, uuid4
 
 import pytest
 
 from compute.hosts.drivers.contract import Hypervisor, Power
-from compute.hosts.drivers.spec import Disk, Domain, NoBacking
+from compute.hosts.drivers.spec import Disk, Domain, Interface, NoBacking
 from portal.kernel.errors import HostFault, StaleGeneration
 
 from .conftest import wait_until
@@ -316,6 +317,27 @@ def test_a_domain_that_is_off_or_absent_has_no_screen(stand: Stand) -> None:
     stand.hypervisor().ensure_defined(spec)
     assert stand.hypervisor().vnc(spec.uuid) is None
     assert stand.hypervisor().vnc(uuid4()) is None
+
+
+@pytest.mark.needs("cards")
+def test_each_card_of_a_running_domain_is_a_device_of_the_host(stand: Stand) -> None:
+    ports = {uuid4(), uuid4()}
+    cards = [Interface(mac=f"0a:4d:00:00:00:{number:02x}", interface_id=port) for number, port in enumerate(ports)]
+    spec = stand.new_domain()
+    spec = replace(spec, devices=(*spec.devices, *cards))
+    stand.hypervisor().ensure_defined(spec)
+    assert stand.hypervisor().taps(spec.uuid) == {}
+    stand.hypervisor().ensure_started(spec.uuid, spec.generation)
+    taps = stand.hypervisor().taps(spec.uuid)
+    assert taps.keys() == ports and len(set(taps.values())) == 2
+    assert all(0 < len(tap) <= 15 for tap in taps.values())
+    stand.hypervisor().ensure_stopped(spec.uuid, spec.generation)
+    assert stand.hypervisor().taps(spec.uuid) == {}
+
+
+def test_a_domain_that_is_absent_or_has_no_card_has_no_device(stand: Stand) -> None:
+    assert stand.hypervisor().taps(uuid4()) == {}
+    assert stand.hypervisor().taps(started(stand).uuid) == {}
 
 
 def test_the_inventory_tells_what_the_host_has(stand: Stand) -> None:

@@ -1,7 +1,7 @@
 """The libvirt hypervisor: the contract in libvirt's calls. Definitions are written, never read back and edited.
 
-Every libvirt call goes through `_call`. XML is read here for three facts only that no call tells: our metadata, the
-screen's port, and the host's UUID.
+Every libvirt call goes through `_call`. XML is read here for four facts only that no call tells: our metadata, the
+screen's port, the taps of its cards, and the host's UUID.
 """
 from contextlib import suppress
 from urllib.parse import urlsplit
@@ -22,7 +22,7 @@ from compute.hosts.drivers.contract import (
     VncAddress,
 )
 from compute.hosts.drivers.spec import NAMESPACE, Domain, domain_name
-from portal.kernel.errors import HostFault, StaleGeneration
+from portal.kernel.errors import HostFault, HostUnreachable, StaleGeneration
 
 from .faults import Gone, NotInThisState
 from .probe import PROBE_UUID, boots_under_kvm
@@ -60,15 +60,26 @@ class LibvirtHypervisor(Caller):
 
     def inventory(self) -> Inventory:
         host = self._host()
-        architecture, memory_mib, vcpus, *_ = self._call("host.info", host.getInfo)
+        architecture, of_cells_mib, vcpus, *_ = self._call("host.info", host.getInfo)
         described = etree.fromstring(self._call("host.capabilities", host.getCapabilities), _PARSER)
         uuid = described.findtext("host/uuid")
         return Inventory(
-            hostname=self._call("host.hostname", host.getHostname), vcpus=vcpus, memory_mib=memory_mib,
+            hostname=self._call("host.hostname", host.getHostname), vcpus=vcpus, memory_mib=self._memory_mib(of_cells_mib),
             architecture=architecture, hypervisor=self._call("host.type", host.getType).lower(),
             hypervisor_version=_dotted(self._call("host.version", host.getVersion)),
             driver_version=_dotted(self._call("host.library", host.getLibVersion)),
             host_uuid=UUID(uuid) if uuid else None)
+
+    def _memory_mib(self, of_cells_mib: int) -> int:
+        """What the kernel has in all. The sum over NUMA cells, which `getInfo` gives, lacks memory that was plugged in
+        later; libvirt's test driver has only that."""
+        try:
+            stats = self._call("host.memory", self._host().getMemoryStats, libvirt.VIR_NODE_MEMORY_STATS_ALL_CELLS)
+        except HostUnreachable:
+            raise
+        except HostFault:
+            return of_cells_mib
+        return stats["total"] // 1024
 
     def accelerates(self) -> bool:
         return self._is_qemu and self._call("host.probe", boots_under_kvm, self._address)
@@ -118,6 +129,17 @@ class LibvirtHypervisor(Caller):
         everywhere = listen in ("0.0.0.0", "::")
         reached = urlsplit(self._address.uri).hostname or "127.0.0.1"
         return VncAddress(host=reached if everywhere else listen, port=int(screen.get("port")))
+
+    def taps(self, uuid: UUID) -> dict[UUID, str]:
+        try:
+            described = self._call("domain.describe", self._lookup(uuid).XMLDesc)
+        except Gone:
+            return {}
+        cards = etree.fromstring(described, _PARSER).iterfind("devices/interface")
+        pairs = ((card.find("virtualport/parameters"), card.find("target")) for card in cards)
+        # A domain that is off has no targets.
+        return {UUID(port.get("interfaceid")): tap.get("dev") for port, tap in pairs
+                if port is not None and port.get("interfaceid") and tap is not None and tap.get("dev")}
 
     # -- make it so ------------------------------------------------------------------------------------------------
 

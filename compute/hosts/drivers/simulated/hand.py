@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from ..contract import Power
-from .hypervisor import cut_power
+from .hypervisor import cut_power, forget
 from .store import open_store
 from .verbs import EVERY_VERB
 
@@ -28,6 +28,12 @@ class SimulatedHost:
         """Change `vcpus`, `memory_mib`, `disk_gib` or `accelerates`."""
         with self._store.change() as state:
             state["host"] |= sizes
+
+    def set_up(self, **facts: Any) -> None:
+        """What the host's commands answer: `versions` (None for what is not installed), `chassis`, `chassis_status`,
+        `user_id`, or `refuses="login"` and `refuses="host key"`."""
+        with self._store.change() as state:
+            state |= facts
 
     def fail(self, verb: str = EVERY_VERB, *, kind: str = "error", times: int = 1, seconds: float = 0) -> None:
         """Let the next `times` calls of `verb` fail; the kinds are in `verbs`."""
@@ -68,7 +74,7 @@ class SimulatedHost:
     def destroy(self, uuid: UUID) -> None:
         """Somebody cuts the power and removes the definition."""
         with self._store.change() as state:
-            del state["domains"][str(uuid)]
+            forget(state, str(uuid))
 
     def ignore_acpi(self, uuid: UUID, ignores: bool = True) -> None:
         """The guest does not listen to its power button."""
@@ -86,6 +92,16 @@ class SimulatedHost:
                 "running": defined | {"vnc_port": 0} if running else None,
                 "power": Power.RUNNING if running else Power.OFF}
         return uuid
+
+    def plug(self, tap: str, port: UUID) -> None:
+        """Somebody plugs a tap in that no domain of ours has."""
+        with self._store.change() as state:
+            state.setdefault("taps", {})[tap] = {"port": str(port), "domain": ""}
+
+    def pull(self, tap: str) -> None:
+        """Somebody takes a tap off its bridge."""
+        with self._store.change() as state:
+            del state["taps"][tap]
 
     def lose_volume(self, path: str) -> None:
         """Somebody deletes the file of a volume."""

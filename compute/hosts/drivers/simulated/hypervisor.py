@@ -11,7 +11,7 @@ from portal.kernel.errors import HostFault, StaleGeneration
 
 from .. import reasons
 from ..contract import Capabilities, DomainView, Inventory, Power, VncAddress
-from ..spec import Domain
+from ..spec import Domain, Interface
 from .store import State
 from .verbs import Simulated
 
@@ -61,6 +61,8 @@ class SimulatedHypervisor(Simulated):
             _require_files(state, wanted)
             _require_locks(state, wanted)
             record |= {"running": wanted | {"vnc_port": _free_port(state)}, "power": Power.RUNNING}
+            for port in wanted["nics"]:
+                state.setdefault("taps", {})[_tap(port)] = {"port": port, "domain": str(uuid)}
 
     def request_shutdown(self, uuid: UUID, generation: int) -> None:
         with self._verb("request_shutdown") as state:
@@ -76,7 +78,7 @@ class SimulatedHypervisor(Simulated):
     def ensure_absent(self, uuid: UUID, generation: int) -> None:
         with self._verb("ensure_absent") as state:
             if _ours(state, uuid, generation):
-                del state["domains"][str(uuid)]
+                forget(state, str(uuid))
 
     def vnc(self, uuid: UUID) -> VncAddress | None:
         record = self._look("vnc")["domains"].get(str(uuid))
@@ -84,13 +86,35 @@ class SimulatedHypervisor(Simulated):
             return None
         return VncAddress(host="127.0.0.1", port=record["running"]["vnc_port"])
 
+    def taps(self, uuid: UUID) -> dict[UUID, str]:
+        record = self._look("taps")["domains"].get(str(uuid))
+        running = (record and record["running"]) or {}
+        return {UUID(port): _tap(port) for port in running.get("nics", ())}
+
 
 def cut_power(state: State, uuid: str, power: Power = Power.OFF) -> None:
     """The domain no longer runs; one that was never defined is gone with it."""
     record = state["domains"][uuid]
+    _unplug(state, record)
     record |= {"running": None, "power": power}
     if record["defined"] is None:
         del state["domains"][uuid]
+
+
+def forget(state: State, uuid: str) -> None:
+    """The domain is gone, running or not."""
+    _unplug(state, state["domains"].pop(uuid))
+
+
+def _tap(port: str) -> str:
+    """Linux allows 15 characters."""
+    return f"tap{port[:11]}"
+
+
+def _unplug(state: State, record: Record) -> None:
+    """Its taps go with its process, whoever had plugged them in."""
+    for port in (record["running"] or {}).get("nics", ()):
+        state.get("taps", {}).pop(_tap(port), None)
 
 
 def _definition(spec: Domain) -> Record:
@@ -98,8 +122,9 @@ def _definition(spec: Domain) -> Record:
     for disk in spec.disks:
         own, *below = disk.files
         opened |= dict.fromkeys(below, "r") | {own: "r" if disk.readonly else "w"}
+    nics = [str(device.interface_id) for device in spec.devices if isinstance(device, Interface)]
     return {"generation": spec.generation, "vcpus": spec.vcpus, "memory_mib": spec.memory_mib, "opens": opened,
-            "files": list(spec.files), "has_screen": spec.has_screen}
+            "files": list(spec.files), "has_screen": spec.has_screen, "nics": nics}
 
 
 def _view(uuid: str, record: Record) -> DomainView:

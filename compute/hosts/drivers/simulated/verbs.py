@@ -17,7 +17,9 @@ EVERY_VERB = "*"
 
 
 class Simulated:
-    """Base of the simulated hypervisor and the simulated pool."""
+    """Base of the simulated hypervisor, the simulated pool and the simulated fabric, which has errors of its own."""
+
+    Fault, Unreachable = HostFault, HostUnreachable
 
     def __init__(self, address: Address, fence: Fence | None = None) -> None:
         self._store = open_store(address.uri)
@@ -31,14 +33,14 @@ class Simulated:
         with self._store.change() as state:
             yield state
         if lost:
-            raise HostUnreachable(reasons.BROKEN_CONNECTION)
+            raise self.Unreachable(reasons.BROKEN_CONNECTION)
         self._fence.after(name)
 
     def _look(self, name: str) -> State:
         """One outside call that only reads."""
         self._fence.before(name)
         if self._meet_faults(name):
-            raise HostUnreachable(reasons.BROKEN_CONNECTION)
+            raise self.Unreachable(reasons.BROKEN_CONNECTION)
         state = self._store.read()
         self._fence.after(name)
         return state
@@ -47,16 +49,16 @@ class Simulated:
         """Fail as planned; True when the verb shall be done and its answer lost."""
         state = self._store.read()
         if state["unreachable"]:
-            raise HostUnreachable(reasons.NOT_CONNECTED)
+            raise self.Unreachable(reasons.NOT_CONNECTED)
         fault = self._take_fault(name) if state["faults"] else None
         if fault is None:
             return False
         if fault["kind"] == "hang":
             time.sleep(fault["seconds"])
         if fault["kind"] in ("hang", "unreachable"):
-            raise HostUnreachable(reasons.NO_ANSWER)
+            raise self.Unreachable(reasons.NO_ANSWER)
         if fault["kind"] in ("error", "transient"):
-            raise HostFault(reasons.INJECTED, transient=fault["kind"] == "transient")
+            raise self.Fault(reasons.INJECTED, transient=fault["kind"] == "transient")
         return True
 
     def _take_fault(self, name: str) -> dict | None:

@@ -1,0 +1,153 @@
+"""Every command that the portal runs on a host. Nothing else is ever run there; no shell reads these words.
+
+Parsers are pure, and take what the programs of Debian 12 (and, as their manuals say, later ones) print.
+"""
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .contract import Answer, Command, Slot, absolute_path, interface_name, uuid_text
+
+CATALOGUE: dict[str, Command] = {}
+# libvirt and OVN meet on this bridge.
+INTEGRATION_BRIDGE = "br-int"
+# Without it, ovs-vsctl waits for ever for a switch that does not run.
+OVS = ("ovs-vsctl", "--timeout=5")
+
+
+def _add(command: Command[Answer]) -> Command[Answer]:
+    if CATALOGUE.setdefault(command.name, command) is not command:
+        raise ValueError(f"{command.name} is declared twice")
+    return command
+
+
+# -- what the host is --
+
+def _first(pattern: str) -> Callable[[str], str]:
+    """Parser: the first group of the pattern, wherever in the text."""
+    def read(text: str) -> str:
+        found = re.search(pattern, text, re.MULTILINE)
+        if found is None:
+            raise ValueError(text)
+        return found[1]
+    return read
+
+
+LOGIN = _add(Command(name="login", words=("id", "-u"), parse=int))
+VERSIONS: Mapping[str, Command[str]] = {
+    "kernel": _add(Command(name="version.kernel", words=("uname", "-r"), parse=_first(r"^(\d\S*)"))),
+    "os": _add(Command(name="version.os", words=("cat", "/etc/os-release"), parse=_first(r'^PRETTY_NAME="?([^"\n]+)'))),
+    "libvirt": _add(Command(name="version.libvirt", words=("libvirtd", "--version"), parse=_first(r"(\d+\.\d+\.\d+)"))),
+    "qemu": _add(Command(name="version.qemu", words=("qemu-system-x86_64", "--version"), parse=_first(r"version (\d[\d.]+)"))),
+    "ovs": _add(Command(name="version.ovs", words=("ovs-vsctl", "--version"), parse=_first(r"\) (\d[\d.]+)"))),
+    "ovn": _add(Command(name="version.ovn", words=("ovn-controller", "--version"), parse=_first(r"ovn-controller (\d[\d.]+)"))),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiskSpace:
+    """Of the file system that a folder lies on, in bytes."""
+
+    capacity: int
+    available: int
+
+
+def _disk_space(text: str) -> DiskSpace:
+    capacity, available = map(int, text.splitlines()[1].split())
+    return DiskSpace(capacity=capacity, available=available)
+
+
+DISK_SPACE = _add(Command(
+    name="disk_space", parse=_disk_space,
+    words=("df", "--block-size=1", "--output=size,avail", "--", Slot("path", absolute_path))))
+
+
+# -- what OVN and Open vSwitch have of it --
+
+@dataclass(frozen=True, kw_only=True)
+class Chassis:
+    """The host as OVN knows it: empty texts are not set up. `mappings` is physical network → bridge; `datapath` is `netdev`
+    where Open vSwitch forwards in user space, `system` in the kernel."""
+
+    name: str
+    remote: str
+    encap_ip: str
+    datapath: str = "system"
+    mappings: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def missing(self) -> str:
+        """The first setting without which there is no chassis; empty when all are there."""
+        needed = {"system-id": self.name, "ovn-remote": self.remote, "ovn-encap-ip": self.encap_ip}
+        return next((name for name, text in needed.items() if not text), "")
+
+
+def _rows(text: str) -> list[dict[str, Any]]:
+    """Of `ovs-vsctl --format=json`: one dict a row, OVSDB maps as dicts."""
+    table = json.loads(text)
+    return [{name: _plain(cell) for name, cell in zip(table["headings"], row, strict=True)} for row in table["data"]]
+
+
+def _plain(cell: Any) -> Any:
+    match cell:
+        case ["map", pairs]:
+            return {key: _plain(value) for key, value in pairs}
+        case ["set", items]:
+            return [_plain(item) for item in items]
+        case ["uuid", text]:
+            return text
+    return cell
+
+
+def _chassis(text: str) -> Chassis:
+    [row] = _rows(text)
+    told = row["external_ids"]
+    pairs = [entry.split(":", 1) for entry in told.get("ovn-bridge-mappings", "").split(",") if ":" in entry]
+    return Chassis(name=told.get("system-id", ""), remote=told.get("ovn-remote", ""), encap_ip=told.get("ovn-encap-ip", ""),
+                   datapath=told.get("ovn-bridge-datapath-type", "system"),
+                   mappings={network.strip(): bridge.strip() for network, bridge in pairs})
+
+
+CHASSIS = _add(Command(
+    name="chassis", parse=_chassis,
+    words=(*OVS, "--format=json", "--columns=external_ids", "list", "Open_vSwitch", ".")))
+
+CHASSIS_STATUS = _add(Command(
+    name="chassis_status", parse=_first(r"^((?:not )?connected)$"),
+    words=("ovn-appctl", "-t", "ovn-controller", "connection-status")))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TapPort:
+    """A tap that is plugged into the integration bridge for a port. `domain` is empty when nobody told."""
+
+    name: str
+    port: str
+    domain: str = ""
+
+
+def _tap_ports(text: str) -> list[TapPort]:
+    return [TapPort(name=row["name"], port=row["external_ids"]["iface-id"], domain=row["external_ids"].get("vm-id", ""))
+            for row in _rows(text)]
+
+
+TAP_PORTS = _add(Command(
+    name="tap_ports", parse=_tap_ports,
+    words=(*OVS, "--format=json", "--columns=name,external_ids", "find", "Interface", 'external_ids:iface-id!=""')))
+
+
+def _nothing(text: str) -> None:
+    if text.strip():
+        raise ValueError(text)
+
+
+PLUG_PORT = _add(Command(
+    name="plug_port", parse=_nothing,
+    words=(*OVS, "--may-exist", "add-port", INTEGRATION_BRIDGE, Slot("tap", interface_name),
+           "--", "set", "Interface", Slot("tap", interface_name), Slot("port", uuid_text, before="external_ids:iface-id="),
+           "external_ids:iface-status=active")))
+UNPLUG_PORT = _add(Command(
+    name="unplug_port", parse=_nothing,
+    words=(*OVS, "--if-exists", "del-port", INTEGRATION_BRIDGE, Slot("tap", interface_name))))

@@ -1,0 +1,90 @@
+"""The catalogue of host commands, answered from a simulated host's state: one answer for each entry.
+
+What is not set is that of a healthy host: current versions, a chassis that is connected, the public network at hand.
+"""
+from collections.abc import Callable
+from typing import Any
+
+from compute.hosts.commands.catalogue import CATALOGUE, Chassis, DiskSpace, TapPort
+from compute.hosts.commands.contract import Answer, Command, ProgramAbsent
+from compute.hosts.drivers.ssh import LoginRefused, OtherHostKey
+from portal.kernel.errors import HostFault
+
+from .. import reasons
+from .store import State
+from .verbs import Simulated
+
+_GIB = 1024 ** 3
+VERSIONS = {"kernel": "6.1.0", "os": "Simulated", "libvirt": "9.0.0", "qemu": "7.2.0", "ovs": "3.1.0", "ovn": "23.03.1"}
+# How `hand` says that nobody gets in.
+_REFUSALS = {"login": LoginRefused, "host key": OtherHostKey}
+
+
+class SimulatedCommands(Simulated):
+    def run(self, command: Command[Answer], **values: object) -> Answer:
+        if CATALOGUE.get(command.name) is not command:
+            raise ValueError(f"{command.name} is not in the catalogue")
+        command.filled(**values)
+        with self._verb(f"ssh.{command.name}") as state:
+            if state.get("refuses") in _REFUSALS:
+                raise _REFUSALS[state["refuses"]]()
+            return _answer_of(command)(state, **values)
+
+
+def _answer_of(command: Command) -> Callable[..., Any]:
+    kind, _dot, program = command.name.partition(".")
+    return (lambda state: _version(state, program)) if kind == "version" else _ANSWERS[command.name]
+
+
+def _version(state: State, program: str) -> str:
+    found = (VERSIONS | state.get("versions", {}))[program]
+    if found is None:
+        raise ProgramAbsent
+    return found
+
+
+def _login(state: State) -> int:
+    return state.get("user_id", 0)
+
+
+def _disk_space(state: State, path: str) -> DiskSpace:
+    pool = state["pools"].get(path.rstrip("/"))
+    if pool is None:
+        raise HostFault(reasons.COMMAND_FAILED)
+    capacity = state["host"]["disk_gib"] * _GIB
+    used = sum(volume["allocation"] for volume in pool["volumes"].values())
+    return DiskSpace(capacity=capacity, available=max(0, capacity - used))
+
+
+def _chassis(state: State) -> Chassis:
+    _version(state, "ovs")
+    usual = {"name": state["host"]["hostname"], "remote": "ssl:192.0.2.1:6642", "encap_ip": "192.0.2.2",
+             "mappings": {"public": "br-ex"}}
+    return Chassis(**(usual | state.get("chassis", {})))
+
+
+def _chassis_status(state: State) -> str:
+    _version(state, "ovn")
+    return state.get("chassis_status", "connected")
+
+
+def _tap_ports(state: State) -> list[TapPort]:
+    _version(state, "ovs")
+    return [TapPort(name=name, **facts) for name, facts in state.get("taps", {}).items()]
+
+
+def _plug_port(state: State, tap: str, port: object) -> None:
+    _version(state, "ovs")
+    known = state.setdefault("taps", {}).get(tap, {"domain": ""})
+    state["taps"][tap] = known | {"port": str(port)}
+
+
+def _unplug_port(state: State, tap: str) -> None:
+    _version(state, "ovs")
+    state.setdefault("taps", {}).pop(tap, None)
+
+
+_ANSWERS: dict[str, Callable[..., Any]] = {
+    "login": _login, "disk_space": _disk_space, "chassis": _chassis, "chassis_status": _chassis_status,
+    "tap_ports": _tap_ports, "plug_port": _plug_port, "unplug_port": _unplug_port,
+}

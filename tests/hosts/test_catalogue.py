@@ -1,0 +1,130 @@
+"""The catalogue of host commands: what programs really print is read, and nothing but what was meant is ever run."""
+from dataclasses import replace
+from uuid import UUID
+
+import pytest
+
+from compute.hosts.commands import catalogue, open_commands
+from compute.hosts.commands.catalogue import CATALOGUE, Chassis, DiskSpace, TapPort
+from compute.hosts.commands.contract import Command, Slot
+from compute.hosts.drivers import ssh
+from compute.hosts.drivers.contract import Address
+
+PORT = UUID("3f1c9a52-6c1b-4a53-9b60-0d5a3fd0f5c1")
+# As printed on Debian 12.
+PRINTED = {
+    "login": ("0\n", 0),
+    "version.kernel": ("6.1.0-28-cloud-amd64\n", "6.1.0-28-cloud-amd64"),
+    "version.os": ('NAME="Debian GNU/Linux"\nPRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nID=debian\n',
+                   "Debian GNU/Linux 12 (bookworm)"),
+    "version.libvirt": ("libvirtd (libvirt) 9.0.0\n", "9.0.0"),
+    "version.qemu": ("QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18+b3)\nCopyright …\n", "7.2.22"),
+    "version.ovs": ("ovs-vsctl (Open vSwitch) 3.1.0\nDB Schema 8.3.1\n", "3.1.0"),
+    "version.ovn": ("ovn-controller 23.03.1\nOpen vSwitch Library 3.1.0\nOpenFlow versions 0x6:0x6\n", "23.03.1"),
+    "disk_space": ("   1B-blocks       Avail\n270553174016 84163080192\n",
+                   DiskSpace(capacity=270553174016, available=84163080192)),
+    "chassis": (
+        '{"data":[[["map",[["hostname","rack-1"],["ovn-bridge-datapath-type","netdev"],'
+        '["ovn-bridge-mappings","public:br-ex, storage:br-st"],["ovn-encap-ip","198.19.7.11"],'
+        '["ovn-remote","ssl:10.99.7.2:6642"],["system-id","rack-1"]]]]],"headings":["external_ids"]}\n',
+        Chassis(name="rack-1", remote="ssl:10.99.7.2:6642", encap_ip="198.19.7.11", datapath="netdev",
+                mappings={"public": "br-ex", "storage": "br-st"})),
+    "chassis_status": ("not connected\n", "not connected"),
+    "tap_ports": (
+        '{"data":[["vnet0",["map",[["attached-mac","52:54:00:11:22:33"],["iface-id","PORT"],["iface-status","active"],'
+        '["vm-id","6d61696e-0000-4000-8000-000000000001"]]]],["eth9",["map",[["iface-id","by-hand"]]]]],'
+        '"headings":["name","external_ids"]}\n'.replace("PORT", str(PORT)),
+        [TapPort(name="vnet0", port=str(PORT), domain="6d61696e-0000-4000-8000-000000000001"),
+         TapPort(name="eth9", port="by-hand")]),
+    "plug_port": ("", None),
+    "unplug_port": ("", None),
+}
+
+
+@pytest.mark.parametrize("name", sorted(CATALOGUE))
+def test_what_a_program_prints_is_read(name: str) -> None:
+    printed, expected = PRINTED[name]
+    assert CATALOGUE[name].parse(printed) == expected
+
+
+@pytest.mark.parametrize("name", sorted(CATALOGUE))
+def test_nonsense_is_not_read_as_something(name: str) -> None:
+    with pytest.raises((ValueError, LookupError, TypeError)):
+        CATALOGUE[name].parse("ovs-vsctl: something else entirely\n")
+
+
+def test_a_chassis_says_which_setting_it_lacks() -> None:
+    whole = PRINTED["chassis"][1]
+    assert whole.missing == ""
+    assert (replace(whole, name="").missing, replace(whole, remote="").missing) == ("system-id", "ovn-remote")
+
+
+@pytest.mark.parametrize(("command", "values"), [
+    (catalogue.PLUG_PORT, {"tap": "tap0; reboot", "port": PORT}),
+    (catalogue.PLUG_PORT, {"tap": "--", "port": PORT}),
+    (catalogue.PLUG_PORT, {"tap": "a" * 16, "port": PORT}),
+    (catalogue.PLUG_PORT, {"tap": "tap0", "port": "not-a-uuid"}),
+    (catalogue.UNPLUG_PORT, {"tap": ""}),
+    (catalogue.UNPLUG_PORT, {"tap": "tap0", "port": PORT}),
+    (catalogue.UNPLUG_PORT, {}),
+    (catalogue.DISK_SPACE, {"path": "var/lib/mains"}),
+    (catalogue.DISK_SPACE, {"path": "/var/lib/../../etc"}),
+    (catalogue.DISK_SPACE, {"path": "/pool\n/etc"}),
+    (catalogue.DISK_SPACE, {"path": "/a path"}),
+    (catalogue.DISK_SPACE, {"path": "/"}),
+], ids=str)
+def test_only_what_a_slot_allows_is_filled_in(command: Command, values: dict[str, object]) -> None:
+    with pytest.raises(ValueError):
+        command.filled(**values)
+
+
+def test_a_command_of_ones_own_is_run_nowhere(tmp_path) -> None:
+    mine = Command(name="mine", words=("rm", "-rf", Slot("path", str)), parse=str)
+    real = Address(uri="qemu+ssh://root@10.99.7.250/system", private_key="k", state_dir=str(tmp_path))
+    for driver, address in (("simulated", Address(uri="simulated:memory/none")), ("libvirt", real)):
+        for command in (mine, replace(catalogue.LOGIN, words=("reboot",))):
+            with pytest.raises(ValueError, match="not in the catalogue"):
+                open_commands(driver, address).run(command)
+
+
+def test_every_word_is_quoted_for_the_shell_at_the_other_end(tmp_path) -> None:
+    address = Address(uri="qemu+ssh://root@rack-1:2222/system", private_key="k", state_dir=str(tmp_path))
+    *client, remote = ssh.client_words(address, ssh.target_of(address.uri), ["echo", "a b", "$(reboot)", "it's"])
+    assert remote == """echo 'a b' '$(reboot)' 'it'"'"'s'"""
+    assert client[-6:] == ["-l", "root", "-p", "2222", "--", "rack-1"]
+
+
+# -- addresses and host keys --
+
+@pytest.mark.parametrize(("text", "said"), [
+    ("root@10.99.7.11", "root@10.99.7.11"), ("Rack-1", "root@rack-1"), ("admin@rack-1.example.org:2222",
+                                                                        "admin@rack-1.example.org:2222"),
+    ("root@[fd00::1]:2222", "root@[fd00::1]:2222"), (" root@10.99.7.11:22 ", "root@10.99.7.11")])
+def test_ssh_addresses(text: str, said: str) -> None:
+    target = ssh.parse_target(text)
+    assert str(target) == said and ssh.target_of(f"qemu+ssh://{target}/system") == target
+
+
+@pytest.mark.parametrize("text", ["", "root@", "-oProxyCommand=reboot", "root@-x", "a b", "root@host:0", "root@host:99999",
+                                  "root@host;reboot", "qemu+ssh://root@host/system", "root@host\nother", "ROOT@host"])
+def test_what_is_no_ssh_address(text: str) -> None:
+    with pytest.raises(ValueError):
+        ssh.parse_target(text)
+
+
+KEY = "AAAAC3NzaC1lZDI1NTE5AAAAIIlOKRU3fdkhFfsJjx6yNVNN6h/PUkauLW/Vjfrnh4yV"
+PRINT = ssh.fingerprint(f"ssh-ed25519 {KEY}")
+
+
+@pytest.mark.parametrize(("text", "kept"), [
+    (f"rack-1 ssh-ed25519 {KEY} comment", f"[10.99.7.11]:2222 ssh-ed25519 {KEY}"),
+    (f"ssh-ed25519 {KEY}", f"[10.99.7.11]:2222 ssh-ed25519 {KEY}"), (f" {PRINT} ", PRINT)])
+def test_a_pasted_host_key_is_understood(text: str, kept: str) -> None:
+    assert ssh.parse_host_key(text, ssh.parse_target("10.99.7.11:2222")) == kept
+    assert ssh.fingerprint(kept) == PRINT and PRINT.startswith("SHA256:") and len(PRINT) == 50
+
+
+@pytest.mark.parametrize("text", ["x", "ssh-ed25519", "ssh-dss AAAA", f"ssh-ed25519 {KEY[:-1]}!", "SHA256:short"])
+def test_what_is_no_host_key(text: str) -> None:
+    with pytest.raises(ValueError):
+        ssh.parse_host_key(text, ssh.parse_target("10.99.7.11"))
