@@ -8,8 +8,8 @@ from rest_framework.permissions import AllowAny
 from rest_framework.routers import SimpleRouter
 
 from billing import api as billing
-from compute.hosts import api as hosts
 from compute.instances import api as instances
+from compute.network import api as network
 from portal.kernel import api as kernel
 from portal.kernel.rest import problem
 from storage import api as storage
@@ -27,10 +27,18 @@ ROOMS = {
     "roles": (tenants.RoleViewSet, "role"),
     "usage": (billing.UsageViewSet, "usage"),
     "prices": (billing.PriceViewSet, "price"),
-    "hosts": (hosts.HostViewSet, "host"),
+    "hosts": (storage.HostViewSet, "host"),
     "pools": (storage.PoolViewSet, "pool"),
     "images": (storage.ImageViewSet, "image"),
     "volumes": (storage.VolumeViewSet, "volume"),
+    "vpcs": (network.VpcViewSet, "vpc"),
+    "subnets": (network.SubnetViewSet, "subnet"),
+    "ports": (network.PortViewSet, "port"),
+    "security-groups": (network.SecurityGroupViewSet, "security-group"),
+    "security-group-rules": (network.SecurityGroupRuleViewSet, "security-group-rule"),
+    "floating-ips": (network.FloatingIpViewSet, "floating-ip"),
+    "address-pools": (network.AddressPoolViewSet, "address-pool"),
+    "fabrics": (network.FabricViewSet, "fabric"),
     "instance-types": (instances.InstanceTypeViewSet, "instance-type"),
     "ssh-keys": (instances.SshKeyViewSet, "ssh-key"),
     "instances": (instances.InstanceViewSet, "instance"),

@@ -12,5 +12,7 @@ app.autodiscover_tasks()
 app.conf.beat_schedule = {
     "sweep": {"task": "kernel.sweep", "schedule": 2.0, "options": {"expires": 4}},
     "reconcile": {"task": "instances.reconcile_all", "schedule": 30.0, "options": {"expires": 30}},
+    "network-sweep": {"task": "network.sweep", "schedule": 2.0, "options": {"expires": 4}},
+    "network-reconcile": {"task": "network.reconcile_all", "schedule": 30.0, "options": {"expires": 30}},
     "retain": {"task": "kernel.retain", "schedule": 3600.0, "options": {"expires": 3600}},
 }

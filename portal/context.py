@@ -3,7 +3,7 @@
 Lazy, so that fragments pay nothing.
 """
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.http import HttpRequest
@@ -27,6 +27,7 @@ class Item:
     icon: str
     name: str
     url: str = ""
+    also: tuple[str, ...] = ()  # namespaces of pages below it
     is_current: bool = False
 
 
@@ -34,12 +35,16 @@ NAVIGATION = (
     (None, (Item(label=_("Dashboard"), icon="layout-dashboard", name="dashboard"),)),
     (_("Compute"), (Item(label=_("Instances"), icon="server", name="instances:list"),
                     Item(label=_("SSH keys"), icon="key", name="ssh_keys:list"))),
+    (_("Network"), (Item(label=_("VPCs"), icon="sitemap", name="vpcs:list", also=("subnets", "ports")),
+                    Item(label=_("Security groups"), icon="shield", name="security_groups:list", also=("security_group_rules",)),
+                    Item(label=_("Floating IPs"), icon="world", name="floating_ips:list"))),
     (_("Storage"), (Item(label=_("Volumes"), icon="database", name="volumes:list"),)),
     (_("Account"), (Item(label=_("Usage"), icon="coin", name="billing:usage"),
                     Item(label=_("Operations"), icon="activity", name="operations:list"),
                     Item(label=_("API keys"), icon="api", name="api_keys:list"))),
 )
-OPERATOR = (_("Operator"), (Item(label=_("Needs a person"), icon="tool", name="operator:operations"),
+OPERATOR = (_("Operator"), (Item(label=_("Hosts"), icon="server", name="hosts:list"),
+                            Item(label=_("Needs a person"), icon="tool", name="operator:operations"),
                             Item(label=_("Site administration"), icon="shield-lock", name="admin:index")))
 
 
@@ -82,6 +87,6 @@ def _entry(request: HttpRequest, item: Item) -> Item | None:
     except NoReverseMatch:
         return None
     here = request.resolver_match
-    space = item.name.partition(":")[0]
-    is_current = here is not None and (here.view_name == item.name or (":" in item.name and here.namespace == space))
-    return Item(label=item.label, icon=item.icon, name=item.name, url=url, is_current=is_current)
+    spaces = {item.name.partition(":")[0], *item.also} if ":" in item.name else set()
+    is_current = here is not None and (here.view_name == item.name or here.namespace in spaces)
+    return replace(item, url=url, is_current=is_current)

@@ -14,6 +14,7 @@ from billing.money import Money
 from billing.periods import Month
 from compute.hosts.models import Host
 from compute.instances.models import Instance, InstanceState
+from compute.network.models import FloatingIp, Vpc
 from portal.kernel.models import AuditEvent, Operation
 from portal.kernel.states import database_now
 from storage.models import Volume
@@ -32,6 +33,9 @@ class Running:
     memory_mib: int
     volumes: int
     volume_gib: int
+    vpcs: int
+    floating_ips: int
+    attached: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +80,7 @@ def dashboard(user: Any, project: Project | None) -> Dashboard:
     events = _narrow(AuditEvent.objects.visible_to(user), project).select_related("actor")
     rows = instances.defer("user_data", "vnc_password", "public_keys").select_related("type", "project")
     return Dashboard(
-        running=_running(instances, _narrow(Volume.objects.visible_to(user), project)),
+        running=_running(instances, *(_narrow(model.objects.visible_to(user), project) for model in (Volume, Vpc, FloatingIp))),
         spending=_spending(user, project),
         attention=_attention(user, instances, operations),
         instances=list(rows.order_by("-created_at", "-pk")[:RECENT]),
@@ -88,12 +92,15 @@ def _narrow(rows: QuerySet, project: Project | None) -> QuerySet:
     return rows if project is None else rows.filter(project=project)
 
 
-def _running(instances: QuerySet[Instance], volumes: QuerySet[Volume]) -> Running:
+def _running(instances: QuerySet[Instance], volumes: QuerySet[Volume], vpcs: QuerySet[Vpc],
+             floating_ips: QuerySet[FloatingIp]) -> Running:
     is_running = Q(state=InstanceState.RUNNING)
     found = instances.aggregate(total=Count("pk"), running=Count("pk", filter=is_running),
                                 vcpus=Sum("vcpus", filter=is_running), memory_mib=Sum("memory_mib", filter=is_running))
     stored = volumes.aggregate(volumes=Count("pk"), volume_gib=Sum("size_gib"))
-    return Running(**{name: value or 0 for name, value in {**found, **stored}.items()})
+    is_attached = Q(state=FloatingIp.State.ATTACHED)
+    public = floating_ips.aggregate(floating_ips=Count("pk"), attached=Count("pk", filter=is_attached))
+    return Running(vpcs=vpcs.count(), **{name: value or 0 for name, value in {**found, **stored, **public}.items()})
 
 
 def _spending(user: Any, project: Project | None) -> Spending | None:

@@ -50,6 +50,7 @@ INSTALLED_APPS = [
     "billing",
     "compute.hosts.apps.HostsConfig",
     "storage",
+    "compute.network.apps.NetworkConfig",
     "compute.instances.apps.InstancesConfig",
     "compute.instances.console.apps.ConsoleConfig",
     "compute.lab",
@@ -235,6 +236,9 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 DOORBELLS = env.flag("DOORBELLS", True)
 ENGINE = {"lease_s": env.integer("ENGINE_LEASE_S", 30), "person_after": env.integer("ENGINE_PERSON_AFTER", 8),
           "backoff_s": (1, 2, 4, 8, 15, 30, 60)}
+
+# Which host takes an instance (compute.hosts.placement): weights, and how many GiB a pool promises for each free one.
+PLACEMENT = {"weights": {"room": 1.0, "quiet": 0.05}, "disk_ratio": 4}
 
 # The portal's own teal, light to dark, in place of the theme's purple.
 _TEAL = {"50": "#eef8fa", "100": "#d5eef2", "200": "#aadde5", "300": "#74c6d3", "400": "#3ba9bb", "500": "#178ea2",

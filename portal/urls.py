@@ -25,6 +25,7 @@ api_key_pages = [
 
 urlpatterns = [
     path("", dashboard.dashboard, name="dashboard"),
+    path("", include("compute.network.urls")),
     path("", include("compute.instances.urls")),
     path("", include("billing.urls")),
     path("operations/", include((operation_pages, "operations"))),

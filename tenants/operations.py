@@ -35,6 +35,8 @@ def create_project(organization: Organization, name: str, *, actor: User | None,
     project.path = [*(parent.path if parent else []), str(project.pk)]
     project.save(force_insert=True)
     audit.record("project.create", project, actor=actor, after={"name": name})
+    for hook in registry.project_hooks:
+        hook(project, actor)
     return project
 
 

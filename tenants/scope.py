@@ -28,6 +28,14 @@ def current_project(request: HttpRequest) -> Project | None:
     return next((project for project in projects_of(request) if str(project.pk) == chosen), None)
 
 
+def default_project(request: HttpRequest, permission: str) -> Project | None:
+    """Where something new goes: the project looked at, if `permission` is held there; else the first where it is."""
+    grants = request.user.grants
+    allowed = [project for project in projects_of(request) if grants.may(permission, project.pk)]
+    current = current_project(request)
+    return current if current in allowed else next(iter(allowed), None)
+
+
 def _remember(request: HttpRequest, asked: str) -> None:
     if asked in ("", ALL):
         request.session.pop(SESSION_KEY, None)

@@ -7,6 +7,7 @@ import re
 
 import psycopg
 import pytest
+from django.db.backends.postgresql.operations import DatabaseOperations
 from psycopg import sql
 
 STAGE_MISSING = ("These tests need the stage `test`: run them with `make test ARGS=…`, or, with `make services` up, "
@@ -22,6 +23,13 @@ def pytest_configure(config: pytest.Config) -> None:
     """Refuse to run on anybody's real data."""
     if os.environ.get("MAINS_STAGE") != "test":
         raise pytest.UsageError(STAGE_MISSING)
+    DatabaseOperations.sql_flush = _delete_rows
+
+
+def _delete_rows(operations: DatabaseOperations, _style: object, tables: list[str], **_options: object) -> list[str]:
+    """What empties the database after a transactional test: TRUNCATE makes files anew for every table, which takes half a
+    second; a test leaves few rows, and foreign keys are looked at when all are gone."""
+    return [f"DELETE FROM {operations.quote_name(table)}" for table in tables]
 
 
 @pytest.fixture(scope="session")

@@ -86,4 +86,5 @@ def drain(limit: int = 200) -> None:
                 return
             Operation.objects.unfinished().filter(lease_until=None).update(run_after=Operation.objects.order_by(
                 "created_at").first().created_at)
-    raise AssertionError("the engine did not come to rest")
+    stuck = list(Operation.objects.unfinished().values_list("kind", "step", "undoing", "error"))
+    raise AssertionError(f"the engine did not come to rest: {stuck}")

@@ -1,19 +1,22 @@
 """REST of instances, instance types and SSH keys. Actions derive from the verb table."""
 from typing import Any
 
+from django.db.models import F
 from django.utils.translation import gettext_lazy as _
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from billing.prices import price_of
-from compute.hosts import placement
+from compute.hosts.models import Verdict
 from compute.instances import keys, operations
 from compute.instances.console.operations import issue_ticket, principal_of, ticket_answer
 from compute.instances.models import Instance, InstanceType, SshKey
+from compute.instances.networks import MOST_CARDS, Networks, ports_by_instance
 from compute.instances.verbs import ACTIONS, VERBS
+from compute.network.models import Port, SecurityGroup, Subnet
 from portal.kernel.errors import InvalidInput
 from portal.kernel.models import Region, Zone
 from portal.kernel.rest.serializers import (
@@ -33,6 +36,8 @@ from tenants.quotas import lines
 
 LARGEST_DISK_GIB = 64 * 1024
 LONGEST_USER_DATA = 16 * 1024  # cloud-init's own limit on most clouds
+MOST_GROUPS = 10
+PORTS = "ports by instance"
 
 
 class InstanceTypeSerializer(serializers.ModelSerializer):
@@ -71,6 +76,29 @@ class CreateSshKeySerializer(StrictSerializer):
         return attrs
 
 
+class AddressSerializer(serializers.Serializer):
+    """One network card."""
+
+    subnet = serializers.UUIDField(source="subnet_id")
+    ip = serializers.IPAddressField(protocol="ipv4", allow_null=True)
+    mac = serializers.CharField()
+    floating_ip = serializers.SerializerMethodField()
+
+    @extend_schema_field({"type": ["string", "null"], "format": "ipv4"})
+    def get_floating_ip(self, port: Port) -> str | None:
+        floating = getattr(port, "floating_ip", None)
+        return floating and floating.address
+
+
+class InstanceListSerializer(serializers.ListSerializer):
+    """Reads the network cards of a whole page at once."""
+
+    def to_representation(self, data: Any) -> list[Any]:
+        instances = list(data)
+        self.context[PORTS] = ports_by_instance([instance.pk for instance in instances])
+        return super().to_representation(instances)
+
+
 class InstanceSerializer(ResourceSerializer):
     type = serializers.UUIDField(source="type_id", read_only=True)
     image = serializers.UUIDField(source="image_id", read_only=True)
@@ -81,6 +109,7 @@ class InstanceSerializer(ResourceSerializer):
 
     class Meta(ResourceSerializer.Meta):
         model = Instance
+        list_serializer_class = InstanceListSerializer
         fields = (*ResourceSerializer.Meta.fields, "state", "observed_state", "type", "vcpus", "memory_mib", "image",
                   "zone", "host", "addresses", "fault")
         read_only_fields = fields
@@ -90,9 +119,10 @@ class InstanceSerializer(ResourceSerializer):
         user = self.context["request"].user
         return str(instance.host_id) if instance.host_id and user.grants.sees_everything else None
 
-    def get_addresses(self, instance: Instance) -> list[dict[str, str]]:
-        """Empty until there are networks."""
-        return []
+    @extend_schema_field(AddressSerializer(many=True))
+    def get_addresses(self, instance: Instance) -> list[dict[str, str | None]]:
+        ports = self.context[PORTS] if PORTS in self.context else ports_by_instance([instance.pk])
+        return AddressSerializer(ports.get(instance.pk, []), many=True).data
 
 
 class CreateInstanceSerializer(DescribedSerializer):
@@ -104,11 +134,43 @@ class CreateInstanceSerializer(DescribedSerializer):
     root_disk_gib = serializers.IntegerField(min_value=1, max_value=LARGEST_DISK_GIB, required=False, allow_null=True)
     ssh_keys = serializers.ListField(child=VisibleField(SshKey), required=False, max_length=20)
     user_data = serializers.CharField(max_length=LONGEST_USER_DATA, required=False, allow_blank=True, trim_whitespace=False)
+    subnets = serializers.ListField(child=VisibleField(Subnet), required=False, max_length=MOST_CARDS)
+    ports = serializers.ListField(child=VisibleField(Port.objects.select_related("subnet")), required=False,
+                                  max_length=MOST_CARDS)
+    security_groups = serializers.ListField(child=VisibleField(SecurityGroup), required=False, max_length=MOST_GROUPS)
+    floating_ip = serializers.BooleanField(required=False)
+    count = serializers.IntegerField(min_value=1, max_value=operations.MOST_AT_ONCE, required=False)
 
     def validate_user_data(self, text: str) -> str:
         if text and not text.startswith(("#!", "#cloud-config")):
             raise serializers.ValidationError(_("User data starts with “#!” (a script) or “#cloud-config”."))
         return text
+
+
+def order_of(body: dict[str, Any]) -> operations.Order:
+    """What a create body asks for."""
+    groups = body.pop("security_groups", None)
+    networks = Networks(subnets=tuple(body.pop("subnets", ())), ports=tuple(body.pop("ports", ())),
+                        groups=None if groups is None else tuple(groups), has_floating_ip=body.pop("floating_ip", False))
+    return operations.Order(**body | {"ssh_keys": tuple(body.get("ssh_keys", ())), "networks": networks})
+
+
+class VerdictSerializer(serializers.Serializer):
+    """What placement thought of one host: a weight, or a reason against it."""
+
+    host = serializers.UUIDField(source="host_id")
+    name = serializers.CharField(source="host.name")
+    chosen = serializers.BooleanField(source="is_chosen")
+    weight = serializers.FloatField(allow_null=True)
+    reason = serializers.CharField(allow_blank=True)
+
+
+class PlacedSerializer(serializers.Serializer):
+    """How a host was looked for: why none was found; and for administrators, what was thought of each."""
+
+    feasible = serializers.BooleanField()
+    reasons = serializers.ListField(child=serializers.CharField())
+    hosts = VerdictSerializer(many=True, allow_null=True)
 
 
 class ForceSerializer(StrictSerializer):
@@ -170,19 +232,22 @@ class InstanceViewSet(Listed, Fetched, RoomViewSet):
     serializer_class = InstanceSerializer
     permissions = {"list": "instance.view", "retrieve": "instance.view", "create": "instance.create",
                    "partial_update": "instance.update", "destroy": VERBS["delete"].permission,
-                   "console": "instance.console", **{name: verb.permission for name, verb in ACTIONS.items()}}
+                   "console": "instance.console", "placement": "instance.view",
+                   **{name: verb.permission for name, verb in ACTIONS.items()}}
     bodies = {"create": CreateInstanceSerializer, "partial_update": RenameSerializer, "console": ConsoleSerializer,
               **{name: ForceSerializer for name, verb in ACTIONS.items() if verb.takes_force}}
-    answers = {"partial_update": (200, InstanceSerializer), "console": (200, TicketSerializer)}
+    answers = {"partial_update": (200, InstanceSerializer), "console": (200, TicketSerializer),
+               "placement": (200, PlacedSerializer)}
     query_parameters = {"create": ("dry_run",), "destroy": ("purge",)}
     secret_fields = ("ticket",)
     filters = {"state": "state", "zone": "zone_id", "type": "type_id", "image": "image_id"}
     search_fields, ordering_fields = ("name", "description"), ("created_at", "name")
 
     def create(self, request: Request) -> Response:
-        """A new instance; `?dry_run=true` tells price, quota and placement, and creates nothing."""
-        body = self.read_body()
-        order = operations.Order(**body | {"ssh_keys": tuple(body.get("ssh_keys", ())), "user_data": body.get("user_data", "")})
+        """New instances, all of them or none; `?dry_run=true` tells price, quota and placement, and creates nothing."""
+        order = order_of(self.read_body())
+        if order.networks.has_floating_ip:
+            self.require("floatingip.manage", order.project)
         if self.is_dry_run:
             return Response(forecast(order))
         return accepted(operations.create_instance(order, actor=request.user), request)
@@ -205,6 +270,16 @@ class InstanceViewSet(Listed, Fetched, RoomViewSet):
         row, text = issue_ticket(self.target, actor=request.user, principal=principal_of(request))
         return Response(ticket_answer(row, text, request))
 
+    @action(detail=True, methods=["get"])
+    def placement(self, request: Request, pk: str) -> Response:
+        """Why it runs where it runs, or nowhere. Hosts are told to administrators only."""
+        rows = list(Verdict.objects.filter(consumer=self.target.pk).select_related("host__provider")
+                    .order_by("-is_chosen", F("weight").desc(nulls_last=True), "host"))
+        found = any(row.is_chosen for row in rows)
+        reasons = [] if found else sorted({row.reason for row in rows if row.reason})
+        hosts = rows if request.user.grants.sees_everything else None
+        return Response(PlacedSerializer({"feasible": found, "reasons": reasons, "hosts": hosts}).data)
+
 
 def _verb_action(name: str) -> Any:
     """The route of one verb, derived from the table."""
@@ -226,7 +301,7 @@ def forecast(order: operations.Order) -> dict[str, Any]:
     """The dry run's answer: what it would cost, take and where it would fit."""
     order.check()
     quota = [line for line in lines(order.project, order.region, order.wanted) if line.wanted]
-    reasons = placement.forecast(order.region, order.zone, {"vcpu": order.type.vcpus, "memory_mib": order.type.memory_mib})
+    reasons = order.obstacles
     price = price_of(order.region, order.readings, database_now())
     return DryRunSerializer({
         "allowed": all(line.fits for line in quota) and not reasons, "price": price.as_json(),

@@ -9,7 +9,10 @@ from compute.hosts.drivers.spec import (
     Disk,
     Domain,
     Element,
+    GuestOffload,
+    HostOffload,
     Input,
+    Interface,
     NoBacking,
     Rng,
     Serial,
@@ -18,6 +21,7 @@ from compute.hosts.drivers.spec import (
     domain_name,
 )
 from compute.instances.models import Instance
+from compute.network.steps import ports_of
 from storage.models import Attachment, ImageCopy
 
 # Growth later is live (hot upgrade): the domain knows more vCPUs than it is given.
@@ -41,7 +45,7 @@ def design_domain(instance: Instance, *, seed: str, listen: str) -> Domain:
         kernel=copy.locators["kernel"] if direct else None, initrd=copy.locators["initrd"] if direct else None,
         cmdline=instance.image.kernel_cmdline if direct else None, boot=None if direct else "hd",
         devices=(*_disks(instance, copies), Disk(file=seed, target=SEED_TARGET, format="raw", readonly=True),
-                 *_people(instance, listen)),
+                 *_cards(instance), *_people(instance, listen)),
     )
 
 
@@ -55,6 +59,12 @@ def _disks(instance: Instance, copies: dict) -> list[Disk]:
     return [Disk(file=row.volume.locator, target=row.target, serial=row.volume_id.hex[:20],
                  backing=Backing(file=copies[row.volume.image_id].locators["disk"]) if row.volume.image_id else NoBacking())
             for row in attached]
+
+
+def _cards(instance: Instance) -> list[Element]:
+    """Its ports on the host's integration bridge. OVS in user space finishes no checksums, so they are made in software."""
+    offload = (HostOffload(), GuestOffload()) if instance.host.datapath == "netdev" else ()
+    return [Interface(mac=port.mac, interface_id=port.pk, offload=offload) for port in ports_of(instance.pk)]
 
 
 def _people(instance: Instance, listen: str) -> list[Element]:

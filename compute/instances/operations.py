@@ -2,7 +2,7 @@
 
 Each verb is one transaction: prerequisites → quota → state → audit → operation row.
 """
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
@@ -11,17 +11,22 @@ from billing.prices import price_of
 from compute.hosts import placement
 from compute.instances import steps
 from compute.instances.models import Instance, InstanceState, InstanceType, SshKey
+from compute.instances.networks import Networks, has_fabric
 from compute.instances.verbs import VERBS
+from compute.network import steps as network
 from portal.kernel import audit, live
 from portal.kernel.declarations import Reading
 from portal.kernel.errors import InvalidInput
 from portal.kernel.models import Operation, Region, Zone
+from portal.kernel.names import LONGEST
 from portal.kernel.operations import Kind, Run, Step, register, submit
 from portal.kernel.secrets import random_secret
 from portal.kernel.states import database_now
 from storage.models import GIB, Attachment, Image, Volume
 from tenants.models import Project
 from tenants.quotas import reserve
+
+MOST_AT_ONCE = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +44,8 @@ class Order:
     root_disk_gib: int | None = None
     ssh_keys: tuple[SshKey, ...] = ()
     user_data: str = ""
+    networks: Networks = field(default_factory=Networks)
+    count: int = 1
 
     @property
     def disk_gib(self) -> int:
@@ -46,16 +53,36 @@ class Order:
 
     @property
     def wanted(self) -> dict[str, int]:
-        """By quota dimension."""
-        return {"instances": 1, "vcpus": self.type.vcpus, "memory_mib": self.type.memory_mib,
-                "volumes": 1, "volume_gib": self.disk_gib}
+        """By quota dimension, for all that are ordered."""
+        each = {"instances": 1, "vcpus": self.type.vcpus, "memory_mib": self.type.memory_mib,
+                "volumes": 1, "volume_gib": self.disk_gib, **self.networks.wanted(self.region)}
+        return {name: amount * self.count for name, amount in each.items()}
+
+    @property
+    def of_host(self) -> dict[str, int]:
+        """What one of them claims of a host."""
+        return {"vcpu": self.type.vcpus, "memory_mib": self.type.memory_mib}
+
+    @property
+    def obstacles(self) -> list[str]:
+        """Codes of why not all of them would fit now, for forecasts; empty when they would."""
+        reasons = placement.forecast(self.region, self.zone, self.of_host, count=self.count,
+                                     needs_network=has_fabric(self.region))
+        return sorted({*reasons, *self.networks.obstacles(self.region, self.count)})
 
     @property
     def readings(self) -> list[Reading]:
-        """What will be metered while it runs."""
-        instance = Instance(type=self.type)
-        volume = Volume(size_gib=self.disk_gib)
-        return [*instance.readings(InstanceState.RUNNING), *volume.readings(Volume.State.IN_USE)]
+        """What will be metered while they run."""
+        each = [*Instance(type=self.type).readings(InstanceState.RUNNING),
+                *Volume(size_gib=self.disk_gib).readings(Volume.State.IN_USE), *self.networks.readings(self.region)]
+        return [replace(reading, quantity=reading.quantity * self.count) for reading in each]
+
+    @property
+    def names(self) -> list[str]:
+        """One is called as asked, several are numbered."""
+        if self.count == 1:
+            return [self.name]
+        return [f"{self.name[:LONGEST - 3]}-{number}" for number in range(1, self.count + 1)]
 
     def check(self) -> None:
         """Raise InvalidInput naming the field for what can never work."""
@@ -75,30 +102,46 @@ class Order:
                 "size": max(self.image.min_disk_gib, -(-self.image.virtual_size // GIB))})]
         if any(key.project_id != self.project.pk for key in self.ssh_keys):
             errors["ssh_keys"] = [str(_("An SSH key belongs to another project."))]
-        if not placement.could_ever_fit(self.region, {"vcpu": self.type.vcpus, "memory_mib": self.type.memory_mib}):
+        if not placement.could_ever_fit(self.region, self.of_host):
             errors["type"] = [str(_("No host of this region is large enough for this type."))]
+        if not 1 <= self.count <= MOST_AT_ONCE:
+            errors["count"] = [str(_("From 1 to %(most)s at once.") % {"most": MOST_AT_ONCE})]
+        errors |= self.networks.errors(self.project, self.region, self.count)
         if errors:
             raise InvalidInput(errors=errors)
 
 
 @transaction.atomic
 def create_instance(order: Order, *, actor) -> Operation:
-    """A new instance with its root volume; the operation settles it to running, or to error with nothing left behind."""
+    """New instances with their root volumes and ports: all of them or none is accepted, as one operation, which settles them
+    to running, or to error with nothing left behind."""
     order.check()
     price_of(order.region, order.readings, database_now())  # raises NoPrice: nothing starts that could never be billed
+    networks = order.networks.settled(order.project, order.region, actor=actor)
     reserve(order.project, order.region, order.wanted)
+    networks.lock()
+    made = [_add_instance(order, name) for name in order.names]
+    held = [pk for instance in made for pk in networks.add_to(instance)]
+    held += Attachment.objects.filter(domain__in=[instance.pk for instance in made]).values_list("volume_id", flat=True)
+    first, *others = made
+    ids = [str(instance.pk) for instance in made]
+    operation = submit("instance.create", region=order.region, project=order.project, target=first, actor=actor,
+                       holds=[*held, *(other.pk for other in others)], arguments={"generation": 1, "instances": ids})
+    for instance in made:
+        audit.record("instance.create", instance, actor=actor, operation=operation, after={
+            "name": instance.name, "type": order.type.slug, "image": order.image.name, "root_disk_gib": order.disk_gib})
+    return operation
+
+
+def _add_instance(order: Order, name: str) -> Instance:
     instance = Instance.objects.create(
-        project=order.project, region=order.region, zone=order.zone, name=order.name, description=order.description,
+        project=order.project, region=order.region, zone=order.zone, name=name, description=order.description,
         tags=order.tags, type=order.type, vcpus=order.type.vcpus, memory_mib=order.type.memory_mib, image=order.image,
         user_data=order.user_data, public_keys=[key.public_key for key in order.ssh_keys], vnc_password=_vnc_password())
-    volume = Volume.objects.create(project=order.project, region=order.region, name=f"{order.name} root"[:100],
+    volume = Volume.objects.create(project=order.project, region=order.region, name=f"{name} root"[:100],
                                    size_gib=order.disk_gib, image=order.image)
     Attachment.objects.create(volume=volume, domain=instance.pk, target="vda", is_boot=True)
-    operation = submit("instance.create", region=order.region, project=order.project, target=instance, actor=actor,
-                       holds=[volume.pk], arguments={"generation": instance.generation})
-    audit.record("instance.create", instance, actor=actor, operation=operation, after={
-        "name": order.name, "type": order.type.slug, "image": order.image.name, "root_disk_gib": order.disk_gib})
-    return operation
+    return instance
 
 
 def _vnc_password() -> str:
@@ -122,8 +165,11 @@ def act(instance: Instance, verb_name: str, *, actor, force: bool = False) -> Op
 
 
 def _submit(instance: Instance, kind: str, actor, **arguments: object) -> Operation:
-    volumes = Attachment.objects.filter(domain=instance.pk).values_list("volume_id", flat=True)
-    return submit(kind, region=instance.region, project=instance.project, target=instance, actor=actor, holds=volumes,
+    """Holds its volumes, ports and their floating IPs too: nobody takes them away meanwhile."""
+    held = [*Attachment.objects.filter(domain=instance.pk).values_list("volume_id", flat=True)]
+    for port in network.ports_of(instance.pk):
+        held += [port.pk, *([port.floating_ip.pk] if hasattr(port, "floating_ip") else [])]
+    return submit(kind, region=instance.region, project=instance.project, target=instance, actor=actor, holds=held,
                   arguments=arguments)
 
 
@@ -167,35 +213,36 @@ def update_instance(instance: Instance, *, actor, **changes: object) -> Instance
 # -- how operations end --
 
 def _is_running(run: Run) -> dict:
-    instance = steps.instance_of(run)
-    instance.move_to(InstanceState.RUNNING, observed_state="running", observed_at=database_now(), fault=None)
-    volume = steps.root_volume(instance)
-    if volume is not None and volume.state == Volume.State.CREATING:
-        volume.move_to(Volume.State.IN_USE)
-    return {"instances": [str(instance.pk)]}
+    for instance in steps.instances_of(run):
+        instance.move_to(InstanceState.RUNNING, observed_state="running", observed_at=database_now(), fault=None)
+        volume = steps.root_volume(instance)
+        if volume is not None and volume.state == Volume.State.CREATING:
+            volume.move_to(Volume.State.IN_USE)
+        network.settle_floating(instance.pk)
+    return {"instances": steps.ids_of(run)}
 
 
 def _create_failed(run: Run, error: dict) -> None:
-    instance = steps.instance_of(run)
-    volume = steps.root_volume(instance)
-    if volume is not None:
-        Attachment.objects.filter(volume=volume).delete()
-        volume.move_to(Volume.State.DELETED, deleted_at=database_now())
-    instance.move_to(InstanceState.ERROR, fault=error)
+    for instance in steps.instances_of(run):
+        volume = steps.root_volume(instance)
+        if volume is not None:
+            Attachment.objects.filter(volume=volume).delete()
+            volume.move_to(Volume.State.DELETED, deleted_at=database_now())
+        instance.move_to(InstanceState.ERROR, fault=error)
 
 
 def _start_failed(run: Run, error: dict) -> None:
-    steps.instance_of(run).move_to(InstanceState.STOPPED, fault=error)
+    steps.target_of(run).move_to(InstanceState.STOPPED, fault=error)
 
 
 def _is_stopped(run: Run) -> dict:
-    instance = steps.instance_of(run)
+    instance = steps.target_of(run)
     instance.move_to(InstanceState.STOPPED, observed_state="off", observed_at=database_now())
     return {"instances": [str(instance.pk)]}
 
 
 def _is_deleted(run: Run) -> dict:
-    instance = steps.instance_of(run)
+    instance = steps.target_of(run)
     now = database_now()
     for row in Attachment.objects.filter(domain=instance.pk).select_related("volume"):
         volume = row.volume
@@ -210,32 +257,40 @@ def _cannot_fail(run: Run, error: dict) -> None:
     raise RuntimeError(f"{run.operation.kind} has no way back")
 
 
-LABELS = {"place": _("Find a host"), "image": _("Bring the image"), "volume": _("Make the root volume"),
-          "seed": _("Write the set-up drive"), "define": _("Define"), "boot": _("Boot"), "shut_down": _("Shut down"),
-          "power_off": _("Cut the power"), "remove": _("Remove from the host"), "remove_seed": _("Remove the set-up drive"),
-          "remove_volume": _("Delete the root volume"), "give_back": _("Give back capacity")}
+LABELS = {"place": _("Find a host"), "connect": _("Set up the network"), "image": _("Bring the image"),
+          "volume": _("Make the root volume"), "seed": _("Write the set-up drive"), "define": _("Define"), "boot": _("Boot"),
+          "link": _("Wait for the network"), "shut_down": _("Shut down"), "power_off": _("Cut the power"),
+          "remove": _("Remove from the host"), "remove_seed": _("Remove the set-up drive"),
+          "remove_volume": _("Delete the root volume"), "disconnect": _("Remove from the network"),
+          "give_back": _("Give back capacity")}
+each = steps.each
 
 register(Kind(
     name="instance.create", label=_("Create instance"), deadline_s=600, step_labels=LABELS,
-    steps=(Step("place", steps.place, steps.unplace), Step("image", steps.bring_image, limit_s=600),
-           Step("volume", steps.make_volume, steps.unmake_volume), Step("seed", steps.make_seed, steps.unmake_seed),
-           Step("define", steps.define, steps.undefine), Step("boot", steps.boot, steps.undefine)),
+    steps=(Step("place", steps.place, each(steps.unplace)), Step("connect", each(steps.connect), each(steps.withdraw)),
+           Step("image", each(steps.bring_image), limit_s=600),
+           Step("volume", each(steps.make_volume), each(steps.unmake_volume)),
+           Step("seed", each(steps.make_seed), each(steps.unmake_seed)),
+           Step("define", each(steps.define), each(steps.undefine)), Step("boot", each(steps.boot), each(steps.undefine)),
+           Step("link", each(steps.link))),
     succeeded=_is_running, failed=_create_failed))
 register(Kind(
     name="instance.start", label=_("Start instance"), deadline_s=300, step_labels=LABELS,
-    steps=(Step("seed", steps.make_seed), Step("define", steps.define), Step("boot", steps.boot, steps.power_off)),
+    steps=(Step("connect", each(steps.connect)), Step("seed", each(steps.make_seed)), Step("define", each(steps.define)),
+           Step("boot", each(steps.boot), each(steps.power_off)), Step("link", each(steps.link))),
     succeeded=_is_running, failed=_start_failed))
 register(Kind(
     name="instance.stop", label=_("Stop instance"), pivot="shut_down", step_labels=LABELS,
-    steps=(Step("shut_down", steps.shut_down), Step("power_off", steps.power_off)),
+    steps=(Step("shut_down", each(steps.shut_down)), Step("power_off", each(steps.power_off))),
     succeeded=_is_stopped, failed=_cannot_fail))
 register(Kind(
     name="instance.reboot", label=_("Reboot instance"), pivot="shut_down", step_labels=LABELS,
-    steps=(Step("shut_down", steps.shut_down), Step("power_off", steps.power_off), Step("define", steps.define),
-           Step("boot", steps.boot)),
+    steps=(Step("shut_down", each(steps.shut_down)), Step("power_off", each(steps.power_off)),
+           Step("define", each(steps.define)), Step("boot", each(steps.boot))),
     succeeded=_is_running, failed=_cannot_fail))
 register(Kind(
     name="instance.delete", label=_("Delete instance"), pivot="remove", step_labels=LABELS,
-    steps=(Step("remove", steps.undefine), Step("remove_seed", steps.unmake_seed),
-           Step("remove_volume", steps.unmake_volume), Step("give_back", steps.unplace)),
+    steps=(Step("remove", each(steps.undefine)), Step("remove_seed", each(steps.unmake_seed)),
+           Step("remove_volume", each(steps.unmake_volume)), Step("disconnect", each(steps.disconnect)),
+           Step("give_back", each(steps.unplace))),
     succeeded=_is_deleted, failed=_cannot_fail))

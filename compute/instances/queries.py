@@ -1,10 +1,9 @@
 """Page-shaped reads of instances: rows with their buttons, and what each tab shows. Nothing is decided here."""
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Q
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
@@ -12,14 +11,17 @@ from billing import rating
 from billing.money import Money
 from billing.periods import Month
 from compute.hosts.models import Verdict
-from compute.instances import wording
+from compute.instances import addresses, wording
 from compute.instances.models import Instance, SshKey
+from compute.instances.networks import has_fabric
 from compute.instances.verbs import VERBS, Verb
+from compute.network.models import FloatingIp, Port
 from portal.kernel.models import AuditEvent, Operation
 from portal.kernel.states import database_now
 from storage.models import Attachment, Volume
 
-TABS: dict[str, Any] = {"overview": _("Overview"), "console": _("Console"), "events": _("Events"), "cost": _("Cost")}
+TABS: dict[str, Any] = {"overview": _("Overview"), "network": _("Network"), "console": _("Console"), "events": _("Events"),
+                        "cost": _("Cost")}
 RECENT = 30
 
 
@@ -44,10 +46,18 @@ class Row:
 
     instance: Instance
     buttons: tuple[Button, ...]
+    addresses: tuple[tuple[str, str], ...] = ()
 
     @classmethod
-    def of(cls, instance: Instance, user) -> "Row":
-        return cls(instance=instance, buttons=tuple(Button.of(verb, instance, user) for verb in VERBS.values()))
+    def of(cls, instance: Instance, user, addresses: Iterable[tuple[str, str]] = ()) -> "Row":
+        return cls(instance=instance, buttons=tuple(Button.of(verb, instance, user) for verb in VERBS.values()),
+                   addresses=tuple(addresses))
+
+
+def rows(instances: Collection[Instance], user) -> list[Row]:
+    """Of a page, with their addresses."""
+    known = addresses.short(instances)
+    return [Row.of(instance, user, known.get(instance.pk, ())) for instance in instances]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +92,20 @@ def overview(instance: Instance, user) -> dict[str, Any]:
     volumes = [row.volume for row in Attachment.objects.filter(domain=instance.pk).select_related("volume__pool")
                .order_by("target")]
     prints = SshKey.objects.filter(project_id=instance.project_id, public_key__in=instance.public_keys).order_by("name")
-    return {"volumes": volumes, "keys": list(prints), "opinions": opinions(instance, user)}
+    return {"volumes": volumes, "keys": list(prints), "opinions": opinions(instance, user),
+            "addresses": addresses.addresses(instance)}
+
+
+def network(instance: Instance, user) -> dict[str, Any]:
+    """Its ports, with what may be done to them."""
+    may = {name: user.grants.may(permission, instance.project_id) for name, permission in (
+        ("manage", "vpc.manage"), ("associate", "floatingip.associate"))}
+    return {"addresses": addresses.addresses(instance), "may": may}
+
+
+def tabs(instance: Instance) -> dict[str, Any]:
+    """Those that have something to show: a region without networks has no such tab."""
+    return TABS if has_fabric(instance.region) else {name: label for name, label in TABS.items() if name != "network"}
 
 
 def opinions(instance: Instance, user) -> list[Opinion]:
@@ -103,9 +126,12 @@ def console(instance: Instance, user) -> dict[str, Any]:
 
 
 def events(instance: Instance, user) -> dict[str, Any]:
-    """What was done to it and its root volume, and by whom."""
-    seen = AuditEvent.objects.visible_to(user).filter(resource=instance.pk).select_related("actor")
-    work = Operation.objects.visible_to(user).filter(Q(target=instance.pk)).select_related("actor", "target")
+    """What was done to it, its ports and the floating IPs at them, and by whom."""
+    ports = Port.objects.filter(domain=instance.pk)
+    subjects = [instance.pk, *ports.values_list("pk", flat=True),
+                *FloatingIp.objects.filter(port__in=ports).values_list("pk", flat=True)]
+    seen = AuditEvent.objects.visible_to(user).filter(resource__in=subjects).select_related("actor")
+    work = Operation.objects.visible_to(user).filter(target__in=subjects).select_related("actor", "target")
     return {"events": seen.order_by("-at", "-pk")[:RECENT], "operations": work.order_by("-created_at", "-pk")[:RECENT]}
 
 
@@ -133,4 +159,4 @@ def cost(instance: Instance, user) -> dict[str, Any]:
 
 
 TAB_CONTENT: dict[str, Callable[[Instance, Any], dict[str, Any]]] = {
-    "overview": overview, "console": console, "events": events, "cost": cost}
+    "overview": overview, "network": network, "console": console, "events": events, "cost": cost}

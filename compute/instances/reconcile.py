@@ -11,18 +11,21 @@ import structlog
 from django.db import transaction
 from django.db.models import Q
 
-from compute.hosts.connections import hypervisor
+from compute.hosts.commands import HostCommands, catalogue
+from compute.hosts.connections import host_commands, hypervisor
 from compute.hosts.drivers.contract import DomainView, Hypervisor, Power
 from compute.hosts.models import Discovered, Host
 from compute.instances import steps
 from compute.instances.design import design_domain
 from compute.instances.models import Instance
 from compute.instances.models import InstanceState as S
+from compute.network.models import Port
 from portal.kernel import audit
 from portal.kernel.errors import HostFault, HostUnreachable
 from portal.kernel.states import database_now
 from storage.connections import volume_pool
 from storage.models import Pool, Volume
+from storage.steps import note_facts
 
 log = structlog.get_logger(__name__)
 TURN = timedelta(seconds=60)
@@ -32,7 +35,7 @@ FOLLOWED = {Power.RUNNING: S.RUNNING, Power.OFF: S.STOPPED, Power.CRASHED: S.STO
 def reconcile_host(host_id: UUID) -> bool:
     """One pass over one host; False when another worker is at it or the host is not ours to manage."""
     now = database_now()
-    mine = Host.objects.filter(Q(reconcile_until=None) | Q(reconcile_until__lt=now), pk=host_id, state=Host.State.READY)
+    mine = Host.objects.followed().filter(Q(reconcile_until=None) | Q(reconcile_until__lt=now), pk=host_id)
     if not mine.update(reconcile_until=now + TURN):
         return False
     host = Host.objects.select_related("endpoint", "region").get(pk=host_id)
@@ -49,6 +52,7 @@ def _pass(host: Host, now: datetime) -> None:
             seen = driver.domains()
             _note_health(host, Host.Health.UP, "", now)
             _compare(host, driver, seen, now)
+            _plug_in(host, driver)
         for pool in host.pools.select_related("host__endpoint"):
             _sweep_pool(pool, now)
     except HostUnreachable as error:
@@ -127,6 +131,33 @@ def _remove_leftover(view: DomainView, driver: Hypervisor) -> None:
         driver.ensure_absent(view.uuid, fresh.generation)
 
 
+def _plug_in(host: Host, driver: Hypervisor) -> None:
+    """Cards that are not on the host's bridge any more, though their instances run, are plugged in again."""
+    running = Instance.objects.filter(host=host, hold=None, state=S.RUNNING).values("pk")
+    cards = dict(Port.objects.live().filter(domain__in=running).values_list("pk", "domain"))
+    if not cards or not host.endpoint.takes_commands:
+        return
+    try:
+        with host_commands(host) as commands:
+            plugged = {tap.port for tap in commands.run(catalogue.TAP_PORTS)}
+            for port, domain in cards.items():
+                if str(port) not in plugged:
+                    _plug(port, domain, driver, commands)
+    except HostFault as error:  # a switch that does not answer says nothing about the hypervisor, which does
+        log.warning("reconcile.switch", host=str(host.pk), error=str(error))
+
+
+def _plug(port: UUID, domain: UUID, driver: Hypervisor, commands: HostCommands) -> None:
+    tap = driver.taps(domain).get(port)
+    if tap is None:
+        return
+    log.warning("reconcile.plugged_in", instance=str(domain), port=str(port), tap=tap)
+    commands.run(catalogue.PLUG_PORT, tap=tap, port=port)
+    if driver.taps(domain).get(port) != tap:
+        # The domain ended meanwhile, and hosts use the names of taps again: by now it may be a stranger's.
+        commands.run(catalogue.UNPLUG_PORT, tap=tap)
+
+
 def _discover(host: Host, strangers: list[DomainView], now: datetime) -> None:
     for view in strangers:
         Discovered.objects.update_or_create(
@@ -138,6 +169,7 @@ def _discover(host: Host, strangers: list[DomainView], now: datetime) -> None:
 def _sweep_pool(pool: Pool, now: datetime) -> None:
     """Files of volumes and set-up drives whose rows say deleted, and whose names prove them ours, are removed."""
     with volume_pool(pool) as driver:
+        note_facts(pool, driver.facts())
         for file in driver.volumes():
             if _is_leftover(file.name, now):
                 log.warning("reconcile.removed_file", pool=str(pool.pk), file=file.name)

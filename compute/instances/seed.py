@@ -8,19 +8,30 @@ import pycdlib
 import yaml
 
 
-def build_seed(*, instance_id: str, hostname: str, public_keys: list[str], user_data: str) -> bytes:
-    """An ISO with label `cidata` holding meta-data and user-data."""
+def build_seed(*, instance_id: str, hostname: str, public_keys: list[str], user_data: str, macs: list[str]) -> bytes:
+    """An ISO with label `cidata` holding meta-data, user-data and, for a guest with cards, network-config (version 2)."""
     meta = yaml.safe_dump({"instance-id": instance_id, "local-hostname": hostname, "public-keys": public_keys})
     user = user_data or "#cloud-config\n" + yaml.safe_dump({"hostname": hostname, "ssh_authorized_keys": public_keys})
     iso = pycdlib.PyCdlib()
     iso.new(interchange_level=3, joliet=3, rock_ridge="1.09", vol_ident="cidata")
-    for name, short, text in (("meta-data", "META", meta), ("user-data", "USER", user)):
+    files = [("meta-data", "META", meta), ("user-data", "USER", user)]
+    if macs:
+        files.append(("network-config", "NETWORK", yaml.safe_dump(network_config(macs))))
+    for name, short, text in files:
         content = text.encode()
         iso.add_fp(BytesIO(content), len(content), f"/{short}.;1", rr_name=name, joliet_path=f"/{name}")
     out = BytesIO()
     iso.write_fp(out)
     iso.close()
     return out.getvalue()
+
+
+def network_config(macs: list[str]) -> dict:
+    """Every card by DHCP, whatever the guest calls it; only the first brings the default route and name servers."""
+    quiet = {"use-routes": False, "use-dns": False}
+    return {"version": 2, "ethernets": {
+        f"card{number}": {"match": {"macaddress": mac}, "dhcp4": True, **({"dhcp4-overrides": quiet} if number else {})}
+        for number, mac in enumerate(macs)}}
 
 
 def hostname_of(name: str, fallback: str) -> str:

@@ -1,8 +1,11 @@
-"""Steps of the instance operations. Each is "make it so" and safe to repeat; composed in `operations`."""
+"""Steps of the instance operations, for one instance each. Each is "make it so" and safe to repeat; composed in `operations`."""
+import time
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from urllib.parse import urlsplit
+from uuid import UUID
 
 from django.conf import settings
 
@@ -12,6 +15,7 @@ from compute.hosts.drivers.contract import Power
 from compute.instances.design import design_domain
 from compute.instances.models import Instance
 from compute.instances.seed import build_seed, hostname_of
+from compute.network import steps as network
 from portal.kernel import crash
 from portal.kernel.errors import HostFault, NoCapacity
 from portal.kernel.operations import Done, Run, Wait
@@ -24,9 +28,51 @@ from storage.models import Attachment, Pool, Volume
 SHUTDOWN_LIMIT_S = 30
 
 
-def instance_of(run: Run) -> Instance:
+# How long one turn works through instances before its lease is renewed; seconds.
+TURN_S = 5
+InstanceStep = Callable[[Run, Instance], Done | Wait | None]
+
+
+def ids_of(run: Run) -> list[str]:
+    """Which instances the operation is about: the ordered ones, else its target."""
+    return run.arguments.get("instances") or [str(run.operation.target_id)]
+
+
+def instances_of(run: Run) -> list[Instance]:
     # Every step asks; what only one needs is not joined (nine tables take 15 ms to plan and read, these three).
-    return Instance.objects.select_related("host__endpoint").get(pk=run.operation.target_id)
+    rows = Instance.objects.select_related("host__endpoint").in_bulk(map(UUID, ids_of(run)))
+    return [rows[UUID(pk)] for pk in ids_of(run)]
+
+
+def target_of(run: Run) -> Instance:
+    return instances_of(run)[0]
+
+
+def each(do: InstanceStep) -> Callable[[Run], Done | Wait]:
+    """The step for every instance of the operation, in turns of TURN_S; who was done is remembered between turns."""
+    def step(run: Run) -> Done | Wait:
+        mark = f"done {do.__name__}{' back' if run.operation.undoing else ''}"
+        began, done = time.monotonic(), set(run.facts.get(mark, ()))
+        soonest: Wait | None = None
+        for instance in instances_of(run):
+            if str(instance.pk) in done:
+                continue
+            if time.monotonic() - began > TURN_S:
+                return _pause(run, mark, done, Wait(0))
+            outcome = do(run, instance)
+            if isinstance(outcome, Wait):
+                soonest = outcome if soonest is None or outcome.seconds < soonest.seconds else soonest
+            else:
+                done.add(str(instance.pk))
+        run.facts.pop(mark, None)
+        return Done() if soonest is None else _pause(run, mark, done, soonest)
+
+    return step
+
+
+def _pause(run: Run, mark: str, done: set[str], wait: Wait) -> Wait:
+    run.facts[mark] = sorted(done)
+    return wait
 
 
 def pool_of(instance: Instance) -> Pool:
@@ -49,48 +95,71 @@ def seed_file(instance: Instance) -> str:
 # -- create --
 
 def place(run: Run) -> None:
-    """A host with room is claimed and written down, with the verdict on every host."""
-    instance = instance_of(run)
+    """Hosts with room are claimed for all of the order or for none, with the verdict on every host."""
     refused: NoCapacity | None = None
     with run.guarded():
+        instances = instances_of(run)
+        if len(instances) > 1:
+            placement.lock(instances[0].region_id)
         try:
-            host = placement.claim(instance, region=instance.region, zone=instance.zone, wanted=instance.wanted)
-            Instance.objects.filter(pk=instance.pk).update(host=host, zone=host.zone_id)
+            for instance in instances:
+                volume = root_volume(instance)
+                host = placement.claim(instance, region=instance.region, zone=instance.zone, wanted=instance.wanted,
+                                       needs_network=bool(network.vpcs_of(instance.pk)),
+                                       disk_gib=volume.size_gib if volume else 0)
+                Instance.objects.filter(pk=instance.pk).update(host=host, zone=host.zone_id)
         except NoCapacity as error:  # the verdicts are kept: they explain the failure
             refused = error
+            for instance in instances:
+                placement.release(instance)
+                Instance.objects.filter(pk=instance.pk).update(host=None)
     if refused:
         raise refused
 
 
-def unplace(run: Run) -> None:
-    instance = instance_of(run)
+def unplace(run: Run, instance: Instance) -> None:
     with run.guarded():
         placement.release(instance)
         Instance.objects.filter(pk=instance.pk).update(host=None)
 
 
-def bring_image(run: Run) -> Done | Wait:
-    instance = instance_of(run)
+def connect(run: Run, instance: Instance) -> None:
+    network.connect(run, instance.pk)
+
+
+def withdraw(run: Run, instance: Instance) -> None:
+    """Of a create that failed: its ports are gone, and addresses that it took go back."""
+    network.disconnect(run, instance.pk, releases_new=True)
+
+
+def disconnect(run: Run, instance: Instance) -> None:
+    network.disconnect(run, instance.pk)
+
+
+def link(run: Run, instance: Instance) -> Done | Wait:
+    """Its ports were seen by the fabric: from now on it can be reached."""
+    return network.await_up(run, instance.pk)
+
+
+def bring_image(run: Run, instance: Instance) -> Done | Wait:
     return storage.ensure_image(run, instance.image, pool_of(instance))
 
 
-def make_volume(run: Run) -> None:
-    instance = instance_of(run)
+def make_volume(run: Run, instance: Instance) -> None:
     storage.ensure_clone(run, root_volume(instance), pool_of(instance))
 
 
-def unmake_volume(run: Run) -> None:
+def unmake_volume(run: Run, instance: Instance) -> None:
     """Also after a kill between the pool's creation and our note of it: the file's name is the volume's id."""
-    instance = instance_of(run)
     volume = root_volume(instance)
     if volume is not None and instance.host is not None:
         storage.remove_volume(run, volume, pool_of(instance))
 
 
-def make_seed(run: Run) -> None:
-    instance = instance_of(run)
+def make_seed(run: Run, instance: Instance) -> None:
     content = build_seed(instance_id=str(instance.pk), hostname=hostname_of(instance.name, f"i-{instance.pk.hex[:8]}"),
-                         public_keys=instance.public_keys, user_data=instance.user_data)
+                         public_keys=instance.public_keys, user_data=instance.user_data,
+                         macs=[port.mac for port in network.ports_of(instance.pk)])
     crash.point("before write seed")
     folder = Path(settings.STATE_DIR) / "tmp"
     folder.mkdir(parents=True, exist_ok=True)
@@ -102,16 +171,14 @@ def make_seed(run: Run) -> None:
     crash.point("after write seed")
 
 
-def unmake_seed(run: Run) -> None:
-    instance = instance_of(run)
+def unmake_seed(run: Run, instance: Instance) -> None:
     if instance.host is not None:
         with volume_pool(pool_of(instance), run) as pool:
             pool.ensure_volume_absent(seed_file(instance))
 
 
-def define(run: Run) -> None:
+def define(run: Run, instance: Instance) -> None:
     """The host knows the domain, at the generation that this operation raised."""
-    instance = instance_of(run)
     with volume_pool(pool_of(instance), run) as pool:
         seed = pool.volume(seed_file(instance))
     if seed is None:
@@ -125,27 +192,25 @@ def listen_address(instance: Instance) -> str:
     return urlsplit(instance.host.endpoint.uri).hostname or "127.0.0.1"
 
 
-def undefine(run: Run) -> None:
-    instance = instance_of(run)
+def undefine(run: Run, instance: Instance) -> None:
     if instance.host is not None:
         with hypervisor(instance.host, run) as driver:
             driver.ensure_absent(instance.pk, instance.generation)
 
 
-def boot(run: Run) -> Done | Wait:
+def boot(run: Run, instance: Instance) -> Done | Wait:
     """Started, and proved running by what the host says."""
-    instance = instance_of(run)
     with hypervisor(instance.host, run) as driver:
         driver.ensure_started(instance.pk, instance.generation)
         seen = driver.domain(instance.pk)
     return Done() if seen is not None and seen.power is Power.RUNNING else Wait(1)
 
 
-def shut_down(run: Run) -> Done | Wait:
+def shut_down(run: Run, instance: Instance) -> Done | Wait:
     """The guest is asked (ACPI), again every few seconds, for at most SHUTDOWN_LIMIT_S; `power_off` follows."""
     if run.arguments.get("force"):
         return Done()
-    instance, now = instance_of(run), database_now()
+    now = database_now()
     if "asked_at" not in run.facts:
         run.remember(asked_at=now.isoformat())
     waited = (now - datetime.fromisoformat(run.facts["asked_at"])).total_seconds()
@@ -157,8 +222,7 @@ def shut_down(run: Run) -> Done | Wait:
     return Wait(1, progress=min(45, round(45 * waited / SHUTDOWN_LIMIT_S)))
 
 
-def power_off(run: Run) -> None:
+def power_off(run: Run, instance: Instance) -> None:
     """The power of the generation that was meant is cut; off already is success."""
-    instance = instance_of(run)
     with hypervisor(instance.host, run) as driver:
         driver.ensure_stopped(instance.pk, run.arguments["generation"])

@@ -7,8 +7,8 @@ from compute.instances.reconcile import reconcile_host
 
 @shared_task(name="instances.reconcile_all")
 def reconcile_all() -> None:
-    """Ring once for every host that is ready."""
-    for host in Host.objects.filter(state=Host.State.READY).select_related("region"):
+    """Ring once for every host that has or had instances."""
+    for host in Host.objects.followed().select_related("region"):
         reconcile.apply_async(args=[str(host.pk)], queue=host.region.queue, expires=30, retry=False)
 
 

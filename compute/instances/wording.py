@@ -12,7 +12,11 @@ REASONS: dict[str, Any] = {
     "only_observed": _("only observed"),
     "no_vcpu": _("not enough free vCPUs"),
     "no_memory_mib": _("not enough free memory"),
+    "no_network": _("without a network"),
+    "no_disk": _("not enough space in its pool"),
     "no_host": _("there is no host yet"),
+    "subnet_full": _("not enough free addresses in the subnet"),
+    "address_pool_full": _("not enough free public addresses"),
     "taken_meanwhile": _("taken by somebody else meanwhile"),
 }
 # What a host says of a domain (`observed_state`).

@@ -65,6 +65,9 @@ class Reading:
 MoveHook = Callable[[Any, str, str, datetime], None]
 """(row, old state, new state, when): called by `Stateful.move_to` in its transaction."""
 
+ProjectHook = Callable[[Any, Any], None]
+"""(new project, actor): called in the transaction that makes it; rooms give it what every project has."""
+
 
 @dataclass
 class Registry:
@@ -75,6 +78,7 @@ class Registry:
     dimensions: dict[str, QuotaDimension] = field(default_factory=dict)
     meters: dict[str, Meter] = field(default_factory=dict)
     move_hooks: list[MoveHook] = field(default_factory=list)
+    project_hooks: list[ProjectHook] = field(default_factory=list)
 
     def add(self, *declared: ResourceKind | Permission | QuotaDimension | Meter) -> None:
         for one in declared:

@@ -5,6 +5,7 @@ Raise with facts (`QuotaExceeded(limit=10, ...)`), never with prose. They are re
 No HTTP library is imported here.
 """
 from collections.abc import Mapping
+from functools import cache
 
 from django.utils.translation import gettext_lazy as _
 
@@ -175,3 +176,15 @@ class Cancelled(PortalError):
     code, status = "cancelled", 409
     title = _("Cancelled")
     text = _("Cancelled on request; what was done so far has been undone.")
+
+
+@cache
+def classes_by_code() -> dict[str, type[PortalError]]:
+    """Every error that a stored row may name. Not to be asked before all rooms are loaded."""
+    found: dict[str, type[PortalError]] = {}
+    queue = [PortalError]
+    while queue:
+        one = queue.pop()
+        found.setdefault(one.code, one)
+        queue += one.__subclasses__()
+    return found

@@ -4,7 +4,6 @@ Nothing here decides access. Every tag escapes what it is given.
 """
 from datetime import datetime
 from decimal import Decimal
-from functools import cache
 from typing import Any
 
 from django import template
@@ -20,7 +19,7 @@ from django.utils.translation import gettext_lazy as _
 
 from billing.templatetags.money import money
 from portal.kernel.declarations import registry
-from portal.kernel.errors import PortalError
+from portal.kernel.errors import PortalError, classes_by_code
 from portal.kernel.models import Operation
 from portal.kernel.operations import kinds
 
@@ -32,7 +31,8 @@ OPERATION_TONES = {"queued": "busy", "running": "busy", "succeeded": "ok", "fail
 # States as errors carry them, under the labels that badges show.
 STATE_WORDS = {"building": "Building", "starting": "Starting", "running": "Running", "stopping": "Stopping",
                "stopped": "Stopped", "rebooting": "Rebooting", "error": "Error",
-               "deleting": "Deleting", "deleted": "Deleted",
+               "deleting": "Deleting", "deleted": "Deleted", "allocating": "Allocating", "idle": "Idle",
+               "associating": "Associating", "attached": "Attached", "disassociating": "Disassociating", "released": "Released",
                "succeeded": "Succeeded", "failed": "Failed", "cancelled": "Cancelled"}
 OUTCOMES = {"done": "ok", "undone": "off"}
 ACTS = {
@@ -43,7 +43,17 @@ ACTS = {
     "organization.create": _("Create organization"), "organization.change": _("Change organization"),
     "console.open": _("Open console"), "console.close": _("Close console"),
     "operation.cancel": _("Cancel operation"), "operation.retry": _("Retry operation"),
-    "host.maintenance": _("Host maintenance"), "price.set": _("Set price"),
+    "host.add": _("Add host"), "host.key": _("Learn host key"), "host.maintenance": _("Host maintenance"),
+    "price.set": _("Set price"),
+    "vpc.create": _("Create VPC"), "vpc.update": _("Change VPC"), "vpc.delete": _("Delete VPC"),
+    "subnet.create": _("Add subnet"), "subnet.update": _("Change subnet"), "subnet.delete": _("Delete subnet"),
+    "port.create": _("Add port"), "port.update": _("Change port"), "port.delete": _("Delete port"),
+    "port.security_groups": _("Change security groups of a port"),
+    "security_group.create": _("Create security group"), "security_group.update": _("Change security group"),
+    "security_group.delete": _("Delete security group"), "security_group.rule_add": _("Add security group rule"),
+    "security_group.rule_delete": _("Delete security group rule"),
+    "floating_ip.allocate": _("Allocate floating IP"), "floating_ip.update": _("Change floating IP"),
+    "floating_ip.release": _("Release floating IP"), "fabric.compare": _("Compare the network with its plan"),
 }
 
 
@@ -163,22 +173,12 @@ def _step_state(operation: Operation, index: int, outcome: str | None) -> str:
     return "failed" if outcome else "waiting"
 
 
-@cache
-def _error_classes() -> dict[str, type[PortalError]]:
-    found, queue = {}, [PortalError]
-    while queue:
-        one = queue.pop()
-        found.setdefault(one.code, one)
-        queue += one.__subclasses__()
-    return found
-
-
 @register.filter
 def error_text(row: dict[str, Any] | None) -> str:
     """A stored error in the reader's language: its code and facts say what its text was then."""
     if not row:
         return ""
-    declared = _error_classes().get(row.get("code", ""))
+    declared = classes_by_code().get(row.get("code", ""))
     if declared is None or row["code"] == PortalError.code:
         return gettext("An unexpected fault; the operators have been told.")
     try:
@@ -190,7 +190,7 @@ def error_text(row: dict[str, Any] | None) -> str:
 @register.filter
 def explain(error: PortalError) -> str:
     """An error of this request, with its facts in words instead of codes."""
-    return error_text(error.as_row()) if error.code in _error_classes() else error.detail
+    return error_text(error.as_row()) if error.code in classes_by_code() else error.detail
 
 
 def _in_words(facts: dict[str, Any]) -> dict[str, Any]:

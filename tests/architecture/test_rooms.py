@@ -78,6 +78,12 @@ def test_libvirt_stays_in_its_drivers() -> None:
     assert [module for module in using if not module.startswith(homes)] == []
 
 
+def test_ovn_stays_in_its_driver() -> None:
+    using = [module_of(path) for path in rooms_files() if "ovs" in {name.split(".")[0] for name, _line in imports_of(path)}]
+    assert using, "nobody imports ovs: this test looks at the wrong files"
+    assert [module for module in using if not module.startswith("compute.network.fabric.ovn")] == []
+
+
 def test_the_set_up_uses_nothing_but_the_standard_library() -> None:
     """It runs before anything is installed."""
     for path in rooms_files():

@@ -1,6 +1,7 @@
 """Fixtures of the crash harness."""
 import pytest
 
+from tests.network.conftest import racing_world  # noqa: F401  (a fixture)
 from tests.world import World, make_world
 
 

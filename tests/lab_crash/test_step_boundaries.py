@@ -1,10 +1,11 @@
-"""Real libvirt and QEMU: killed at each step boundary (at all outside calls in `make soak`); nothing is left over."""
+"""Real libvirt, QEMU and OVN: killed at each step boundary (at all outside calls in `make soak`); nothing is left over."""
 import pytest
 
 from compute.instances.models import Instance
 from compute.instances.operations import act, create_instance
 from portal.kernel.models import Operation
 from tests.crash.harness import census, every_point, one_audit_row
+from tests.lab_crash.conftest import agrees
 from tests.soak import SOAKING, STRIDE
 from tests.world import World, drain
 
@@ -41,6 +42,7 @@ def every_boundary_of(world: World, verb: str, begins: str, ends: str, boundarie
         assert operation.state == "succeeded", operation.error
         assert Instance.objects.get(pk=operation.target_id).state == ends
         census(world)
+        agrees(world)
         one_audit_row(operation)
 
     def begin() -> Operation:
@@ -56,6 +58,7 @@ def test_a_create_killed_between_its_steps_settles(world: World) -> None:
     def check(operation: Operation) -> None:
         assert operation.state == "succeeded", operation.error
         census(world)
+        agrees(world)
         one_audit_row(operation)
         leave_nothing(world)
 
@@ -69,3 +72,4 @@ def leave_nothing(world: World) -> None:
         act(instance, "delete", actor=world.people["alice"])
     drain()
     census(world)
+    agrees(world)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 import pytest
 from django.test import Client
 
+from tests.network.networked import Networked, add_network
 from tests.world import World, make_world
 
 
@@ -15,6 +16,12 @@ def world(db: None, tmp_path, settings) -> World:
     settings.STORAGES = settings.STORAGES | {
         "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}}
     return make_world(tmp_path)
+
+
+@pytest.fixture
+def networked(world: World) -> Networked:
+    """The same world with networks."""
+    return add_network(world)
 
 
 @pytest.fixture

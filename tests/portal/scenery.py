@@ -2,6 +2,7 @@
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
+from ipaddress import IPv4Network
 from typing import Any
 
 from django.db.backends.postgresql.psycopg_any import DateTimeTZRange
@@ -10,6 +11,18 @@ from django.db.models import Model
 from billing.models import Price, PriceBook, UsageInterval
 from compute.hosts.models import Endpoint, Host
 from compute.instances.models import Instance, InstanceType, SshKey
+from compute.network.addressing import allocate, new_mac
+from compute.network.models import (
+    AddressPool,
+    Allocation,
+    Fabric,
+    FloatingIp,
+    Port,
+    SecurityGroup,
+    SecurityGroupRule,
+    Subnet,
+    Vpc,
+)
 from portal.kernel.models import AuditEvent, Operation, Region, Zone
 from portal.kernel.operations import kinds
 from portal.kernel.states import database_now
@@ -47,8 +60,13 @@ def make_shared(cast: Cast) -> Rows:
     since = DateTimeTZRange(database_now() - timedelta(days=1), None)
     prices = [Price.objects.create(book=book, region=cast.region, meter=meter, sku=sku, price_per_hour=Decimal("0.36"),
                                    valid=since)
-              for meter, sku in (("instance.running", "small"), ("instance.stopped", "small"), ("volume", "local"))]
+              for meter, sku in (("instance.running", "small"), ("instance.stopped", "small"), ("volume", "local"),
+                                 ("floating_ip.attached", "public"), ("floating_ip.idle", "public"))]
     return {
+        Fabric: Fabric.objects.create(region=cast.region, driver="simulated", uri="simulated:memory/scenery"),
+        AddressPool: AddressPool.objects.create(
+            region=cast.region, slug="public", name="Public", cidr=IPv4Network("198.18.128.0/17"), gateway="198.18.128.1",
+            first="198.18.128.10", last="198.18.255.250"),
         Region: cast.region, Zone: cast.zone, Host: host, Price: prices[0],
         Pool: Pool.objects.create(region=cast.region, host=host, name="mains", path="/nowhere"),
         InstanceType: InstanceType.objects.create(slug="small", name="Small", vcpus=1, memory_mib=256, root_disk_gib=1),
@@ -67,7 +85,7 @@ def make_rows(cast: Cast, project: Project, owner: User, shared: Rows, *, number
     now = database_now()
     operation = Operation.objects.create(kind="instance.start", **common, actor=owner, target=image,
                                          plan=kinds["instance.start"].plan, run_after=now, deadline=now)
-    return {
+    return make_network(common, shared[AddressPool], instance, number) | {
         Image: image, Instance: instance, Volume: volume, Operation: operation,
         SshKey: SshKey.objects.create(**common, name=f"key-{number}", public_key="ssh-ed25519 AAAA x",
                                       fingerprint="SHA256:x"),
@@ -78,4 +96,20 @@ def make_rows(cast: Cast, project: Project, owner: User, shared: Rows, *, number
         UsageInterval: UsageInterval.objects.create(
             resource=instance, project=project, region=cast.region, meter="instance.running", sku="small",
             quantity=Decimal(1), period=DateTimeTZRange(now - timedelta(hours=1), None)),
+    }
+
+
+def make_network(common: Rows, pool: AddressPool, instance: Instance, number: int) -> Rows:
+    """The instance's network, from its VPC to its floating IP."""
+    vpc = Vpc.objects.create(**common, name=f"net-{number}", cidr=IPv4Network("10.0.0.0/16"), pool=pool)
+    subnet = Subnet.objects.create(**common, name=f"lan-{number}", vpc=vpc, cidr=IPv4Network("10.0.0.0/24"), gateway="10.0.0.1")
+    group = SecurityGroup.objects.create(**common, name=f"group-{number}")
+    port = Port.objects.create(**common, name=f"card-{number}", subnet=subnet, mac=new_mac(), ip="10.0.0.2", domain=instance.pk)
+    port.groups.set([group])
+    floating = FloatingIp.objects.create(**common, name=f"public-{number}", state="attached", pool=pool, port=port)
+    return {
+        Vpc: vpc, Subnet: subnet, SecurityGroup: group, Port: port, FloatingIp: floating,
+        Allocation: allocate(pool, floating),
+        SecurityGroupRule: SecurityGroupRule.objects.create(group=group, direction="ingress", protocol="tcp", port_min=22,
+                                                            port_max=22, description=f"SSH {number}"),
     }

@@ -1,5 +1,6 @@
 """Every list asks the database as often for 200 rows as for one, by REST and as a page."""
 from collections.abc import Iterator
+from ipaddress import IPv4Network
 
 import pytest
 from django.db import connection, transaction
@@ -10,6 +11,7 @@ from django.urls import reverse
 from billing.models import Price
 from compute.hosts.models import Endpoint, Host
 from compute.instances.models import InstanceType
+from compute.network.models import AddressPool, Fabric
 from portal.kernel.models import Region, Zone
 from portal.kernel.rest.rights import STAFF
 from storage.models import Pool
@@ -25,7 +27,8 @@ MANY = 200
 SOME = 40
 LISTS = [route for route in routes() if route.method == "GET" and not route.takes_an_id]
 # Lists that are declarations, not rows.
-FIXED = {"role-list", "me", "instances:create", "instances:summary", "operations:button"}
+FIXED = {"role-list", "me", "instances:create", "instances:summary", "operations:button", "vpcs:create", "security_groups:create",
+         "floating_ips:create"}
 Counts = dict[str, tuple[int, int]]
 
 
@@ -50,6 +53,11 @@ def grow(scene: Scene) -> None:
         organization = operations.create_organization(f"O{number}", owner=cast.alice, actor=None)
         operations.create_project(organization, "p", actor=None)
         bind(User.objects.create(username=f"u{number}"), "viewer", cast.project)
+    # Last: every region with a fabric gives every new project a network.
+    for number, region in enumerate(Region.objects.exclude(pk=cast.region.pk)):
+        Fabric.objects.create(region=region, driver="simulated", uri=f"simulated:memory/{number}")
+        AddressPool.objects.create(region=region, slug="public", name=f"P{number}", cidr=IPv4Network("198.18.0.0/24"),
+                                   gateway="198.18.0.1", first="198.18.0.10", last="198.18.0.20")
 
 
 def measure(scene: Scene) -> dict[str, tuple[int, int]]:

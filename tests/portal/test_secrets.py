@@ -5,25 +5,30 @@ from django.core.management import call_command
 from django.db import connection
 
 from compute.hosts.models import Endpoint
+from compute.network.models import Fabric
+from portal.kernel.models import Region
 
 
-def stored(pk) -> str:
+def stored(row: Endpoint | Fabric) -> str:
+    """The column as the database has it."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT private_key FROM hosts_endpoint WHERE id = %s", [pk])
+        cursor.execute(f"SELECT private_key FROM {row._meta.db_table} WHERE {row._meta.pk.column} = %s", [row.pk])
         return cursor.fetchone()[0]
 
 
 @pytest.mark.django_db
-def test_a_rotated_secret_needs_the_old_key_no_longer(settings) -> None:
+@pytest.mark.parametrize("model", [Endpoint, Fabric])
+def test_a_rotated_secret_needs_the_old_key_no_longer(settings, model: type[Endpoint | Fabric]) -> None:
     old, new = Fernet.generate_key().decode(), Fernet.generate_key().decode()
     settings.MASTER_KEYS = [old]
-    endpoint = Endpoint.objects.create(name="e", driver="simulated", uri="simulated:memory/e", private_key="the key")
-    before = stored(endpoint.pk)
+    place = {"name": "e"} if model is Endpoint else {"region": Region.objects.create(slug="r", name="R")}
+    row = model.objects.create(**place, driver="simulated", uri="simulated:memory/e", private_key="the key")
+    before = stored(row)
     assert "the key" not in before
     settings.MASTER_KEYS = [new, old]
     call_command("rotate_secrets", verbosity=0)
     settings.MASTER_KEYS = [new]
-    assert stored(endpoint.pk) != before and Endpoint.objects.get(pk=endpoint.pk).private_key == "the key"
+    assert stored(row) != before and model.objects.get(pk=row.pk).private_key == "the key"
     settings.MASTER_KEYS = [old]
     with pytest.raises(InvalidToken):
-        Endpoint.objects.get(pk=endpoint.pk)
+        model.objects.get(pk=row.pk)

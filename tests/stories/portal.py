@@ -30,8 +30,8 @@ START_LIMIT_S = 120
 class Portal:
     """The processes and what is needed to talk to them."""
 
-    def __init__(self, state: Path) -> None:
-        self.state, self.processes, self.stopping = state, {}, False
+    def __init__(self, state: Path, *, hosts: int) -> None:
+        self.state, self.hosts, self.processes, self.stopping = state, hosts, {}, False
         self.log = state / "log"
         self.log.mkdir(parents=True, exist_ok=True)
         self.name = f"test_mains_p{os.getpid()}_gw90"
@@ -60,8 +60,15 @@ class Portal:
             self._spawn(name)
         threading.Thread(target=self._keep_alive, daemon=True).start()
         self.wait(lambda: self.get("/readyz")[0] == 200, "the portal is ready")
-        self.wait(lambda: self.api("GET", "hosts/?state=ready", who="admin")[1]["results"][0], "the host is ready")
+        self.wait(lambda: len(self.api("GET", "hosts/?state=ready", who="admin")[1]["results"]) == self.hosts,
+                  "all hosts are ready")
+        self.await_networks()
         return self
+
+    def await_networks(self, limit_s: float = 30) -> float:
+        """Seconds until the fabric has every VPC as its rows are, deleted ones too."""
+        return self.wait(lambda: self.query("SELECT count(*) FROM network_vpc WHERE applied_revision < revision") == [(0,)],
+                         "the fabric has all VPCs", limit_s)
 
     def _spawn(self, name: str) -> None:
         log = (self.log / f"{name}.log").open("ab")
@@ -137,21 +144,24 @@ class Portal:
             self.demo["admin_key"] = made.stdout.strip().splitlines()[-1]
         return self.demo["admin_key"]
 
-    def create(self, name: str = "story", **changes: object) -> dict[str, Any]:
+    def create(self, name: str = "story", *, who: str = "tenant", **changes: object) -> dict[str, Any]:
         """The operation of a new instance of the smallest type."""
-        body = {"project": self.demo["tenant"]["project"], "region": self.demo["region"], "image": self.demo["image"],
-                "type": self.demo["instance_type"], "name": name, **changes}
-        status, operation = self.api("POST", "instances/", body)
+        status, operation = self.api("POST", "instances/", self.body(name, who=who, **changes), who=who)
         assert status == 202, operation
         return operation
 
-    def finish(self, operation: dict[str, Any], limit_s: float = 120) -> dict[str, Any]:
+    def body(self, name: str = "story", *, who: str = "tenant", **changes: object) -> dict[str, Any]:
+        """What a new instance of the smallest type is asked for with."""
+        return {"project": self.demo[who]["project"], "region": self.demo["region"], "image": self.demo["image"],
+                "type": self.demo["instance_type"], "name": name, **changes}
+
+    def finish(self, operation: dict[str, Any], limit_s: float = 120, *, who: str = "tenant") -> dict[str, Any]:
         """The operation when it has settled."""
         end = time.monotonic() + limit_s
         while operation["state"] in ("queued", "running"):
             assert time.monotonic() < end, operation
             try:
-                status, answer = self.api("GET", f"operations/{operation['id']}/?wait=10")
+                status, answer = self.api("GET", f"operations/{operation['id']}/?wait=10", who=who)
                 operation = answer if status == 200 else operation
             except (OSError, ValueError):
                 time.sleep(0.3)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
-from tests.stories.conftest import LabHost
+from tests.stories.cloud import LabCloud
 from tests.stories.portal import Portal
 from tests.stories.test_by_kill import kill_redis
 
@@ -82,8 +82,8 @@ def state_of(portal: Portal, pk: str) -> str:
     return body["state"] if status == 200 else "gone"
 
 
-def test_a_newcomer_makes_watches_pays_and_deletes_an_instance(portal: Portal, lab_host: LabHost, page: Page) -> None:
-    domains, files = lab_host.domains(), lab_host.files()
+def test_a_newcomer_makes_watches_pays_and_deletes_an_instance(portal: Portal, cloud: LabCloud, page: Page) -> None:
+    before = cloud.census()
     sign_in(page, portal)
     shoot(page, "dashboard-empty")
     page.goto(f"{portal.url}/instances/create/")
@@ -106,7 +106,7 @@ def test_a_newcomer_makes_watches_pays_and_deletes_an_instance(portal: Portal, l
     expect(page.locator("body")).to_contain_text("first")
     shoot(page, "usage")
     delete_by_button(page, portal, pk)
-    until(page, lambda: (lab_host.domains(), lab_host.files()) == (domains, files), "the host is as before", 20)
+    until(page, lambda: cloud.census() == before, "the cloud is as before", 20)
 
 
 def types_into_the_guest(page: Page) -> None:

@@ -6,7 +6,7 @@ import time
 import pytest
 import redis
 
-from tests.stories.conftest import LabHost
+from tests.stories.cloud import LabCloud
 from tests.stories.portal import Portal
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
@@ -14,14 +14,14 @@ pytestmark = [pytest.mark.lab, pytest.mark.slow]
 SETTLE_S = 60
 
 
-def census(portal: Portal, lab_host: LabHost, domains: set[str], files: set[str]) -> None:
-    """After deleting all that the story made, host and database are as before."""
+def leave_nothing(portal: Portal, cloud: LabCloud, before: dict[str, object]) -> None:
+    """After deleting all that the story made, hosts, OVN and database are as before."""
     for row in portal.api("GET", "instances/")[1]["results"]:
         status, operation = portal.api("DELETE", f"instances/{row['id']}/")
         assert status == 202, operation
         assert portal.finish(operation)["state"] == "succeeded"
-    assert lab_host.domains() == domains
-    assert lab_host.files() == files
+    portal.await_networks()
+    assert cloud.census() == before
     for table in ("kernel_hold", "hosts_claim", "storage_attachment"):
         assert portal.query(f"SELECT count(*) FROM {table}") == [(0,)], table
     assert portal.query("SELECT count(*) FROM billing_usageinterval WHERE upper(period) IS NULL") == [(0,)]
@@ -60,48 +60,49 @@ def _answers(broker: redis.Redis) -> bool:
 
 
 VICTIMS = {
-    "web": lambda portal, host: portal.kill("web"),
-    "worker": lambda portal, host: portal.kill("worker"),
-    "the worker's children": lambda portal, host: kill_pool_children(portal),
-    "beat": lambda portal, host: portal.kill("beat"),
-    "watcher": lambda portal, host: portal.kill("watcher"),
-    "libvirtd": lambda portal, host: host.run("pkill", "-9", "-x", "libvirtd"),
-    "redis": lambda portal, host: kill_redis(portal),
+    "web": lambda portal, cloud: portal.kill("web"),
+    "worker": lambda portal, cloud: portal.kill("worker"),
+    "the worker's children": lambda portal, cloud: kill_pool_children(portal),
+    "beat": lambda portal, cloud: portal.kill("beat"),
+    "watcher": lambda portal, cloud: portal.kill("watcher"),
+    "libvirtd": lambda portal, cloud: cloud.run("pkill", "-9", "-x", "libvirtd"),
+    "redis": lambda portal, cloud: kill_redis(portal),
 }
 
 
 @pytest.mark.parametrize("victim", VICTIMS)
-def test_an_operation_settles_when_this_is_killed_in_its_midst(portal: Portal, lab_host: LabHost, victim: str) -> None:
-    domains, files = lab_host.domains(), lab_host.files()
+def test_an_operation_settles_when_this_is_killed_in_its_midst(portal: Portal, cloud: LabCloud, victim: str) -> None:
+    before = cloud.census()
     operation = portal.create("victim")
     time.sleep(0.35)
-    VICTIMS[victim](portal, lab_host)
+    VICTIMS[victim](portal, cloud)
     done = settled(portal, operation)
     assert done["state"] == "succeeded", done
     pk = done["target"]["id"]
     portal.wait(lambda: portal.api("GET", f"instances/{pk}/")[1]["state"] == "running", "running again")
     status, deleting = portal.api("DELETE", f"instances/{pk}/")
-    VICTIMS[victim](portal, lab_host)
+    VICTIMS[victim](portal, cloud)
     assert status == 202 and settled(portal, deleting)["state"] == "succeeded"
-    census(portal, lab_host, domains, files)
+    leave_nothing(portal, cloud, before)
 
 
-def test_a_killed_qemu_is_shown_stopped_and_starts_again(portal: Portal, lab_host: LabHost) -> None:
-    domains, files = lab_host.domains(), lab_host.files()
+def test_a_killed_qemu_is_shown_stopped_and_starts_again(portal: Portal, cloud: LabCloud) -> None:
+    before = cloud.census()
     pk = portal.finish(portal.create("qemu-victim"))["target"]["id"]
-    lab_host.run("pkill", "-9", "-f", f"guest=mains-{pk}")
+    cloud.host_of(pk).run("pkill", "-9", "-f", f"guest=mains-{pk}")
     seconds = portal.wait(lambda: portal.api("GET", f"instances/{pk}/")[1]["state"] == "stopped", "shown stopped", 60)
     print(f"\nQEMU killed: shown stopped after {seconds:.1f} s")
     assert portal.finish(portal.api("POST", f"instances/{pk}/actions/start/", {})[1])["state"] == "succeeded"
-    assert pk in lab_host.running()
-    census(portal, lab_host, domains, files)
+    assert pk in cloud.running()
+    leave_nothing(portal, cloud, before)
 
 
-def test_a_domain_destroyed_and_undefined_by_hand_comes_back_on_start(portal: Portal, lab_host: LabHost) -> None:
-    domains, files = lab_host.domains(), lab_host.files()
+def test_a_domain_destroyed_and_undefined_by_hand_comes_back_on_start(portal: Portal, cloud: LabCloud) -> None:
+    before = cloud.census()
     pk = portal.finish(portal.create("hand-victim"))["target"]["id"]
-    lab_host.run("virsh", "destroy", pk)
-    lab_host.run("virsh", "undefine", pk)
+    host = cloud.host_of(pk)
+    host.run("virsh", "destroy", pk)
+    host.run("virsh", "undefine", pk)
     portal.wait(lambda: portal.api("GET", f"instances/{pk}/")[1]["state"] == "stopped", "shown stopped", 90)
     assert portal.finish(portal.api("POST", f"instances/{pk}/actions/start/", {})[1])["state"] == "succeeded"
-    census(portal, lab_host, domains, files)
+    leave_nothing(portal, cloud, before)

@@ -4,23 +4,23 @@ from decimal import Decimal
 
 import pytest
 
-from tests.stories.conftest import LabHost
+from tests.stories.cloud import LabCloud
 from tests.stories.portal import Portal
 
 pytestmark = pytest.mark.lab
 
 
-def test_an_instance_lives_is_billed_and_leaves_nothing(portal: Portal, lab_host: LabHost) -> None:
-    domains, files = lab_host.domains(), lab_host.files()
+def test_an_instance_lives_is_billed_and_leaves_nothing(portal: Portal, cloud: LabCloud) -> None:
+    before = cloud.census()
     created = portal.finish(portal.create("rest-story"))
     assert created["state"] == "succeeded", created
     pk = created["target"]["id"]
-    assert created["result"]["instances"] == [pk] and pk in lab_host.running()
+    assert created["result"]["instances"] == [pk] and pk in cloud.running()
     status, ticket = portal.api("POST", f"instances/{pk}/console/", {"type": "vnc"})
     assert status == 200 and ticket["ticket"] not in ticket["ws"]
     status, stopping = portal.api("POST", f"instances/{pk}/actions/stop/", {})
     assert status == 202 and portal.finish(stopping)["state"] == "succeeded"
-    assert pk not in lab_host.running()
+    assert pk not in cloud.running()
     rows = portal.api("GET", f"usage/?resource={pk}")[1]["results"]
     running = next(row for row in rows if row["meter"] == "instance.running")
     seconds = (datetime.fromisoformat(running["end"]) - datetime.fromisoformat(running["start"])).total_seconds()
@@ -32,7 +32,7 @@ def test_an_instance_lives_is_billed_and_leaves_nothing(portal: Portal, lab_host
     status, deleting = portal.api("DELETE", f"instances/{pk}/")
     assert status == 202 and portal.finish(deleting)["state"] == "succeeded"
     assert portal.api("GET", f"instances/{pk}/")[0] == 404
-    assert lab_host.domains() == domains and lab_host.files() == files
+    assert cloud.census() == before
     assert not [row for row in portal.api("GET", f"usage/?resource={pk}")[1]["results"] if row["end"] is None]
 
 

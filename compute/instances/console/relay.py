@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID, uuid4
 
 import structlog
-from asgiref.sync import sync_to_async
 from channels.db import database_sync_to_async
 from django.db import Error as DatabaseFault
 
@@ -212,7 +211,8 @@ def _close_now(ticket: ConsoleTicket, *, reason: str) -> None:
         log.warning("console.close_not_noted", error=type(error).__name__)
 
 
-_locate = sync_to_async(_locate_now, thread_sensitive=False, executor=_host_threads)
+# How the host is reached may be in the database: the region's key.
+_locate = database_sync_to_async(_locate_now, thread_sensitive=False, executor=_host_threads)
 _password = database_sync_to_async(_password_now, thread_sensitive=False)
 _principal = database_sync_to_async(principal_of_socket, thread_sensitive=False)
 _open = database_sync_to_async(operations.open_console, thread_sensitive=False)

@@ -1,23 +1,24 @@
 """The create page: a form, and a summary that says price, quota, placement and the same order by REST."""
 import json
 import shlex
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
-from django.core.exceptions import ValidationError
+from django.contrib import messages
+from django.db.models import Model
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
-from django.urls import reverse
+from django.utils.translation import gettext as _
 
 from billing.money import Money
 from billing.prices import Estimate, price_of
-from compute.hosts import placement
 from compute.instances import operations, wording
 from compute.instances.forms import OrderForm, suggested_name
 from compute.instances.models import Instance, InstanceState, InstanceType, SshKey
 from compute.instances.operations import Order
-from portal.kernel.errors import Forbidden, PortalError
+from portal.kernel.errors import PortalError
 from portal.kernel.models import Region
 from portal.kernel.states import database_now
 from storage.models import Image
@@ -25,7 +26,7 @@ from tenants.access import fetch
 from tenants.models import Project
 from tenants.pages import page
 from tenants.quotas import Line, lines
-from tenants.scope import current_project, projects_of
+from tenants.scope import default_project
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,11 +50,9 @@ class Summary:
         if order is None:
             return cls(order=None)
         price, price_error = _price(order)
-        wanted = {"vcpu": order.type.vcpus, "memory_mib": order.type.memory_mib}
-        reasons = placement.forecast(order.region, order.zone, wanted)
         return cls(order=order, price=price, price_error=price_error, curl=_curl(order),
                    quota=tuple(lines(order.project, order.region, order.wanted)),
-                   obstacles=tuple(wording.reason(code) for code in reasons))
+                   obstacles=tuple(wording.reason(code) for code in order.obstacles))
 
 
 def _price(order: Order) -> tuple[Estimate | None, str]:
@@ -68,11 +67,17 @@ def _curl(order: Order) -> str:
     body: dict[str, Any] = {"project": str(order.project.pk), "name": order.name, "region": str(order.region.pk),
                             "type": str(order.type.pk), "image": str(order.image.pk)}
     optional = {"zone": order.zone and str(order.zone.pk), "root_disk_gib": order.root_disk_gib,
-                "ssh_keys": [str(key.pk) for key in order.ssh_keys], "user_data": order.user_data}
+                "subnets": _ids(order.networks.subnets), "security_groups": _ids(order.networks.groups or ()),
+                "floating_ip": order.networks.has_floating_ip, "count": order.count if order.count > 1 else None,
+                "ssh_keys": _ids(order.ssh_keys), "user_data": order.user_data}
     body |= {name: value for name, value in optional.items() if value}
     text = json.dumps(body, ensure_ascii=False, indent=2)
     return (f"curl -X POST {settings.SITE_URL}/api/v1/instances/ \\\n  -H \"Authorization: Bearer $MAINS_API_KEY\" \\\n"
             f"  -H 'Content-Type: application/json' \\\n  -d {shlex.quote(text)}")
+
+
+def _ids(rows: Iterable[Model]) -> list[str]:
+    return [str(row.pk) for row in rows]
 
 
 @page("instance.create", methods=("GET", "POST"))
@@ -80,11 +85,10 @@ def create(request: HttpRequest) -> HttpResponse:
     """One page; sensible defaults, so that a newcomer only presses Create."""
     if request.method == "POST":
         return _order(request)
-    project = _default_project(request)
+    project = default_project(request, "instance.create")
     if project is None:
         return render(request, "instances/create_nowhere.html")
-    form = OrderForm(initial=_defaults(request, project), user=request.user, project=project)
-    return _show(request, form, project)
+    return _show(request, _filled(request, project), project)
 
 
 @page("instance.create")
@@ -100,52 +104,56 @@ def summary(request: HttpRequest) -> HttpResponse:
 def _order(request: HttpRequest) -> HttpResponse:
     project = fetch(request.user, Project.objects.select_related("organization"), "instance.create",
                     pk=request.POST.get("project"))
-    form = OrderForm(request.POST, user=request.user, project=project)
-    if not form.is_valid():
-        return _show(request, form, project, status=400)
     if "preview" in request.POST:
-        return _show(request, form, project)
-    try:
-        operation = operations.create_instance(form.order(), actor=request.user)
-    except Forbidden:
-        raise
-    except PortalError as error:
-        form.refuse(error.errors or {"": [error.detail]})
-        return _show(request, form, project, status=error.status)
-    return redirect(reverse("instances:detail", args=[operation.target_id]))
+        return _show(request, _moved(request, project), project)
+    form = OrderForm(request.POST, user=request.user, project=project)
+    if not form.carried_out(lambda: operations.create_instance(form.order(), actor=request.user)):
+        return _show(request, form, project, status=form.status)
+    count = form.order().count
+    if count > 1:
+        messages.success(request, _("%(count)s instances are being made.") % {"count": count})
+        return redirect("instances:list")
+    return redirect("instances:detail", form.made.target_id)
 
 
-def _default_project(request: HttpRequest) -> Project | None:
-    """The one being looked at, if instances may be made there; else the first where they may."""
-    grants = request.user.grants
-    allowed = [project for project in projects_of(request) if grants.may("instance.create", project.pk)]
-    current = current_project(request)
-    return current if current in allowed else next(iter(allowed), None)
+def _moved(request: HttpRequest, project: Project) -> OrderForm:
+    """The form as sent, for the project and region chosen in it: what these do not have gives way to their defaults."""
+    sent = request.POST.copy()
+    form = OrderForm(sent, user=request.user, project=project)
+    if form.is_valid():
+        return form
+    defaults = _defaults(request, project, form.place) | form.network_defaults()
+    for name in set(form.errors) & set(OrderForm.OF_PLACE):
+        value = defaults.get(name)
+        sent.setlist(name, value if isinstance(value, list) else [value or ""])
+    form = OrderForm(sent, user=request.user, project=project)
+    form.is_valid()
+    return form
 
 
-def _defaults(request: HttpRequest, project: Project) -> dict[str, object]:
+def _filled(request: HttpRequest, project: Project) -> OrderForm:
+    """The form with its defaults, for the first region."""
     region = Region.objects.filter(is_open=True).first()
+    initial = _defaults(request, project, region)
+    form = OrderForm(initial=initial, user=request.user, project=project)
+    form.initial |= form.network_defaults()
+    return form
+
+
+def _defaults(request: HttpRequest, project: Project, region: Region | None) -> dict[str, object]:
     images = Image.objects.visible_to(request.user).filter(state=Image.State.ACTIVE, region=region)
     keys = SshKey.objects.visible_to(request.user).filter(project=project)
     kind = InstanceType.objects.filter(is_offered=True).first()
     return {"project": project.pk, "region": region and region.pk,
             "image": getattr(images.order_by("name", "pk").first(), "pk", None),
-            "type": kind and kind.pk, "name": suggested_name(),
+            "type": kind and kind.pk, "name": suggested_name(), "count": 1,
             "ssh_keys": list(keys.values_list("pk", flat=True))}
 
 
 def _show(request: HttpRequest, form: OrderForm, project: Project, status: int = 200) -> HttpResponse:
-    summary = Summary.of(form.order() if form.is_bound else _order_of(form))
-    context = {"form": form, "project": project, "summary": summary, "types": _priced_types(form, _region_of(form))}
+    order = form.order() if form.is_bound else _order_of(form)
+    context = {"form": form, "project": project, "summary": Summary.of(order), "types": _priced_types(form, form.place)}
     return render(request, "instances/create.html", context, status=status)
-
-
-def _region_of(form: OrderForm) -> Region | None:
-    """The region chosen so far; None when what was sent is none."""
-    try:
-        return form.fields["region"].clean(form["region"].value())
-    except ValidationError:
-        return None
 
 
 def _order_of(form: OrderForm) -> Order | None:

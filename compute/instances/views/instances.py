@@ -39,7 +39,7 @@ def listing(request: HttpRequest) -> HttpResponse:
     if name:
         rows = rows.filter(name__icontains=name[:100])
     found = Paginator(rows.order_by("-created_at", "-pk"), ROWS_A_PAGE).get_page(request.GET.get("page"))
-    shown = [queries.Row.of(instance, request.user) for instance in found]
+    shown = queries.rows(list(found), request.user)
     return fragment(request, "instances/list.html", "instances/_table.html", page=found, state=state, name=name,
                     rows=shown, project=current_project(request),
                     states=[(value, label) for value, label in InstanceState.choices if value != "deleted"],
@@ -48,7 +48,7 @@ def listing(request: HttpRequest) -> HttpResponse:
 
 @page("instance.view")
 def detail(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """One instance; `?tab=` overview, console, events or cost."""
+    """One instance; `?tab=` overview, network, console, events or cost."""
     instance = fetch(request.user, _rows(request).defer("user_data", "vnc_password"), "instance.view", pk=pk)
     tab = request.GET.get("tab", "overview")
     tab = tab if tab in queries.TABS else "overview"
@@ -57,7 +57,7 @@ def detail(request: HttpRequest, pk: UUID) -> HttpResponse:
         return fragment(request, "instances/_header.html", "instances/_header.html", view=view, tab=tab)
     part = f"instances/_{tab}.html"
     return fragment(request, "instances/detail.html", part, view=view, instance=instance, tab=tab, part=part,
-                    tabs=queries.TABS.items(), **queries.TAB_CONTENT[tab](instance, request.user))
+                    tabs=queries.tabs(instance).items(), **queries.TAB_CONTENT[tab](instance, request.user))
 
 
 def act_on(verb: Verb) -> Callable[..., HttpResponse]:

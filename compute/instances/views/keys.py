@@ -16,23 +16,15 @@ from portal.kernel.pages import acted
 from tenants.access import fetch
 from tenants.models import Project
 from tenants.pages import page
-from tenants.scope import current_project, narrow, projects_of
+from tenants.scope import default_project, narrow
 
 
 def _show(request: HttpRequest, *, add: KeyForm | None = None, new: NewKeyForm | None = None, status: int = 200,
           **context: object) -> HttpResponse:
     rows = narrow(request, SshKey.objects.visible_to(request.user)).select_related("project__organization")
     context |= {"keys": rows.order_by("name", "-created_at")[:500], "add": add or KeyForm(),
-                "new": new or NewKeyForm(auto_id="id_new_%s"), "target": _target(request)}
+                "new": new or NewKeyForm(auto_id="id_new_%s"), "target": default_project(request, "sshkey.manage")}
     return render(request, "instances/keys.html", context, status=status)
-
-
-def _target(request: HttpRequest) -> Project | None:
-    """Where a new key goes: the project looked at, else the first where keys may be made."""
-    grants = request.user.grants
-    allowed = [project for project in projects_of(request) if grants.may("sshkey.manage", project.pk)]
-    current = current_project(request)
-    return current if current in allowed else next(iter(allowed), None)
 
 
 @page("sshkey.view")

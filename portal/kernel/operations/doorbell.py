@@ -2,10 +2,24 @@
 from uuid import UUID
 
 import structlog
+from celery import current_app
 from django.conf import settings
 from django.db import transaction
 
 log = structlog.get_logger(__name__)
+
+
+def ring_task(name: str, queue: str, *arguments: str) -> None:
+    """Ask a worker of `queue` to run a level-triggered task once this transaction has committed; a sweep rings again."""
+    if settings.DOORBELLS:
+        transaction.on_commit(lambda: _send(name, queue, arguments), robust=True)
+
+
+def _send(name: str, queue: str, arguments: tuple[str, ...]) -> None:
+    try:
+        current_app.send_task(name, args=arguments, queue=queue, expires=30, retry=False)
+    except Exception as error:  # as below
+        log.warning("doorbell.lost", queue=queue, task=name, error=type(error).__name__)
 
 
 def ring(queue: str, operation_id: UUID | None = None) -> None:

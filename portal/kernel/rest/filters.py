@@ -60,6 +60,8 @@ def convert(field: models.Field, name: str, text: str) -> Any:
         value = field.to_python(text)
         if value is None:
             raise ValueError(text)
+        if isinstance(field, models.GenericIPAddressField):
+            field.run_validators(value)  # its `to_python` takes any text
         if isinstance(field, models.IntegerField) and abs(value) > 2**63 - 1:
             raise ValueError(text)
     except (ValidationError, ValueError, TypeError) as error:

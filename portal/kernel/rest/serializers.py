@@ -41,6 +41,7 @@ class VisibleField(serializers.Field):
     `queryset` has `visible_to(user)`; `permission` is what the row's project must grant (None: seeing is enough).
     """
 
+    lookup = "pk"
     default_error_messages = {
         "invalid": _("Not a valid UUID."),
         HIDDEN: _("There is no such object, or you may not see it."),
@@ -60,7 +61,7 @@ class VisibleField(serializers.Field):
         if self.permission:
             # A key scoped to `instance.create` alone may name the project that it creates in.
             rows |= queryset.visible_to(user, self.permission)
-        found = rows.filter(pk=self._id.run_validation(data)).first()
+        found = rows.filter(**{self.lookup: self._id.run_validation(data)}).first()
         if found is None:
             self.fail(HIDDEN)
         if self.permission and not user.grants.allows(self.permission, found):

@@ -4,8 +4,10 @@ Idempotent. Writes `var/demo.json` (API.md) for programs. Refuses to run outside
 """
 import hashlib
 import json
+import os
 import shutil
 from decimal import Decimal
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +17,16 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
 from billing.seed import seed_prices
-from compute.hosts.models import Endpoint, Host
+from compute.hosts.identity import public_line
+from compute.hosts.models import Endpoint, Host, SshIdentity
 from compute.hosts.operations import prepare_host
 from compute.instances.models import InstanceType
 from compute.lab.image import DemoImage, build
+from compute.network.models import AddressPool, Fabric
+from compute.network.operations import default_group, default_subnet
 from portal.kernel.models import Region, Zone
 from storage.models import Image, Pool
+from storage.operations import add_host
 from tenants import operations as tenants
 from tenants.models import Organization, Project, Quota, User
 from tenants.roles import bind
@@ -30,9 +36,12 @@ TYPES = (("nano", "Nano", 1, 192, 1), ("small", "Small", 1, 512, 2), ("medium", 
 RUNNING_A_MIB = Decimal("0.00005")  # per hour; makes nano about 7 CNY a month
 STOPPED_SHARE = Decimal("0.1")
 VOLUME_A_GIB = Decimal("0.0007")
-QUOTAS = {"instances": 10, "vcpus": 12, "memory_mib": 8192, "volumes": 20, "volume_gib": 100}
+FLOATING_IP_HOURLY = {"floating_ip.attached": Decimal("0.004"), "floating_ip.idle": Decimal("0.008")}
+POOL_SLUG = "public"
+QUOTAS = {"instances": 20, "vcpus": 24, "memory_mib": 16384, "volumes": 40, "volume_gib": 100, "vpcs": 5, "subnets": 20,
+          "ports": 60, "security_groups": 20, "security_group_rules": 200, "floating_ips": 20}
 PASSWORD = "mains demo only"
-HOST_POOL_NAME = "mains"
+PORTAL_MIB = 4096  # what the portal and its databases need on the same machine
 
 
 class Command(BaseCommand):
@@ -42,17 +51,19 @@ class Command(BaseCommand):
         if not settings.DEMO:
             raise CommandError("MAINS_DEMO is not 1: demo users have known passwords and never belong into production.")
         call_command("createcachetable", verbosity=0)
+        lab = json.loads((settings.STATE_DIR / "lab" / "lab.json").read_text())
         region, zone = self.places()
         self.catalogue(region)
+        self.fabric(region, lab)  # before the tenants, whose projects get a default VPC in it
         admin = self.admin()
         tenant, rival = self.tenant("demo", "Demo Company"), self.tenant("rival", "Rival Company")
         image = self.image(region, admin)
-        hosts = self.hosts(region, zone, admin)
+        hosts = self.hosts(region, zone, admin, lab)
         self.limits(region)
         nano = InstanceType.objects.get(slug="nano")
         self.write({"url": settings.SITE_URL, "admin": {"username": "admin", "password": PASSWORD}, "tenant": tenant,
                     "rival": rival, "region": str(region.pk), "zone": str(zone.pk), "image": str(image.pk),
-                    "instance_type": str(nano.pk), "subnet": None})
+                    "instance_type": str(nano.pk), "subnet": self.subnet(tenant["project"], region)})
         self.stdout.write(f"seeded: {hosts} host(s), image {image.name}, users admin, demo, rival")
 
     def places(self) -> tuple[Region, Zone]:
@@ -62,6 +73,7 @@ class Command(BaseCommand):
 
     def catalogue(self, region: Region) -> None:
         prices: list[tuple[str, str, Decimal]] = [("volume", "local", VOLUME_A_GIB)]
+        prices += [(meter, POOL_SLUG, hourly) for meter, hourly in FLOATING_IP_HOURLY.items()]
         for slug, name, vcpus, memory_mib, disk in TYPES:
             InstanceType.objects.get_or_create(slug=slug, defaults={
                 "name": name, "vcpus": vcpus, "memory_mib": memory_mib, "root_disk_gib": disk})
@@ -72,6 +84,21 @@ class Command(BaseCommand):
     def admin(self) -> User:
         admin = User.objects.filter(username="admin").first()
         return admin or User.objects.create_superuser("admin", "admin@example.org", PASSWORD)
+
+    def fabric(self, region: Region, lab: dict[str, Any]) -> None:
+        """The lab's OVN and its public network."""
+        central, public = lab["central"], lab["public"]
+        certificates = {name: Path(central[name]).read_text() for name in ("ca_certificate", "certificate", "private_key")}
+        Fabric.objects.update_or_create(region=region, defaults={"driver": "ovn", "uri": central["northbound"], **certificates})
+        pool = {name: public[name] for name in ("gateway", "first", "last", "physical_network")}
+        AddressPool.objects.update_or_create(region=region, slug=POOL_SLUG, defaults={
+            "name": "Lab public", "cidr": IPv4Network(public["cidr"]), **pool})
+
+    def subnet(self, project_id: str, region: Region) -> str:
+        """The tenant's default subnet; made here for projects from before the fabric."""
+        project = Project.objects.get(pk=project_id)
+        default_group(project, region, actor=None)
+        return str(default_subnet(project, region, actor=None).pk)
 
     @transaction.atomic
     def tenant(self, username: str, organization_name: str) -> dict[str, str]:
@@ -142,20 +169,34 @@ class Command(BaseCommand):
             kept.with_suffix(".part").rename(kept)
         return {"file": kept.name, "sha256": digest, "size": kept.stat().st_size, "format": format}
 
-    def hosts(self, region: Region, zone: Zone, admin: User) -> int:
+    def hosts(self, region: Region, zone: Zone, admin: User, document: dict[str, Any]) -> int:
         """Add the lab's hosts as an operator would, and prepare those that are new or not ready."""
-        document = json.loads((settings.STATE_DIR / "lab" / "lab.json").read_text())
+        self.identity(region, Path(document["hosts"][0]["private_key"]).read_text())
+        reserved = self.reserved_mib(len(document["hosts"]))
         for found in document["hosts"]:
-            endpoint, _made = Endpoint.objects.update_or_create(name=found["name"], defaults={
-                "driver": "libvirt", "uri": f"qemu+ssh://{found['user']}@{found['address']}/system",
-                "private_key": Path(found["private_key"]).read_text(),
-                "host_key": f"{found['address']} {found['public_host_key']}"})
-            host = Host.objects.filter(endpoint=endpoint).first() or Host.objects.create(
-                region=region, zone=zone, name=found["name"], endpoint=endpoint, reserved_memory_mib=4096)
-            Pool.objects.update_or_create(host=host, name=HOST_POOL_NAME, defaults={"region": region, "path": found["pool_path"]})
-            if host.state != Host.State.READY:
+            host = Host.objects.filter(name=found["name"]).select_related("endpoint", "region").first()
+            address, key = f"{found['user']}@{found['address']}", found["public_host_key"]
+            if host is None:
+                add_host(found["name"], address, zone=zone, actor=admin, pool_path=found["pool_path"], host_key=key,
+                         reserved_memory_mib=reserved)
+                continue
+            Endpoint.objects.filter(host=host).update(  # the lab may have another number than when it was added
+                uri=f"qemu+ssh://{address}/system", host_key=f"{found['address']} {key}", private_key="")
+            Host.objects.filter(pk=host.pk).update(reserved_memory_mib=reserved)
+            Pool.objects.filter(host=host).update(path=found["pool_path"])
+            if host.state != Host.State.READY or not host.chassis:
                 prepare_host(host, actor=admin)
         return len(document["hosts"])
+
+    def identity(self, region: Region, private_key: str) -> None:
+        """The lab's hosts let its own key in, so that is the region's."""
+        SshIdentity.objects.update_or_create(region=region, defaults={
+            "private_key": private_key, "public_key": public_line(private_key, "mains-lab")})
+
+    def reserved_mib(self, hosts: int) -> int:
+        """Each host sees the whole machine: so much is kept that all together promise no more than it has beside the portal."""
+        machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
+        return machine - max(0, machine - PORTAL_MIB) // hosts
 
     @property
     def path(self) -> Path:

@@ -69,7 +69,7 @@ class Command(BaseCommand):
                 log.warning("watch.database", error=type(error).__name__)
 
     def watch_new_hosts(self) -> None:
-        for host in Host.objects.filter(state=Host.State.READY).select_related("endpoint"):
+        for host in Host.objects.followed().select_related("endpoint"):
             if host.pk not in self.watched:
                 self.watched.add(host.pk)
                 watch_events(host.endpoint.driver, address_of(host.endpoint),
