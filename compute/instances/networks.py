@@ -14,7 +14,7 @@ from compute.network.errors import NoPublicNetwork
 from compute.network.models import AddressPool, Fabric, FloatingIp, Port, SecurityGroup, Subnet
 from compute.network.operations.defaults import default_group, default_subnet
 from compute.network.operations.floating import add_floating_ip
-from compute.network.operations.vpcs import add_port
+from compute.network.operations.vpcs import add_port, own_groups
 from portal.kernel.declarations import Reading
 from portal.kernel.errors import StateConflict
 from portal.kernel.models import Region
@@ -89,11 +89,11 @@ class Networks:
         """The same with nothing left to defaults; makes the project's default network when it has none."""
         if not has_fabric(region):
             return self
-        subnets = self.subnets
-        if not subnets and not self.ports:
-            subnets = (default_subnet(project, region, actor=actor),)
+        if self.ports and not self.subnets:
+            return self
         groups = self.groups if self.groups is not None else (default_group(project, region, actor=actor),)
-        return replace(self, subnets=subnets, groups=groups)
+        groups = tuple(own_groups(project.pk, region.pk, groups))  # locks them: before the organization, as everywhere
+        return replace(self, subnets=self.subnets or (default_subnet(project, region, actor=actor),), groups=groups)
 
     def lock(self) -> None:
         """Lock the VPCs, whose documents will have more ports. Of settled networks, in the transaction of the order."""

@@ -67,7 +67,7 @@ class Order:
     def obstacles(self) -> list[str]:
         """Codes of why not all of them would fit now, for forecasts; empty when they would."""
         reasons = placement.forecast(self.region, self.zone, self.of_host, count=self.count,
-                                     needs_network=has_fabric(self.region))
+                                     needs_network=has_fabric(self.region), disk_gib=self.disk_gib)
         return sorted({*reasons, *self.networks.obstacles(self.region, self.count)})
 
     @property

@@ -28,7 +28,8 @@ from storage.models import Pool, Volume
 from storage.steps import note_facts
 
 log = structlog.get_logger(__name__)
-TURN = timedelta(seconds=60)
+# How long a pass keeps others away when its worker was killed; one that takes longer may meet another, harmlessly.
+TURN = timedelta(seconds=30)
 FOLLOWED = {Power.RUNNING: S.RUNNING, Power.OFF: S.STOPPED, Power.CRASHED: S.STOPPED}
 
 

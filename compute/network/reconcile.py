@@ -3,6 +3,7 @@
 Only rows that carry our deployment's mark and a VPC that is gone are removed; what others keep in the same fabric is
 never touched. Whether ports are up is read here and shown; nothing is assumed while the fabric does not answer.
 """
+import time
 from uuid import UUID
 
 import structlog
@@ -16,6 +17,7 @@ from portal.kernel import live
 from portal.kernel.states import database_now
 
 log = structlog.get_logger(__name__)
+SECOND_LOOK_S = 2
 
 
 def reconcile_fabric(row: Fabric) -> None:
@@ -62,6 +64,9 @@ def note_ports(row: Fabric) -> None:
     ports = dict(Port.objects.live().filter(region=row.region_id, domain__isnull=False).values_list("pk", "is_up"))
     with fabric(row) as driver:
         up = driver.ports_up(str(pk) for pk in ports)
+        if any(was and str(pk) not in up for pk, was in ports.items()):
+            time.sleep(SECOND_LOOK_S)  # a row that was mended a moment ago is not claimed by its host yet
+            up = driver.ports_up(str(pk) for pk in ports)
     changed = [pk for pk, was in ports.items() if was != (str(pk) in up)]
     for port in Port.objects.filter(pk__in=changed):
         Port.objects.filter(pk=port.pk).update(is_up=str(port.pk) in up)

@@ -5,10 +5,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.db import connections
+from django.db import connections, transaction
 from rest_framework.test import APIClient
 
-from compute.network.models import AddressPool, Allocation, FloatingIp, Port, SecurityGroupRule, Subnet, Vpc
+from compute.network.apply import changing
+from compute.network.models import AddressPool, Allocation, FloatingIp, Port, SecurityGroup, SecurityGroupRule, Subnet, Vpc
+from compute.network.operations import add_rule
+from compute.network.reconcile import reconcile_fabric
+from portal.kernel import live
 from portal.kernel.models import Resource
 from tenants.models import Quota
 from tests.network.networked import API, Networked, settle
@@ -134,20 +138,68 @@ def test_ports_and_the_end_of_their_vpc_meet_without_a_half(net: Networked) -> N
     assert ("Logical_Router" in net.hand.census()) != gone
 
 
-def test_changes_with_a_version_and_the_fabric_following_never_wait_in_a_circle(net: Networked) -> None:
-    """If-Match locks, verbs and what notes that the fabric has followed take their locks in one order."""
-    vpc = net.vpc()["id"]
-    subnets = [net.subnet(f"10.1.{number}.0/24", vpc)["id"] for number in range(12)]
+def test_a_group_is_deleted_or_used_and_never_both(net: Networked) -> None:
+    group, other, subnet = net.group()["id"], net.group(name="other")["id"], net.subnet()["id"]
+    port = net.port(subnet)["id"]
 
-    def change(client: APIClient, number: int) -> Any:
-        if number % 3 == 0:
+    def either(client: APIClient, number: int) -> Any:
+        match number % 4:
+            case 0:
+                return client.delete(f"{API}/security-groups/{group}/")
+            case 1:
+                return client.post(f"{API}/ports/", {"subnet": subnet, "name": "c", "security_groups": [group]}, format="json")
+            case 2:
+                return client.patch(f"{API}/ports/{port}/", {"security_groups": [group, other]}, format="json")
+        rule = {"security_group": other, "direction": "ingress", "protocol": "tcp", "port_min": 1000 + number}
+        return client.post(f"{API}/security-group-rules/", rule | {"remote_group": group}, format="json")
+
+    answers = at_once(net, 24, either)
+    assert set(answers) <= {200, 201, 204, "in_use", "state_conflict", "not_found"}, answers
+    used = Port.objects.live().filter(groups=group).exists() or SecurityGroupRule.objects.filter(remote_group=group).exists()
+    assert used != (answers[204] == 1)
+
+
+def test_a_rule_that_is_not_yet_committed_reaches_a_port_that_joins_meanwhile(net: Networked) -> None:
+    """Whoever comes second finds what the first one brought in; a port waits for the rule, or the rule for the port."""
+    group, port, client = net.group()["id"], net.port()["id"], net.api()
+    settle()
+
+    def join() -> None:
+        try:
+            client.patch(f"{API}/ports/{port}/", {"security_groups": [group]}, format="json")
             settle()
-            return client.get(f"{API}/vpcs/{vpc}/")
-        if number % 3 == 1:
-            url = f"{API}/vpcs/{vpc}/"
-            return client.patch(url, {"name": f"n{number}"}, format="json", HTTP_IF_MATCH=client.get(url)["ETag"])
-        url = f"{API}/subnets/{subnets[number % 12]}/"
-        return client.delete(url, HTTP_IF_MATCH=client.get(url).get("ETag", '"0"'))
+        finally:
+            connections.close_all()
 
-    answers = at_once(net, 24, change)
-    assert set(answers) <= {200, 204, "stale", "not_found", "state_conflict"}, answers
+    joining = threading.Thread(target=join)
+    with transaction.atomic():
+        add_rule(SecurityGroup.objects.get(pk=group), direction="ingress", protocol="tcp", port_min=443, actor=None)
+        joining.start()
+        joining.join(1)
+    joining.join()
+    settle()
+    followed = net.hand.census()
+    reconcile_fabric(net.fabric)  # a full comparison, which overlooks nothing
+    assert followed == net.hand.census()
+
+
+def test_a_version_is_compared_under_the_locks_of_the_verb_in_their_order(net: Networked) -> None:
+    """Whoever has the VPC may still touch its row: a request with If-Match that waits for the VPC does not hold it."""
+    vpc, client, answers = net.vpc()["id"], net.api(), []
+    url = f"{API}/vpcs/{vpc}/"
+    tag = client.get(url)["ETag"]
+
+    def delete() -> None:
+        try:
+            answers.append(client.delete(url, HTTP_IF_MATCH=tag).json()["code"])
+        finally:
+            connections.close_all()
+
+    deleting = threading.Thread(target=delete)
+    with transaction.atomic():
+        [row] = changing(vpc)
+        deleting.start()
+        deleting.join(1)
+        live.touch(row)
+    deleting.join()
+    assert answers == ["stale"]

@@ -55,7 +55,8 @@ def default_group(project: Project, region: Region, *, actor) -> SecurityGroup:
     rows = SecurityGroup.objects.live().filter(project=project, region=region, is_default=True).order_by("created_at")
     found = rows.first()
     if found is None:
-        Organization.objects.select_for_update(no_key=True).get(pk=project.organization_id)
+        # Two at once make one. Not under the organization's lock, which comes after those of groups.
+        Project.objects.select_for_update(of=("self",), no_key=True).get(pk=project.pk)
         found = rows.first() or create_group(project, region, name="default", actor=actor, is_default=True,
                                              description="SSH, HTTP, ping", rules=DEFAULT_RULES)
     return found

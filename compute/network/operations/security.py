@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 from compute.network.apply import changing, vpcs_with
 from compute.network.errors import InUse, NoNetwork
 from compute.network.models import Fabric, Port, SecurityGroup, SecurityGroupRule
-from compute.network.operations.vpcs import own_groups
+from compute.network.operations.vpcs import lock_groups, own_groups, refuse_gone
 from portal.kernel import audit, live
 from portal.kernel.errors import InvalidInput, PortalError, StateConflict
 from portal.kernel.models import Region
@@ -50,20 +50,9 @@ def create_group(project: Project, region: Region, *, name: str, actor, descript
 
 
 @transaction.atomic
-def update_group(group: SecurityGroup, *, actor, **changes: object) -> SecurityGroup:
-    """Change name, description, tags."""
-    before = {name: getattr(group, name) for name in changes}
-    SecurityGroup.objects.filter(pk=group.pk).update(**changes)
-    live.touch(group)
-    audit.record("security_group.update", group, actor=actor, before=before, after=dict(changes))
-    group.refresh_from_db()
-    return group
-
-
-@transaction.atomic
 def delete_group(group: SecurityGroup, *, actor) -> None:
     """Gone. Raises InUse while ports have it or other groups' rules name it; a default group stays."""
-    _locked(group)
+    lock_groups(group)
     if group.is_default:
         raise StateConflict(state=str(_("default")))
     ports = Port.objects.live().filter(groups=group).count()
@@ -85,7 +74,7 @@ def add_rule(group: SecurityGroup, *, actor, direction: str, protocol: str, port
     port_max = port_max if port_max is not None else port_min
     port_min = port_min if port_min is not None else port_max
     _check_rule(group, protocol, port_min, port_max, remote_cidr, remote_group)
-    _locked(group)
+    lock_groups(group, *([remote_group] if remote_group else []))
     same = Rule.objects.filter(group=group, direction=direction, protocol=protocol, port_min=port_min, port_max=port_max,
                                remote_cidr=remote_cidr, remote_group=remote_group)
     if same.exists():
@@ -115,7 +104,7 @@ def _check_rule(group: SecurityGroup, protocol: str, port_min: int | None, port_
 def delete_rule(rule: SecurityGroupRule, *, actor) -> None:
     """The permission ends within 2 s, for connections under way too."""
     group = rule.group
-    _locked(group)
+    lock_groups(group)
     vpcs = vpcs_with([group.pk])
     Rule.objects.filter(pk=rule.pk).delete()
     changing(*vpcs)
@@ -128,19 +117,13 @@ def set_groups(port: Port, groups: Iterable[SecurityGroup], *, actor) -> Port:
     """The port has exactly these groups; none means that nothing passes."""
     groups = own_groups(port.project_id, port.region_id, groups)
     changing(port.subnet.vpc_id)
+    refuse_gone(port)
     before = list(port.groups.order_by("name").values_list("name", flat=True))
     port.groups.set(groups)
     live.touch(port)
     audit.record("port.security_groups", port, actor=actor, before={"groups": before},
                  after={"groups": sorted(group.name for group in groups)})
     return port
-
-
-def _locked(group: SecurityGroup) -> None:
-    """One change of a group at a time; always before the VPCs that it matters in."""
-    fresh = SecurityGroup.objects.select_for_update(of=("self",), no_key=True).get(pk=group.pk)
-    if fresh.deleted_at is not None:
-        raise StateConflict(state="deleted")
 
 
 def _told(rule: SecurityGroupRule) -> dict[str, object]:

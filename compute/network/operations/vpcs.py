@@ -1,7 +1,7 @@
 """Verbs on VPCs, subnets and ports: rows change at once, the fabric follows within seconds. The caller has checked access.
 
-Locks are always taken in this order, so that nobody waits in a circle: security group, organization (`reserve`), VPCs by
-id (`changing`), address pool, then ports and floating IPs.
+Locks are always taken in this order, so that nobody waits in a circle: project (for its default group), security groups by
+id, organization (`reserve`), VPCs by id (`changing`), address pool, then ports and floating IPs.
 """
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network
@@ -64,7 +64,7 @@ def _check_vpc(region: Region, cidr: IPv4Network) -> None:
 def delete_vpc(vpc: Vpc, *, actor) -> None:
     """The VPC with its subnets is gone. Raises InUse while ports are in it."""
     [vpc] = changing(vpc.pk)
-    _refuse_gone(vpc)
+    refuse_gone(vpc)
     ports = Port.objects.live().filter(subnet__vpc=vpc).count()
     if ports:
         raise InUse(name=vpc.name, count=ports, users=str(_("ports")))
@@ -83,7 +83,7 @@ def create_subnet(vpc: Vpc, *, name: str, cidr: IPv4Network, actor, gateway: IPv
     """A range of the VPC. Raises CidrOverlaps with what is there, InvalidInput for what cannot be."""
     reserve(vpc.project, vpc.region, {"subnets": 1})
     [vpc] = changing(vpc.pk)
-    _refuse_gone(vpc)
+    refuse_gone(vpc)
     _check_subnet(vpc, cidr, gateway)
     subnet = Subnet.objects.create(
         project=vpc.project, region=vpc.region, vpc=vpc, name=name, description=description, tags=tags or {}, cidr=cidr,
@@ -109,7 +109,7 @@ def _check_subnet(vpc: Vpc, cidr: IPv4Network, gateway: IPv4Address | None) -> N
 def delete_subnet(subnet: Subnet, *, actor) -> None:
     """The range is free again. Raises InUse while ports are in it."""
     changing(subnet.vpc_id)
-    _refuse_gone(subnet)
+    refuse_gone(subnet)
     ports = Port.objects.live().filter(subnet=subnet).count()
     if ports:
         raise InUse(name=subnet.name, count=ports, users=str(_("ports")))
@@ -139,18 +139,26 @@ def create_port(subnet: Subnet, groups: Iterable[SecurityGroup], *, name: str, a
     groups = own_groups(subnet.project_id, subnet.region_id, groups)
     reserve(subnet.project, subnet.region, {"ports": 1})
     changing(subnet.vpc_id)
-    _refuse_gone(subnet)
+    refuse_gone(subnet)
     port = add_port(subnet, groups, name=name, ip=ip, description=description, tags=tags)
     audit.record("port.create", port, actor=actor, after={"name": name, "ip": port.ip, "mac": port.mac})
     return port
 
 
 def own_groups(project_id: UUID, region_id: UUID, groups: Iterable[SecurityGroup]) -> list[SecurityGroup]:
-    """The groups, if they are the project's own and of the region; else InvalidInput."""
+    """The groups, locked: no rule is added or deleted while ports get them. InvalidInput if they are another project's."""
     groups = list(groups)
     if any((group.project_id, group.region_id) != (project_id, region_id) for group in groups):
         raise InvalidInput.field("security_groups", str(_("A security group belongs to another project or region.")))
+    lock_groups(*groups)
     return groups
+
+
+def lock_groups(*groups: SecurityGroup) -> None:
+    """One change of a group at a time, and none of one that is gone."""
+    ids = [group.pk for group in groups]
+    list(SecurityGroup.objects.select_for_update(of=("self",), no_key=True).filter(pk__in=ids).order_by("pk"))
+    refuse_gone(*groups)
 
 
 @transaction.atomic
@@ -158,7 +166,7 @@ def delete_port(port: Port, *, actor) -> None:
     """The address is free again; a floating IP at the port is idle from now on. Raises StateConflict while an instance has it."""
     changing(port.subnet.vpc_id)
     port = Port.objects.select_for_update(of=("self",), no_key=True).get(pk=port.pk)
-    _refuse_gone(port)
+    refuse_gone(port)
     if port.domain is not None:
         raise StateConflict(state=str(_("used by an instance")))
     refuse_held(port.pk)
@@ -181,9 +189,9 @@ def refuse_held(*resource_ids: UUID) -> None:
         raise Busy(holder=hold.operation_id, holder_kind=hold.operation.kind, state=hold.operation.state)
 
 
-def _refuse_gone(row: Resource) -> None:
-    """Somebody else deleted it between our look and our lock."""
-    if Resource.objects.filter(pk=row.pk).exclude(deleted_at=None).exists():
+def refuse_gone(*rows: Resource) -> None:
+    """Somebody else deleted one between our look and our lock. In a statement of its own, or it would see what was before."""
+    if Resource.objects.filter(pk__in=[row.pk for row in rows]).exclude(deleted_at=None).exists():
         raise StateConflict(state="deleted")
 
 
