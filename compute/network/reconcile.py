@@ -7,10 +7,13 @@ import time
 from uuid import UUID
 
 import structlog
+from django.db import transaction
 from django.utils.translation import gettext as _
 
-from compute.network.apply import apply_pool, apply_vpc
+from compute.network.addressing import allocate, open_pool
+from compute.network.apply import apply_pool, apply_vpc, changing
 from compute.network.connections import fabric
+from compute.network.errors import PoolFull
 from compute.network.fabric.contract import FabricFault, FabricUnreachable
 from compute.network.models import AddressPool, Fabric, Port, Vpc
 from portal.kernel import live
@@ -28,12 +31,28 @@ def reconcile_fabric(row: Fabric) -> None:
         note_health(row, Fabric.Health.UP, "")
         for pool in AddressPool.objects.filter(region=row.region_id):
             apply_pool(pool)
+        _open_ways_out(row)
         for vpc_id in Vpc.objects.live().filter(region=row.region_id).values_list("pk", flat=True):
             _mend(vpc_id)
         _remove_strangers(row, there)
         note_ports(row)
     except FabricUnreachable as error:
         note_health(row, Fabric.Health.UNREACHABLE, str(error.facts.get("reason", "")))
+
+
+def _open_ways_out(row: Fabric) -> None:
+    """VPCs from before the region had a public network go out by it from now on."""
+    closed = Vpc.objects.live().filter(region=row.region_id, pool=None).values_list("pk", flat=True)
+    if open_pool(row.region) is None:
+        return
+    for vpc_id in closed:
+        try:
+            with transaction.atomic():
+                [vpc] = changing(vpc_id)
+                Vpc.objects.filter(pk=vpc.pk).update(pool=allocate(open_pool(row.region, lock=True), vpc).pool)
+        except PoolFull:
+            log.warning("network.no_way_out", vpc=str(vpc_id))
+            return
 
 
 def _mend(vpc_id: UUID) -> None:

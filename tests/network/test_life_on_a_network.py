@@ -7,7 +7,7 @@ from compute.hosts.models import Claim
 from compute.instances.models import Instance
 from compute.instances.networks import Networks
 from compute.instances.operations import act, create_instance
-from compute.network.models import Allocation, FloatingIp, Port, Vpc
+from compute.network.models import AddressPool, Allocation, FloatingIp, Port, Vpc
 from compute.network.operations import (
     allocate_floating_ip,
     associate,
@@ -187,3 +187,13 @@ def test_a_deleted_vpc_that_somebody_made_again_is_removed(networked_world: Netw
     delete_vpc(vpc, actor=None)
     reconcile_fabric(networked_world.fabric)  # the deletion was never applied
     assert networked_world.hand.census() == before
+
+
+def test_a_vpc_from_before_the_public_network_goes_out_by_it_later(networked_world: Networked) -> None:
+    AddressPool.objects.update(is_open=False)
+    vpc = networked_world.default_subnet().vpc
+    assert Vpc.objects.get(pk=vpc.pk).pool is None
+    AddressPool.objects.update(is_open=True)
+    reconcile_fabric(networked_world.fabric)
+    vpc = Vpc.objects.select_related("allocation").get(pk=vpc.pk)
+    assert (vpc.pool, vpc.router_address, vpc.state) == (networked_world.pool, "198.18.200.10", "active")

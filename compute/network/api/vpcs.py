@@ -24,6 +24,7 @@ PORT_STATES = {"idle": Q(domain=None), "up": Q(domain__isnull=False, is_up=True)
 
 
 def choice(states: dict[str, Q]) -> serializers.ChoiceField:
+    """A state that is told and filtered by, and never set."""
     return serializers.ChoiceField(choices=list(states), read_only=True)
 
 
