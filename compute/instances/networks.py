@@ -10,11 +10,11 @@ from compute.instances.models import Instance
 from compute.instances.seed import hostname_of
 from compute.network.addressing import open_pool
 from compute.network.apply import changing
-from compute.network.errors import NoPublicNetwork
+from compute.network.errors import AlreadyAssociated, NoPublicNetwork
 from compute.network.models import AddressPool, Fabric, FloatingIp, Port, SecurityGroup, Subnet
 from compute.network.operations.defaults import default_group, default_subnet
 from compute.network.operations.floating import add_floating_ip
-from compute.network.operations.vpcs import add_port, own_groups
+from compute.network.operations.vpcs import add_port, own_groups, refuse_gone
 from portal.kernel.declarations import Reading
 from portal.kernel.errors import StateConflict
 from portal.kernel.models import Region
@@ -98,6 +98,7 @@ class Networks:
     def lock(self) -> None:
         """Lock the VPCs, whose documents will have more ports. Of settled networks, in the transaction of the order."""
         changing(*{subnet.vpc_id for subnet in self.subnets}, *{port.subnet.vpc_id for port in self.ports})
+        refuse_gone(*self.subnets)
 
     def add_to(self, instance: Instance) -> list:
         """Give the instance its ports and address; ids of all that its operation must hold."""
@@ -111,6 +112,9 @@ class Networks:
             pool = self._public_network(instance.region)
             if pool is None:  # the default VPC is older than the public network
                 raise NoPublicNetwork(region=instance.region.name)
+            other = FloatingIp.objects.filter(port=cards[0]).select_related("allocation").first()
+            if other is not None:  # it came to a port made before after we looked
+                raise AlreadyAssociated(address=other.address)
             held.append(add_floating_ip(instance.project, instance.region, pool=pool, port=cards[0]).pk)
         return held
 

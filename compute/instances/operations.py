@@ -267,7 +267,7 @@ each = steps.each
 
 register(Kind(
     name="instance.create", label=_("Create instance"), deadline_s=600, step_labels=LABELS,
-    steps=(Step("place", steps.place, each(steps.unplace)), Step("connect", each(steps.connect), each(steps.withdraw)),
+    steps=(Step("place", steps.place, each(steps.withdraw)), Step("connect", each(steps.connect)),
            Step("image", each(steps.bring_image), limit_s=600),
            Step("volume", each(steps.make_volume), each(steps.unmake_volume)),
            Step("seed", each(steps.make_seed), each(steps.unmake_seed)),

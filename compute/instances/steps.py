@@ -128,7 +128,11 @@ def connect(run: Run, instance: Instance) -> None:
 
 
 def withdraw(run: Run, instance: Instance) -> None:
-    """Of a create that failed: its ports are gone, and addresses that it took go back."""
+    """Of a create that failed: its ports are gone, addresses that it took and what it claimed of a host go back.
+
+    Undo of the very first step, since the rows are older than it: also who found no host or was cancelled keeps nothing.
+    """
+    unplace(run, instance)
     network.disconnect(run, instance.pk, releases_new=True)
 
 

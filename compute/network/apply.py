@@ -15,7 +15,7 @@ from compute.hosts.drivers.contract import Fence
 from compute.network.connections import fabric
 from compute.network.fabric.contract import StaleRevision
 from compute.network.fabric.design import public_document, vpc_document
-from compute.network.models import AddressPool, Fabric, Vpc
+from compute.network.models import AddressPool, Fabric, Port, Vpc
 from compute.network.plans import public_plan, vpc_plan
 from portal.kernel import live
 from portal.kernel.models import Region
@@ -79,7 +79,6 @@ def gateways_changed(region: Region) -> None:
 
 def vpcs_with(group_ids: Iterable[UUID]) -> set[UUID]:
     """The VPCs in which ports have one of these groups, or a group with a rule that names one of them."""
-    used = Vpc.objects.live().filter(subnets__ports__deleted_at=None)
-    ids = list(group_ids)
-    return set(used.filter(subnets__ports__groups__in=ids).values_list("pk", flat=True)) | set(
-        used.filter(subnets__ports__groups__rules__remote_group__in=ids).values_list("pk", flat=True))
+    # From the ports: joined twice from the VPC, every port would meet every other one.
+    used, ids = Port.objects.live().values_list("subnet__vpc", flat=True).order_by().distinct(), list(group_ids)
+    return set(used.filter(groups__in=ids)) | set(used.filter(groups__rules__remote_group__in=ids))

@@ -56,3 +56,11 @@ class AlreadyAssociated(NetworkConflict):
     code = "already_associated"
     title = _("Already associated")
     text = _("The port already has the floating IP {address}.")
+
+
+class TooMany(NetworkConflict):
+    """What no quota may lift: a VPC is applied whole, so its size is everybody's waiting time."""
+
+    code = "limit_reached"
+    title = _("Limit reached")
+    text = _("“{name}” can have at most {most} {things}.")

@@ -1,4 +1,6 @@
 """Instances on networks: addresses, floating IPs, several at once, and nothing left when they go or never come."""
+from ipaddress import IPv4Network
+
 import pytest
 
 from billing.models import UsageInterval
@@ -7,11 +9,14 @@ from compute.hosts.models import Claim
 from compute.instances.models import Instance
 from compute.instances.networks import Networks
 from compute.instances.operations import act, create_instance
+from compute.network.errors import TooMany
 from compute.network.models import AddressPool, Allocation, FloatingIp, Port, Vpc
 from compute.network.operations import (
+    add_rule,
     allocate_floating_ip,
     associate,
     create_port,
+    create_subnet,
     delete_port,
     disassociate,
     release,
@@ -197,3 +202,21 @@ def test_a_vpc_from_before_the_public_network_goes_out_by_it_later(networked_wor
     reconcile_fabric(networked_world.fabric)
     vpc = Vpc.objects.select_related("allocation").get(pk=vpc.pk)
     assert (vpc.pool, vpc.router_address, vpc.state) == (networked_world.pool, "198.18.200.10", "active")
+
+
+def test_a_vpc_and_a_group_have_limits_that_no_quota_lifts(networked_world: Networked, monkeypatch) -> None:
+    from compute.network.operations import security, vpcs
+
+    alice = networked_world.world.people["alice"]
+    group, subnet = networked_world.default_group(), networked_world.default_subnet()
+    monkeypatch.setattr(vpcs, "MOST_PORTS", 1)
+    monkeypatch.setattr(vpcs, "MOST_SUBNETS", 1)
+    monkeypatch.setattr(security, "MOST_RULES", group.rules.count())
+    create_port(subnet, [group], name="one", actor=alice)
+    for too_many in (
+        lambda: create_port(subnet, [group], name="two", actor=alice),
+        lambda: create_subnet(subnet.vpc, name="two", cidr=IPv4Network("10.0.64.0/24"), actor=alice),
+        lambda: add_rule(group, actor=alice, direction="ingress", protocol="udp"),
+    ):
+        with pytest.raises(TooMany):
+            too_many()

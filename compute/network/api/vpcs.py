@@ -9,6 +9,7 @@ from rest_framework.response import Response
 
 from compute.network import operations
 from compute.network.models import Port, SecurityGroup, Subnet, Vpc
+from compute.network.operations.vpcs import lock_groups
 from portal.kernel.models import Region
 from portal.kernel.rest.serializers import DescribedSerializer, RenameSerializer, ResourceSerializer, VisibleField
 from tenants.api import VisibleProject
@@ -169,6 +170,12 @@ class PortViewSet(NetworkViewSet):
         found = super().filter_queryset(queryset)
         # A port that has two of the groups asked for is still one port.
         return found.distinct() if "security_group" in self.request.query_params else found
+
+    def matched(self, request: Request, target: Port) -> Port:
+        """The groups that it is to have are locked before its VPC."""
+        if "If-Match" in request.headers and self.action == "partial_update":
+            lock_groups(*self.read_body().get("security_groups", ()))
+        return super().matched(request, target)
 
     def create(self, request: Request) -> Response:
         """A port with the wanted or the lowest free address; in the project's default security group unless told otherwise."""

@@ -100,14 +100,19 @@ def _dhcp(subnet: SubnetPlan) -> dict[str, Value]:
 
 
 def _names(plan: VpcPlan) -> Row:
-    """Every port's host name, alone and with its subnet's domain; a name that several have leads to all of them."""
+    """Every port's host name, alone and with its subnet's domain; a name that several have leads to all of them.
+
+    The addresses are told as IPv6 writes them too: a question for IPv6 that has no answer gets none at all from OVN, and
+    resolvers, which ask both, wait 15 s for it.
+    """
     domains = {subnet.id: subnet.domain.lower() for subnet in plan.subnets}
     found: dict[str, set[IPv4Address]] = {}
     for port in plan.ports:
         host, domain = port.hostname.lower(), domains.get(port.subnet, "")
         for name in {host, f"{host}.{domain}" if domain else host} if host else ():
             found.setdefault(name, set()).add(port.ip)
-    records = {name: " ".join(str(ip) for ip in sorted(ips)) for name, ips in sorted(found.items())}
+    records = {name: " ".join([*map(str, sorted(ips)), *(f"::ffff:{ip}" for ip in sorted(ips))])
+               for name, ips in sorted(found.items())}
     return Row(table="DNS", key=f"dns-{plan.id}", columns={"records": records})
 
 

@@ -149,8 +149,15 @@ def _write(replica: Replica, document: Document, row: Row, record: Record) -> No
 def _require(replica: Replica, row: Row) -> Record:
     record = replica.keyed(row.table, row.key)
     if record is None:
-        raise FabricFault(reasons.NOT_THERE_YET, transient=True, key=row.key)
+        raise _not_there(row.key)
     return record
+
+
+def _not_there(key: str) -> FabricFault:
+    """Which row it is stays in the log: facts of a fault are told to tenants."""
+    fault = FabricFault(reasons.NOT_THERE_YET, transient=True)
+    fault.add_note(f"no row {key}")
+    return fault
 
 
 def _link(replica: Replica, document: Document, row: Row, kept: dict[str, Record]) -> None:
@@ -160,7 +167,7 @@ def _link(replica: Replica, document: Document, row: Row, kept: dict[str, Record
         for key in keys:
             target = kept.get(key) or replica.keyed(str(declared.kind), key)
             if target is None or target.table != declared.kind:
-                raise FabricFault(reasons.NOT_THERE_YET, transient=True, key=key)
+                raise _not_there(key)
             wanted[target.id] = target
         present = {member.id: member for member in record.members(column)}
         if declared.is_single:

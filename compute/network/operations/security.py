@@ -6,7 +6,7 @@ from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
 from compute.network.apply import changing, vpcs_with
-from compute.network.errors import InUse, NoNetwork
+from compute.network.errors import InUse, NoNetwork, TooMany
 from compute.network.models import Fabric, Port, SecurityGroup, SecurityGroupRule
 from compute.network.operations.vpcs import lock_groups, own_groups, refuse_gone
 from portal.kernel import audit, live
@@ -17,6 +17,7 @@ from tenants.models import Project
 from tenants.quotas import reserve
 
 Rule = SecurityGroupRule
+MOST_RULES = 100
 # What a new project's default group lets in; everything goes out.
 DEFAULT_RULES: tuple[dict[str, object], ...] = (
     {"direction": "ingress", "protocol": "tcp", "port_min": 22, "port_max": 22, "description": "SSH"},
@@ -79,6 +80,8 @@ def add_rule(group: SecurityGroup, *, actor, direction: str, protocol: str, port
                                remote_cidr=remote_cidr, remote_group=remote_group)
     if same.exists():
         raise RuleExists
+    if Rule.objects.filter(group=group).count() >= MOST_RULES:
+        raise TooMany(name=group.name, most=MOST_RULES, things=str(_("rules")))
     reserve(group.project, group.region, {"security_group_rules": 1})
     rule = Rule.objects.create(group=group, direction=direction, protocol=protocol, port_min=port_min, port_max=port_max,
                                remote_cidr=remote_cidr, remote_group=remote_group, description=description)

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from compute.network.addressing import allocate, free_address, gateway_of, give_back, new_mac, open_pool
 from compute.network.apply import changing
-from compute.network.errors import CidrOverlaps, InUse, NoNetwork
+from compute.network.errors import CidrOverlaps, InUse, NoNetwork, TooMany
 from compute.network.models import AddressPool, Fabric, FloatingIp, Port, SecurityGroup, Subnet, Vpc
 from portal.kernel import audit, live
 from portal.kernel.errors import Busy, InvalidInput, StateConflict
@@ -24,6 +24,8 @@ from tenants.quotas import reserve
 # RFC 1918, and RFC 6598's shared space: nothing that a guest may want to reach outside is shadowed by a VPC.
 PRIVATE = tuple(map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")))
 LARGEST_VPC, SMALLEST_SUBNET = 16, 29
+# A VPC's document is computed and compared whole: 2,000 ports take about 0.4 s.
+MOST_PORTS, MOST_SUBNETS, MOST_GROUPS = 2000, 100, 10
 DEFAULT_CIDR = IPv4Network("10.0.0.0/16")
 
 
@@ -84,6 +86,8 @@ def create_subnet(vpc: Vpc, *, name: str, cidr: IPv4Network, actor, gateway: IPv
     reserve(vpc.project, vpc.region, {"subnets": 1})
     [vpc] = changing(vpc.pk)
     refuse_gone(vpc)
+    if Subnet.objects.live().filter(vpc=vpc).count() >= MOST_SUBNETS:
+        raise TooMany(name=vpc.name, most=MOST_SUBNETS, things=str(_("subnets")))
     _check_subnet(vpc, cidr, gateway)
     subnet = Subnet.objects.create(
         project=vpc.project, region=vpc.region, vpc=vpc, name=name, description=description, tags=tags or {}, cidr=cidr,
@@ -125,6 +129,8 @@ def _end_subnet(subnet: Subnet, now) -> None:
 def add_port(subnet: Subnet, groups: Iterable[SecurityGroup], *, name: str, ip: IPv4Address | None = None,
              description: str = "", tags: dict[str, str] | None = None, **fields: object) -> Port:
     """A port's row with a free address. The caller has locked the VPC by `changing` and reserved the quota."""
+    if Port.objects.live().filter(subnet__vpc=subnet.vpc_id).count() >= MOST_PORTS:
+        raise TooMany(name=subnet.vpc.name, most=MOST_PORTS, things=str(_("ports")))
     port = Port.objects.create(project_id=subnet.project_id, region_id=subnet.region_id, subnet=subnet, name=name[:100],
                                description=description, tags=tags or {}, mac=new_mac(), ip=free_address(subnet, ip), **fields)
     port.groups.set(groups)
@@ -150,6 +156,9 @@ def own_groups(project_id: UUID, region_id: UUID, groups: Iterable[SecurityGroup
     groups = list(groups)
     if any((group.project_id, group.region_id) != (project_id, region_id) for group in groups):
         raise InvalidInput.field("security_groups", str(_("A security group belongs to another project or region.")))
+    if len(groups) > MOST_GROUPS:
+        raise InvalidInput.field("security_groups", str(_("A port has at most %(most)s security groups.") % {
+            "most": MOST_GROUPS}))
     lock_groups(*groups)
     return groups
 

@@ -200,7 +200,8 @@ def test_a_floating_ip_of_a_port_that_is_gone_is_left_out() -> None:
 def test_all_who_have_a_name_are_found_by_it() -> None:
     same = (port("a", "10.0.1.12", "v1-a", hostname="Web"), port("b", "10.0.2.3", "v1-b", hostname="web"))
     [names] = rows(vpc_document(vpc(ports=same, floating=())), "DNS")
-    assert names.columns["records"] == {"web": "10.0.1.12 10.0.2.3", "web.demo.internal": "10.0.1.12 10.0.2.3"}
+    both = "10.0.1.12 10.0.2.3 ::ffff:10.0.1.12 ::ffff:10.0.2.3"
+    assert names.columns["records"] == {"web": both, "web.demo.internal": both}
 
 
 def test_guests_are_sent_to_the_gateway_for_names_when_nobody_else_is_known() -> None:
