@@ -2,9 +2,11 @@
 import hashlib
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 
 from django.conf import settings
+from django.contrib.auth.hashers import make_password
 
 from billing.seed import seed_prices
 from compute.hosts.models import Endpoint, Host
@@ -20,6 +22,7 @@ from tenants.roles import bind
 
 # What the simulated pool reads of a qcow2: magic, version, and the size that a guest sees (256 MiB).
 IMAGE_BYTES = b"QFI\xfb" + (3).to_bytes(4) + bytes(16) + (GIB // 4).to_bytes(8) + bytes(8160)
+PASSWORD = "correct horse battery"
 
 
 @dataclass
@@ -48,9 +51,9 @@ def make_world(state_dir: Path, *, driver_uri: str | None = None) -> World:
     endpoint = Endpoint.objects.create(name="sim-1", driver="simulated", uri=driver_uri or f"simulated://{state_dir}/sim-1")
     host = Host.objects.create(region=region, zone=zone, name="sim-1", endpoint=endpoint)
     pool = Pool.objects.create(region=region, host=host, name="mains", path="/pool")
-    people = {name: User.objects.create_user(name, f"{name}@example.org", "correct horse battery")
-              for name in ("alice", "adam", "oscar", "vera", "mallory")}
-    people["root"] = User.objects.create_superuser("root", "root@example.org", "correct horse battery")
+    people = {name: User.objects.create(username=name, email=f"{name}@example.org", password=_hashed(PASSWORD),
+                                        is_superuser=name == "root", is_staff=name == "root")
+              for name in ("alice", "adam", "oscar", "vera", "mallory", "root")}
     acme = tenants.create_organization("Acme", owner=people["alice"], actor=None)
     project = tenants.create_project(acme, "web", actor=None)
     for name, role in (("adam", "admin"), ("oscar", "operator"), ("vera", "viewer")):
@@ -66,6 +69,12 @@ def make_world(state_dir: Path, *, driver_uri: str | None = None) -> World:
     host.refresh_from_db()
     return World(region=region, zone=zone, host=host, pool=pool, image=image, type=small,
                  project=project, people=people, rival_project=rival_project)
+
+
+@cache
+def _hashed(password: str) -> str:
+    """Once a session: a good hash takes longer than all the rest of a world."""
+    return make_password(password)
 
 
 def _image(state_dir: Path, region: Region, project: Project) -> Image:
