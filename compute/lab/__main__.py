@@ -1,4 +1,4 @@
-"""`python -m compute.lab up|down|status|kill HOST|cut HOST|revive HOST|add [HOST] --name N --state DIR`, without Django."""
+"""`python -m compute.lab up|down|status|kill H|cut H|revive H|add [H]|remove H --name N --state DIR`, without Django."""
 
 import argparse
 import sys

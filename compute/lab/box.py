@@ -94,6 +94,20 @@ class Lab:
             self._roster.remember(self._roster.grown(self.host_names, name))
             return self._make_so(progress, only=self.host_names[-1])[-1]
 
+    def remove(self, name: str, progress: Progress = _silent) -> None:
+        """Take the last host away again, with all that it kept: the others' places give them their addresses."""
+        with self._locked():
+            host, names = self._machine(name), self.host_names
+            if host.name != names[-1] or len(names) == 1:
+                raise LabError(f"Only the last host of several can be removed; here that is not {host.name!r}.")
+            host.kill()
+            network = Network(self._require_number())
+            self._central(network).forget(host.name)
+            self._roster.remember(names[:-1])
+            for folder in (host.directory, host.pool):
+                shutil.rmtree(folder, ignore_errors=True)
+            self._make_so(progress, only=self._central_name)
+
     def down(self) -> None:
         """Remove processes, namespaces, devices, firewall rules and claim; the state directory stays."""
         with self._locked(), claims.locked_claims():

@@ -33,13 +33,21 @@ class Central(Machine):
 
     def chassis(self) -> dict[str, str]:
         """Tell which chassis have reported, each with the host name that it gave."""
+        answer = self._southbound("--format=json", "--columns=name,hostname", "list", "chassis")
+        return dict(json.loads(answer)["data"]) if answer else {}
+
+    def forget(self, chassis: str) -> None:
+        """A host that is gone for good is no chassis any more."""
+        self._southbound("--if-exists", "chassis-del", chassis)
+
+    def _southbound(self, *words: str) -> str:
+        """What `ovn-sbctl` says on this machine's own socket; nothing when it cannot."""
         inner = self.inner_pid()
         if inner is None:
-            return {}
-        database = f"--db=unix:/proc/{inner}/root/{SOUTHBOUND_SOCKET}"
-        command = ["ovn-sbctl", "--timeout=5", database, "--format=json", "--columns=name,hostname", "list", "chassis"]
+            return ""
+        command = ["ovn-sbctl", "--timeout=5", f"--db=unix:/proc/{inner}/root/{SOUTHBOUND_SOCKET}", *words]
         ran = subprocess.run(command, capture_output=True, text=True)
-        return dict(json.loads(ran.stdout)["data"]) if ran.returncode == 0 else {}
+        return ran.stdout if ran.returncode == 0 else ""
 
     def _settings(self) -> dict[str, str]:
         return {

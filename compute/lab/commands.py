@@ -6,7 +6,7 @@ from collections.abc import Callable
 from compute.lab.box import HostFacts, Lab, Power
 from compute.lab.roster import DEFAULT_HOSTS
 
-VERBS = ("up", "down", "status", "kill", "cut", "revive", "add")
+VERBS = ("up", "down", "status", "kill", "cut", "revive", "add", "remove")
 
 
 def add_arguments(parser: argparse.ArgumentParser, *, name: str | None = None, state: str | None = None) -> None:
@@ -29,6 +29,8 @@ def run(options: argparse.Namespace, say: Callable[[str], None]) -> bool:
         lab.down()
     elif options.verb == "add":
         say(_line(lab.add(options.host, say)))
+    elif options.verb == "remove":
+        lab.remove(options.host or "", say)
     elif options.verb == "up":
         for fact in lab.up(say):
             say(_line(fact))

@@ -84,11 +84,11 @@ def status(tone: str, label: str) -> SafeString:
 
 @register.filter
 def gib(mib: int) -> str:
-    """MiB as people say it: 512 MiB, 4 GiB."""
+    """MiB as people say it: 512 MiB, 4 GiB, 23.54 GiB."""
     if mib < 1024:
         return f"{formats.number_format(mib, force_grouping=True)} MiB"
-    whole, rest = divmod(mib, 1024)
-    return f"{formats.number_format(whole if not rest else (Decimal(mib) / 1024).normalize())} GiB"
+    rounded = f"{Decimal(mib) / 1024:.2f}".rstrip("0").rstrip(".")
+    return f"{formats.number_format(Decimal(rounded))} GiB"
 
 
 @register.filter

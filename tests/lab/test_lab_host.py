@@ -235,6 +235,22 @@ def test_a_host_added_is_known_to_every_later_up(second_lab: Lab) -> None:
     assert [fact.name for fact in again.up()] == [first.name, "extra", third.name]
 
 
+def test_the_last_host_is_taken_away_again_and_leaves_nothing(second_lab: Lab) -> None:
+    (first,) = second_lab.up()
+    with pytest.raises(LabError, match="Only the last"):
+        second_lab.remove(first.name)
+    before = named_after(number_of(second_lab)), processes_of(second_lab), sorted(second_lab.directory.glob("*/*"))
+    extra = second_lab.add("extra")
+    second_lab.remove(extra.name)
+    assert second_lab.host_names == [first.name]
+    assert set(second_lab.status()) == {first.name, f"{second_lab.name}-central"}
+    assert run_on(first, "getent", "hosts", "extra").stdout == ""
+    identity = {path for path in second_lab.directory.glob("*/*") if path.stem == "extra"}  # of its name, for good
+    after = named_after(number_of(second_lab)), processes_of(second_lab), sorted({*second_lab.directory.glob("*/*")} - identity)
+    assert after == before
+    assert second_lab.add().address == extra.address
+
+
 def test_up_starts_afresh_when_the_directory_was_removed_under_a_running_lab(second_lab: Lab) -> None:
     before = second_lab.up()[0]
     shutil.rmtree(second_lab.directory)

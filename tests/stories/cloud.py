@@ -7,6 +7,9 @@ from pathlib import Path
 from compute.lab import HostFacts, Lab
 from compute.network.fabric.reconcile import DEPLOYMENT
 from compute.network.fabric.schema import TABLES
+from tests.stories.guests import at_once
+
+EXTRA_HOST = "extra"  # of one story; taken away when a killed run left it
 
 
 class LabHost:
@@ -41,7 +44,10 @@ class LabCloud:
 
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
-        self.hosts = [LabHost(facts) for facts in lab.up()]
+        found = lab.up()
+        if EXTRA_HOST in lab.host_names:
+            lab.remove(EXTRA_HOST)
+        self.hosts = [LabHost(facts) for facts in found if facts.name != EXTRA_HOST]
         self.facts = json.loads((lab.directory / "lab.json").read_text())
 
     @classmethod
@@ -51,17 +57,26 @@ class LabCloud:
     # -- hosts --
 
     def domains(self) -> set[str]:
-        return set().union(*(host.domains() for host in self.hosts))
+        return set().union(*at_once(LabHost.domains, self.hosts))
 
     def running(self) -> set[str]:
-        return set().union(*(host.running() for host in self.hosts))
+        return set().union(*at_once(LabHost.running, self.hosts))
 
     def files(self) -> set[str]:
         return {f"{host.facts.name}/{name}" for host in self.hosts for name in host.files()}
 
     def run(self, *words: str) -> list[str]:
         """The same command on every host."""
-        return [host.run(*words) for host in self.hosts]
+        return at_once(lambda host: host.run(*words), self.hosts)
+
+    def taps(self) -> set[str]:
+        """What is plugged into the switches of the hosts, tunnels and patches left out: host, device and port."""
+        listing = ("ovs-vsctl", "--format=json", "--columns=name,type,external_ids", "list", "Interface")
+        found = set()
+        for host, listed in zip(self.hosts, self.run(*listing), strict=True):
+            found |= {f"{host.facts.name}/{name}/{dict(marks).get('iface-id', '')}"
+                      for name, kind, (_map, marks) in json.loads(listed)["data"] if kind not in ("geneve", "patch")}
+        return found
 
     def host_of(self, pk: str) -> LabHost:
         """The host that knows the domain."""
@@ -87,9 +102,10 @@ class LabCloud:
 
     def marked(self) -> dict[str, list[str]]:
         """By table, the rows of any portal's."""
+        lists = [word for table in TABLES for word in ("--", "--columns=_uuid,external_ids", "list", table)]
         found = {}
-        for table in TABLES:
-            rows = json.loads(self.northbound("--format=json", "--columns=_uuid,external_ids", "list", table))["data"]
+        for table, line in zip(TABLES, self.northbound("--format=json", *lists).splitlines(), strict=True):
+            rows = json.loads(line)["data"]
             found[table] = sorted(pk for (_kind, pk), (_map, marks) in rows if DEPLOYMENT in dict(marks))
         return found
 
@@ -99,12 +115,15 @@ class LabCloud:
 
     def census(self) -> dict[str, object]:
         """What must be the same before a story and after it."""
-        return {"domains": self.domains(), "files": self.files(), "ovn": self.show(), "rows": self.marked()}
+        return {"domains": self.domains(), "files": self.files(), "taps": self.taps(), **self.fabric()}
+
+    def fabric(self) -> dict[str, object]:
+        """What OVN has of any portal's."""
+        return {"ovn": self.show(), "rows": self.marked()}
 
     def wipe(self) -> None:
         """Remove what a killed earlier run left: the stage's lab belongs to the stories alone."""
-        for host in self.hosts:
-            host.wipe()
+        at_once(LabHost.wipe, self.hosts)
         words = [word for table, rows in self.marked().items() if TABLES[table].is_root
                  for pk in rows for word in ("--", "--if-exists", "destroy", table, pk)]
         if words:

@@ -62,7 +62,18 @@ class Guest:
 
     def await_ssh(self, limit_s: float = BOOT_LIMIT_S) -> float:
         """Seconds until the key opens it."""
-        return wait_for(lambda: is_open(self.outside, 22) and self.ssh("true").returncode == 0, f"SSH of {self.name}", limit_s)
+        last = ""
+
+        def opens() -> bool:
+            nonlocal last
+            if not is_open(self.outside, 22):
+                last = "nobody answers at port 22"
+                return False
+            done = self.ssh("true")
+            last = f"{done.returncode}: {done.stderr}"
+            return done.returncode == 0
+
+        return wait_for(opens, lambda: f"SSH of {self.name} ({self.pk}) at {self.outside}: {last}", limit_s)
 
 
 def generate_key(portal: Portal, folder: Path, *, who: str = "tenant", name: str = "story") -> Key:
@@ -137,10 +148,10 @@ def is_open(address: str | None, port: int, limit_s: float = 2) -> bool:
     return False
 
 
-def wait_for(condition: Callable[[], object], what: str, limit_s: float = 60) -> float:
+def wait_for(condition: Callable[[], object], what: str | Callable[[], str], limit_s: float = 60) -> float:
     """Seconds until the condition holds."""
     begun = time.monotonic()
     while not condition():
-        assert time.monotonic() - begun < limit_s, f"not within {limit_s} s: {what}"
+        assert time.monotonic() - begun < limit_s, f"not within {limit_s} s: {what if isinstance(what, str) else what()}"
         time.sleep(0.1)
     return time.monotonic() - begun

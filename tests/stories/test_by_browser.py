@@ -2,24 +2,17 @@
 
 Screenshots of each station go to var/test/screenshots.
 """
-import os
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
+from tests.stories.browsing import confirm, shoot, sign_in, state_of, until
 from tests.stories.cloud import LabCloud
 from tests.stories.portal import Portal
 from tests.stories.test_by_kill import kill_redis
 
 pytestmark = [pytest.mark.lab, pytest.mark.browser]
-CHROMIUM = "/usr/bin/chromium"
-QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync"]
-# What a browser says when the web process is killed; anything else on its console is a fault of ours.
-WHILE_WEB_IS_AWAY = ("WebSocket", "ERR_CONNECTION", "ERR_EMPTY_RESPONSE", "htmx:sendError", "htmx:afterRequest")
 # Lit pixels in each line of text (16 pixels high on a VGA text screen), joined by commas.
 LINES = """() => { const c = document.querySelector('canvas'); if (!c || !c.width) return '';
  const x = c.getContext('2d'), found = [];
@@ -32,54 +25,9 @@ LINES = """() => { const c = document.querySelector('canvas'); if (!c || !c.widt
 LINES_AT_LOGIN = 5
 
 
-@pytest.fixture
-def page(portal: Portal) -> Iterator[Page]:
-    """A signed-out browser; errors on the page's console fail the test."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        context = browser.new_context(viewport={"width": 1280, "height": 860}, locale="en-GB")
-        page = context.new_page()
-        page.set_default_timeout(20_000)
-        troubles: list[str] = []
-        page.on("pageerror", lambda error: troubles.append(str(error)))
-        page.on("console", lambda message: troubles.append(message.text) if message.type == "error" else None)
-        yield page
-        browser.close()
-    assert not [text for text in troubles if not any(word in text for word in WHILE_WEB_IS_AWAY)], troubles
-
-
-def shoot(page: Page, name: str) -> None:
-    folder = Path(os.environ["MAINS_STATE_DIR"]) / "screenshots"
-    folder.mkdir(exist_ok=True)
-    page.screenshot(path=str(folder / f"{name}.png"))
-
-
-def sign_in(page: Page, portal: Portal, username: str = "demo") -> None:
-    page.goto(portal.url)
-    page.fill("input[name=login]", username)
-    page.fill("input[name=password]", "mains demo only")
-    page.click("button[type=submit]")
-    page.wait_for_url(f"{portal.url}/")
-
-
 def lines(page: Page) -> list[int]:
     """Lit pixels of each line of the guest's screen that has any."""
     return [int(count) for count in (page.evaluate(LINES) or "0").split(",") if int(count) > 20]
-
-
-def until(page: Page, condition, what: str, limit_s: float = 60) -> float:
-    begun = time.monotonic()
-    while time.monotonic() - begun < limit_s:
-        if condition():
-            return time.monotonic() - begun
-        page.wait_for_timeout(150)
-    shoot(page, "failed")
-    raise AssertionError(f"not within {limit_s} s: {what}")
-
-
-def state_of(portal: Portal, pk: str) -> str:
-    status, body = portal.api("GET", f"instances/{pk}/")
-    return body["state"] if status == 200 else "gone"
 
 
 def test_a_newcomer_makes_watches_pays_and_deletes_an_instance(portal: Portal, cloud: LabCloud, page: Page) -> None:
@@ -123,7 +71,7 @@ def types_into_the_guest(page: Page) -> None:
 def stop_by_button(page: Page, portal: Portal, pk: str) -> None:
     page.goto(f"{portal.url}/instances/{pk}/")
     page.click("form[action*='/stop/'] button, a[href*='/stop/'], button[formaction*='/stop/']")
-    _confirm(page)
+    confirm(page)
     until(page, lambda: state_of(portal, pk) == "stopped", "stopped", 60)
     expect(page.locator("body")).to_contain_text("Stopped")
     shoot(page, "stopped")
@@ -132,16 +80,8 @@ def stop_by_button(page: Page, portal: Portal, pk: str) -> None:
 def delete_by_button(page: Page, portal: Portal, pk: str) -> None:
     page.goto(f"{portal.url}/instances/{pk}/")
     page.click("form[action*='/delete/'] button, a[href*='/delete/'], button[formaction*='/delete/']")
-    _confirm(page, name="first")
+    confirm(page, name="first")
     until(page, lambda: state_of(portal, pk) == "gone", "deleted", 60)
-
-
-def _confirm(page: Page, name: str = "") -> None:
-    page.wait_for_selector("#confirm[open]")
-    if name:
-        page.fill("#confirm-input", name)
-    shoot(page, "confirm")
-    page.click("#confirm-yes")
 
 
 def test_a_stranger_is_led_to_the_login_in_both_languages(portal: Portal, page: Page) -> None:

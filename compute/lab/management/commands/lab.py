@@ -10,7 +10,7 @@ from compute.lab.errors import LabError
 
 
 class Command(BaseCommand):
-    """Bring the lab up or down, look at its machines, cut one off or its power, or add a host."""
+    """Bring the lab up or down, look at its machines, cut one off or its power, add a host or remove it."""
 
     help = __doc__
     requires_system_checks = ()
