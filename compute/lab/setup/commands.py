@@ -61,6 +61,7 @@ def run(_rest: Sequence[str]) -> int:
         )
         for name in supervision.fallen(RUN, started):
             say(f"WARNING: {name} keeps ending. The end of its log:\n{progress.tail(RUN.log / f'{name}.log')}")
+        _manage(RUN, "Waiting until the lab's hosts are ready", "await_hosts")
         _welcome(env["MAINS_URL"])
     return 0
 
