@@ -54,6 +54,7 @@ def test_a_newcomer_makes_watches_pays_and_deletes_an_instance(portal: Portal, c
     expect(page.locator("body")).to_contain_text("first")
     shoot(page, "usage")
     delete_by_button(page, portal, pk)
+    release_by_button(page, portal)
     until(page, lambda: cloud.census() == before, "the cloud is as before", 20)
 
 
@@ -82,6 +83,15 @@ def delete_by_button(page: Page, portal: Portal, pk: str) -> None:
     page.click("form[action*='/delete/'] button, a[href*='/delete/'], button[formaction*='/delete/']")
     confirm(page, name="first")
     until(page, lambda: state_of(portal, pk) == "gone", "deleted", 60)
+
+
+def release_by_button(page: Page, portal: Portal) -> None:
+    """The address that came with the instance stays the tenant's until it is given back."""
+    page.goto(f"{portal.url}/floating-ips/")
+    shoot(page, "floating-ips")
+    page.click("form[action*='/release/'] button")
+    confirm(page)
+    until(page, lambda: not portal.api("GET", "floating-ips/")[1]["results"], "released", 20)
 
 
 def test_a_stranger_is_led_to_the_login_in_both_languages(portal: Portal, page: Page) -> None:

@@ -6,6 +6,7 @@ watcher advances overdue operations itself, so that work goes on with PostgreSQL
 import queue
 import threading
 import time
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +16,7 @@ from django.db import DatabaseError, close_old_connections, connection
 
 from compute.hosts.connections import address_of
 from compute.hosts.drivers.registry import watch_events
-from compute.hosts.models import Host
+from compute.hosts.models import Endpoint, Host
 from compute.instances.reconcile import reconcile_host
 from portal.kernel.operations import engine
 
@@ -29,12 +30,23 @@ SELECT id FROM kernel_operation WHERE state IN ('queued', 'running')
 """
 
 
+@dataclass(frozen=True)
+class Watch:
+    """Who listens to a host, and where the host was then."""
+
+    place: tuple[str, ...]
+    stop: threading.Event
+
+
 class Command(BaseCommand):
     help = "Listen to hypervisor events, and advance operations that nobody else does."
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         self.changed: queue.Queue[UUID] = queue.Queue()
-        self.watched: set[UUID] = set()
+        self.watched: dict[UUID, Watch] = {}
+
+    def handle(self, *args: Any, **options: Any) -> None:
         listener = threading.Thread(target=self.listen, daemon=True)
         listener.start()
         # A listener that died of a fault must not leave a watcher that looks alive: the supervisor starts a new one.
@@ -55,25 +67,35 @@ class Command(BaseCommand):
                 if time.monotonic() - looked > HOSTS_EVERY_S:
                     looked = time.monotonic()
                     close_old_connections()
-                    self.watch_new_hosts()
+                    self.follow_hosts()
                 host_id = self.changed.get(timeout=1)
                 time.sleep(0.2)  # events come in bunches; one pass answers them all
                 waiting = {host_id}
                 while not self.changed.empty():
                     waiting.add(self.changed.get())
-                for one in waiting:
-                    reconcile_host(one)
+                self.look_at(waiting)
             except queue.Empty:
                 continue
             except DatabaseError as error:
                 log.warning("watch.database", error=type(error).__name__)
 
-    def watch_new_hosts(self) -> None:
-        for host in Host.objects.followed().select_related("endpoint"):
-            if host.pk not in self.watched:
-                self.watched.add(host.pk)
-                watch_events(host.endpoint.driver, address_of(host.endpoint),
-                             lambda _domain, _what, pk=host.pk: self.changed.put(pk))
+    def follow_hosts(self) -> None:
+        """A listener for each host that is followed, where it is now; none for those that are gone."""
+        places = {host.pk: (host.endpoint, _place(host.endpoint)) for host in Host.objects.followed().select_related("endpoint")}
+        for pk, watch in list(self.watched.items()):
+            if pk not in places or places[pk][1] != watch.place:
+                self.watched.pop(pk).stop.set()
+        for pk in places.keys() - self.watched.keys():
+            endpoint, place = places[pk]
+            self.watched[pk] = Watch(place, threading.Event())
+            watch_events(endpoint.driver, address_of(endpoint), lambda _domain, _what, pk=pk: self.changed.put(pk),
+                         stop=self.watched[pk].stop)
+
+    def look_at(self, host_ids: set[UUID]) -> None:
+        """Again later at those that somebody else is looking at just now: that may have begun before the event."""
+        for pk in host_ids:
+            if not reconcile_host(pk) and Host.objects.followed().filter(pk=pk).exists():
+                self.changed.put(pk)
 
     def help_out(self) -> None:
         """Advance what has been due for long."""
@@ -83,3 +105,7 @@ class Command(BaseCommand):
         for operation_id in overdue:
             log.info("watch.helps_out", operation_id=str(operation_id))
             engine.advance(operation_id)
+
+
+def _place(endpoint: Endpoint) -> tuple[str, ...]:
+    return endpoint.driver, endpoint.uri, endpoint.host_key, endpoint.private_key
