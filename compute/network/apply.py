@@ -4,7 +4,8 @@ Whoever changes what a VPC is made of calls `changing` first (it locks the VPC a
 transaction; the doorbell, the 2 s sweep, the 30 s diff and operation steps all end in `apply_vpc`. A newer revision that
 is already there is success: it holds our change too.
 """
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from uuid import UUID
 
 import structlog
@@ -45,16 +46,21 @@ def apply_vpc(vpc_id: UUID, fence: Fence | None = None) -> None:
         row = Fabric.objects.get(region_id=vpc.region_id)
         document = None if vpc.deleted_at else vpc_document(vpc_plan(vpc))
     with fabric(row, fence) as driver:
-        try:
-            if document is None:
-                driver.remove(vpc.pk, vpc.revision)
-            else:
-                if vpc.pool is not None:
-                    driver.apply(public_document(public_plan(vpc.pool)))
-                driver.apply(document)
-        except StaleRevision:
-            log.info("network.newer_is_there", vpc=str(vpc.pk), revision=vpc.revision)
+        if document is not None and vpc.pool is not None:
+            with _newer_is_well():
+                driver.apply(public_document(public_plan(vpc.pool)))
+        with _newer_is_well():
+            driver.remove(vpc.pk, vpc.revision) if document is None else driver.apply(document)
     _applied(vpc)
+
+
+@contextmanager
+def _newer_is_well() -> Iterator[None]:
+    """For one document: that of a public network says nothing about a VPC's."""
+    try:
+        yield
+    except StaleRevision as newer:
+        log.info("network.newer_is_there", **newer.facts)
 
 
 @transaction.atomic
@@ -66,7 +72,7 @@ def _applied(vpc: Vpc) -> None:
 
 def apply_pool(pool: AddressPool, fence: Fence | None = None) -> None:
     """The public switch is there as the pool says."""
-    with fabric(Fabric.objects.get(region_id=pool.region_id), fence) as driver:
+    with fabric(Fabric.objects.get(region_id=pool.region_id), fence) as driver, _newer_is_well():
         driver.apply(public_document(public_plan(pool)))
     AddressPool.objects.filter(pk=pool.pk).update(applied_revision=pool.revision)
 

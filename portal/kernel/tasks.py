@@ -8,14 +8,14 @@ from django.db.models.functions import Now
 
 from portal.kernel.models import IdempotencyKey
 from portal.kernel.operations import engine
-from portal.kernel.operations.doorbell import ring
+from portal.kernel.operations.doorbell import ADVANCE, ring
 
 log = structlog.get_logger(__name__)
 # What one ring may work through before the worker's slot is offered to others.
 BATCH = 50
 
 
-@shared_task(name="kernel.advance")
+@shared_task(name=ADVANCE)
 def advance(operation_id: str | None = None, queue: str | None = None) -> None:
     """Advance the given operation, then whatever else is due."""
     more = engine.advance(operation_id, queue)

@@ -9,6 +9,7 @@ from compute.hosts.models import Claim
 from compute.instances.models import Instance
 from compute.instances.networks import Networks
 from compute.instances.operations import act, create_instance
+from compute.network.apply import apply_pool, apply_vpc
 from compute.network.errors import TooMany
 from compute.network.models import AddressPool, Allocation, FloatingIp, Port, Vpc
 from compute.network.operations import (
@@ -182,7 +183,6 @@ def test_an_unreachable_fabric_is_shown_and_nothing_is_assumed(networked_world: 
 
 def test_a_deleted_vpc_that_somebody_made_again_is_removed(networked_world: Networked) -> None:
     """As by a worker that slept before its transaction and woke after the deletion."""
-    from compute.network.apply import apply_vpc
     from compute.network.operations import delete_vpc
 
     reconcile_fabric(networked_world.fabric)
@@ -220,3 +220,15 @@ def test_a_vpc_and_a_group_have_limits_that_no_quota_lifts(networked_world: Netw
     ):
         with pytest.raises(TooMany):
             too_many()
+
+
+def test_a_newer_public_network_does_not_hide_a_vpc_that_was_not_applied(networked_world: Networked) -> None:
+    """As when the pool is changed between our look at it and our call."""
+    vpc = networked_world.default_subnet().vpc
+    pool = AddressPool.objects.get()
+    AddressPool.objects.update(revision=2)
+    apply_pool(AddressPool.objects.get())
+    AddressPool.objects.update(revision=pool.revision)
+    port = create_port(networked_world.default_subnet(), [networked_world.default_group()], name="one", actor=None)
+    apply_vpc(vpc.pk)
+    assert networked_world.hand.has_port(str(port.pk))

@@ -7,6 +7,7 @@ from django.conf import settings
 from django.db import transaction
 
 log = structlog.get_logger(__name__)
+ADVANCE = "kernel.advance"
 
 
 def ring_task(name: str, queue: str, *arguments: str) -> None:
@@ -18,20 +19,10 @@ def ring_task(name: str, queue: str, *arguments: str) -> None:
 def _send(name: str, queue: str, arguments: tuple[str, ...]) -> None:
     try:
         current_app.send_task(name, args=arguments, queue=queue, expires=30, retry=False)
-    except Exception as error:  # as below
+    except Exception as error:  # whatever the broker's client raises: a sweep rings within 2 s
         log.warning("doorbell.lost", queue=queue, task=name, error=type(error).__name__)
 
 
 def ring(queue: str, operation_id: UUID | None = None) -> None:
     """Ask a worker of `queue` to advance the operation (or whatever is due) once this transaction has committed."""
-    if settings.DOORBELLS:
-        transaction.on_commit(lambda: _ring(queue, operation_id), robust=True)
-
-
-def _ring(queue: str, operation_id: UUID | None) -> None:
-    from portal.kernel.tasks import advance
-
-    try:
-        advance.apply_async(args=[str(operation_id) if operation_id else None], queue=queue, expires=30, retry=False)
-    except Exception as error:  # whatever the broker's client raises: the sweeper rings within 2 s
-        log.warning("doorbell.lost", queue=queue, error=type(error).__name__)
+    ring_task(ADVANCE, queue, *([str(operation_id)] if operation_id else []))
