@@ -3,13 +3,18 @@ from collections.abc import Callable
 
 from portal.kernel.models import Region
 
-NetworkRoom = Callable[[Region], bool]
+NetworkRoom = Callable[[Region], frozenset[str] | None]
 network_rooms: list[NetworkRoom] = []
-"""Each says whether a region has networks that its hosts must be part of. Appended by `ready()` of such a room."""
+"""Each tells the physical networks by which a region's private ones go out, as hosts' bridge mappings name them; None when
+the region has no networks that its hosts must be part of. Appended by `ready()` of such a room."""
 
 
 def has_networks(region: Region) -> bool:
-    return any(room(region) for room in network_rooms)
+    return any(room(region) is not None for room in network_rooms)
+
+
+def public_networks(region: Region) -> frozenset[str]:
+    return frozenset().union(*(room(region) or () for room in network_rooms))
 
 
 ChassisListener = Callable[[Region], None]

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from compute.hosts import obstacles
 from compute.hosts.commands import HostCommands, catalogue
 from compute.hosts.connections import host_commands, hypervisor
-from compute.hosts.declared import has_networks, tell_chassis_changed
+from compute.hosts.declared import has_networks, public_networks, tell_chassis_changed
 from compute.hosts.drivers import reasons, ssh
 from compute.hosts.identity import authorized_line
 from compute.hosts.models import Endpoint, Host
@@ -24,7 +24,6 @@ from portal.kernel.states import database_now
 TRIES = 3
 # How long ovn-controller may take to find its central; seconds.
 CONNECT_LIMIT_S = 10
-PUBLIC_NETWORK = "public"
 
 PROGRAMS = {"kernel": "Linux", "os": "", "libvirt": "libvirt", "qemu": "QEMU", "ovs": "Open vSwitch", "ovn": "OVN"}
 PACKAGES = {"libvirt": "libvirt-daemon-system", "qemu": "qemu-system-x86 qemu-utils"}
@@ -224,7 +223,9 @@ def _still_connecting(run: Run, remote: str) -> Wait:
 
 
 def _write_chassis(run: Run, host: Host, chassis: catalogue.Chassis | None) -> Done:
-    reaches_public = chassis is not None and PUBLIC_NETWORK in chassis.mappings
+    mapped = frozenset(chassis.mappings) if chassis else frozenset()
+    unreached = sorted(public_networks(host.region) - mapped)
+    reaches_public = bool(mapped) and not unreached
     facts = {"chassis": chassis.name, "datapath": chassis.datapath} if chassis else {"chassis": "", "datapath": ""}
     with run.guarded():
         Host.objects.filter(pk=host.pk).update(is_gateway=reaches_public, **facts)
@@ -233,7 +234,7 @@ def _write_chassis(run: Run, host: Host, chassis: catalogue.Chassis | None) -> D
     if chassis is None:
         _advise(run, "network", obstacles.WithoutNetwork())
     else:
-        _advise(run, "network", *([] if reaches_public else [obstacles.WithoutPublicNetwork(network=PUBLIC_NETWORK)]))
+        _advise(run, "network", *(obstacles.WithoutPublicNetwork(network=name) for name in unreached))
     return Done()
 
 

@@ -54,6 +54,7 @@ class NetworkConfig(AppConfig):
         )
         if operations.make_defaults not in registry.project_hooks:
             registry.project_hooks.append(operations.make_defaults)
-        network_rooms.append(lambda region: models.Fabric.objects.filter(region=region).exists())
+        if models.physical_networks not in network_rooms:
+            network_rooms.append(models.physical_networks)
         if apply.gateways_changed not in chassis_listeners:
             chassis_listeners.append(apply.gateways_changed)

@@ -114,3 +114,10 @@ class Allocation(models.Model):
 
     def __str__(self) -> str:
         return self.address
+
+
+def physical_networks(region: Region) -> frozenset[str] | None:
+    """By which the region's VPCs go out; None when the region has no fabric."""
+    if not Fabric.objects.filter(region=region).exists():
+        return None
+    return frozenset(AddressPool.objects.filter(region=region).values_list("physical_network", flat=True))
