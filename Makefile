@@ -32,4 +32,4 @@ shell: ## Django's shell in the stage of `make run`
 lint: ## ruff
 	.venv/bin/ruff check .
 messages: ## collect translatable strings into portal/locale
-	@$(SETUP) exec run .venv/bin/python manage.py makemessages -l zh_Hans -l en --no-obsolete --ignore 'var/*' --ignore '.venv/*' --ignore 'tests/*'
+	@$(SETUP) exec run .venv/bin/python manage.py makemessages -l zh_Hans --no-obsolete --ignore 'var/*' --ignore '.venv/*' --ignore 'tests/*'
