@@ -2,8 +2,11 @@
 
 Fixtures of the rooms live beside their tests.
 """
+import fcntl
 import os
 import re
+from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -12,7 +15,13 @@ from psycopg import sql
 
 STAGE_MISSING = ("These tests need the stage `test`: run them with `make test ARGS=…`, or, with `make services` up, "
                  "python3 compute/lab/setup exec test .venv/bin/pytest …")
-SESSION_DATABASE = re.compile(r"test_mains_p(\d+)(_gw\d+)?")
+# What boots guests or measures time on the machine: nothing may run beside it.
+ALONE = ("tests/stories/", "tests/lab", "tests/hosts/test_real_hosts.py", "tests/engine/test_storm.py",
+         "tests/compute/drivers/test_libvirt_connections.py")
+# With `-n`, these share one process: they use the stage's lab, or make machines, networks and daemons of their own.
+ON_THE_MACHINE = (*ALONE, "tests/compute/drivers/", "tests/console/test_real_screen.py", "tests/network/fabric/",
+                  "tests/harness/")
+SESSION_DATABASE = re.compile(r"test_mains_p(\d+)(_\w+)?")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -24,6 +33,24 @@ def pytest_configure(config: pytest.Config) -> None:
     if os.environ.get("MAINS_STAGE") != "test":
         raise pytest.UsageError(STAGE_MISSING)
     DatabaseOperations.sql_flush = _delete_rows
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Under `-n … --dist loadgroup` a module stays together, and so does all that stands on the machine itself."""
+    for item in items:
+        module = item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group("machine" if module.startswith(ON_THE_MACHINE) else module))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Tests of several processes run beside each other; those of `ALONE` wait until they have the machine."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return (yield)
+    how = fcntl.LOCK_EX if item.nodeid.startswith(ALONE) else fcntl.LOCK_SH
+    with (Path(os.environ["MAINS_STATE_DIR"]) / "turn.lock").open("a") as lock:
+        fcntl.flock(lock, how)
+        return (yield)
 
 
 def _delete_rows(operations: DatabaseOperations, _style: object, tables: list[str], **_options: object) -> list[str]:

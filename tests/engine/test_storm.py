@@ -92,7 +92,7 @@ def storm(worker: Worker, chance: random.Random) -> tuple[int, int]:
         worker.keep_alive()
         now = time.monotonic()
         if now - flushed > 1:
-            broker.flushall()
+            broker.flushdb()
             flushed = now
         tasks.sweep()
         for pid in [pid for pid, until in paused.items() if until < now]:

@@ -72,7 +72,7 @@ def test_a_chassis_says_which_setting_it_lacks() -> None:
     (catalogue.DISK_SPACE, {"path": "/pool\n/etc"}),
     (catalogue.DISK_SPACE, {"path": "/a path"}),
     (catalogue.DISK_SPACE, {"path": "/"}),
-], ids=str)
+], ids=lambda one: getattr(one, "name", str(one)))
 def test_only_what_a_slot_allows_is_filled_in(command: Command, values: dict[str, object]) -> None:
     with pytest.raises(ValueError):
         command.filled(**values)

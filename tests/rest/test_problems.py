@@ -1,16 +1,17 @@
 """Whatever a caller sends, the answer is a problem document that names what was wrong: never a 500, never internals."""
 import json
-import uuid
 
 import pytest
 from django.db import OperationalError
-from django.test import override_settings
+from django.test import Client, override_settings
 from rest_framework.exceptions import Throttled
 
 from portal.kernel import api
 from portal.kernel.errors import TooManyRequests
 from portal.kernel.models import AuditEvent
 from tests.cast import Cast
+
+NOWHERE = "5b0c2f1e-8a53-4c0b-9d35-0f4f7a3c6e11"
 
 
 def problem(response, status: int) -> dict:
@@ -51,7 +52,7 @@ def test_a_session_without_its_csrf_token_may_not_change_anything(cast: Cast) ->
     b'{"name": "x", "scopes": "all"}', b'{"name": "x", "scopes": [{"a": []}]}', b'{"name": "x", "expires_at": "soon"}',
     b'{"name": "x", "expires_at": "9999999-01-01T00:00:00Z"}', b'{"name": "x", "project": 7}',
     b'{"name": "x", "project": "7"}',
-    b'{"name": "x", "project": ["' + str(uuid.uuid4()).encode() + b'"]}', b'{"name": "x", "\\u0000": 1}', b'{"": 1}',
+    b'{"name": "x", "project": ["' + NOWHERE.encode() + b'"]}', b'{"name": "x", "\\u0000": 1}', b'{"": 1}',
     b'{"name": "' + b"x" * 10_000 + b'"}', b'{"name": "x", "owner": "me"}', b'{"name": "x", "id": 1}',
 ])
 def test_bad_bodies_are_refused_by_name(cast: Cast, body: bytes) -> None:
@@ -83,7 +84,7 @@ def test_a_body_that_is_too_large_is_refused(cast: Cast) -> None:
 
 
 @pytest.mark.parametrize("path", ["nothing/", "projects", "projects/7/", "projects/%00/", "projects/../../etc/", "",
-                                  f"projects/{uuid.uuid4()}/", f"projects/{uuid.uuid4()}/nothing/", "operations/%ff/"])
+                                  f"projects/{NOWHERE}/", f"projects/{NOWHERE}/nothing/", "operations/%ff/"])
 def test_what_is_not_there_is_a_problem_too(cast: Cast, path: str) -> None:
     assert problem(cast.api("alice").get(f"/api/v1/{path}"), 404)["code"] == "not_found"
 
@@ -139,3 +140,9 @@ def test_a_refused_attempt_is_in_the_audit_although_nothing_was_changed(cast: Ca
     assert (event.actor, event.project, event.action) == (cast.vera, cast.project, "project.manage")
     cast.project.refresh_from_db()
     assert cast.project.name == "web"
+
+
+@pytest.mark.parametrize("path", ["nowhere/", "instances/a.b/actions/start/", "x%0A.y/"])
+def test_a_post_to_nowhere_is_a_problem_too_and_no_page(path: str) -> None:
+    answer = Client(enforce_csrf_checks=True).post(f"/api/v1/{path}", {}, content_type="application/json")
+    assert answer.status_code == 404 and answer["Content-Type"] == "application/problem+json"
