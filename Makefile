@@ -2,7 +2,7 @@
 PYTHON3 := command -v python3 >/dev/null || (apt-get -q update && apt-get -q -y install python3) && python3
 SETUP := $(PYTHON3) compute/lab/setup
 .DEFAULT_GOAL := help
-.PHONY: help run down clean distclean test bench soak services status logs shell lint messages
+.PHONY: help run down clean distclean test bench soak services status logs shell lint messages backup restore
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -29,6 +29,10 @@ logs: ## follow the logs of `make run`
 	@$(SETUP) logs
 shell: ## Django's shell in the stage of `make run`
 	@$(SETUP) exec run .venv/bin/python manage.py shell
+backup: ## copy the database of `make run` (FILE=…)
+	@$(SETUP) exec run .venv/bin/python manage.py backup $(FILE)
+restore: ## put a backup in its place (FILE=… ARGS=--even-if-in-use)
+	@$(SETUP) exec run .venv/bin/python manage.py restore $(FILE) $(ARGS)
 lint: ## ruff
 	.venv/bin/ruff check .
 messages: ## collect translatable strings into portal/locale

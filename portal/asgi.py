@@ -1,9 +1,12 @@
-"""The ASGI application: Django for HTTP, and the two websockets."""
+"""The ASGI applications: `application` is all of the portal, Django for HTTP and the two websockets.
+
+`portal.asgi:screens` is only the console, for a process of its own: an upgrade that restarts the other one drops no screen.
+"""
 import os
 
 from channels.routing import ProtocolTypeRouter, URLRouter
 from django.core.asgi import get_asgi_application
-from django.urls import path, re_path
+from django.urls import URLPattern, path, re_path
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
 # Loads the apps; what follows imports models.
@@ -19,7 +22,11 @@ async def unknown(scope: dict, receive, send) -> None:
     await refuse(scope, receive, send, status=404, code="not_found")
 
 
-application = ProtocolTypeRouter({
-    "http": http,
-    "websocket": URLRouter([path("ws/live/", live), path("ws/console/", console), re_path(r"", unknown)]),
-})
+def websockets(*routes: URLPattern) -> URLRouter:
+    return URLRouter([*routes, re_path(r"", unknown)])
+
+
+console_route = path("ws/console/", console)
+# HTTP too: a load balancer asks it for /livez.
+screens = ProtocolTypeRouter({"http": http, "websocket": websockets(console_route)})
+application = ProtocolTypeRouter({"http": http, "websocket": websockets(path("ws/live/", live), console_route)})

@@ -14,5 +14,6 @@ app.conf.beat_schedule = {
     "reconcile": {"task": "instances.reconcile_all", "schedule": 30.0, "options": {"expires": 30}},
     "network-sweep": {"task": "network.sweep", "schedule": 2.0, "options": {"expires": 4}},
     "network-reconcile": {"task": "network.reconcile_all", "schedule": 30.0, "options": {"expires": 30}},
+    "prune": {"task": "portal.prune", "schedule": 86400.0, "options": {"expires": 86400}},
     "retain": {"task": "kernel.retain", "schedule": 3600.0, "options": {"expires": 3600}},
 }

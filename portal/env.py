@@ -1,6 +1,7 @@
 """Reading settings from the environment; nonsense fails loudly at start. `NAME_FILE` names a file that holds the value."""
 import os
 from pathlib import Path
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -33,3 +34,18 @@ def integer(name: str, default: int) -> int:
 def words(name: str, default: str = "") -> list[str]:
     """A comma-separated list."""
     return [word.strip() for word in os.environ.get(name, default).split(",") if word.strip()]
+
+
+def mail_server(url: str) -> dict[str, object]:
+    """Django's settings for `smtp://user:password@host:587?tls=1` or `smtps://…` (TLS from the first byte)."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
+        raise ImproperlyConfigured("EMAIL_URL must look like smtp://user:password@host:587?tls=1 or smtps://host.")
+    is_smtps = parts.scheme == "smtps"
+    try:
+        port = parts.port or (465 if is_smtps else 25)
+    except ValueError as error:
+        raise ImproperlyConfigured(f"EMAIL_URL: {error}.") from error
+    return {"EMAIL_HOST": parts.hostname, "EMAIL_PORT": port, "EMAIL_HOST_USER": unquote(parts.username or ""),
+            "EMAIL_HOST_PASSWORD": unquote(parts.password or ""), "EMAIL_USE_SSL": is_smtps,
+            "EMAIL_USE_TLS": not is_smtps and parse_qs(parts.query).get("tls") == ["1"], "EMAIL_TIMEOUT": 10}

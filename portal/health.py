@@ -25,6 +25,7 @@ from redis.retry import Retry
 from compute.hosts.models import Host
 from compute.instances.console.models import ConsoleTicket
 from compute.instances.models import Instance
+from portal.kernel import maintenance
 from portal.kernel.models import Operation
 from portal.kernel.states import database_now
 from tenants.pages import page
@@ -56,7 +57,9 @@ def readyz(request: HttpRequest) -> HttpResponse:
     except DatabaseFault:
         return JsonResponse({"status": "unavailable"}, status=503)
     is_ready = checks["migrated"]
-    body = {"status": "ok" if is_ready else "unavailable"}
+    body: dict[str, object] = {"status": "ok" if is_ready else "unavailable"}
+    if is_ready and maintenance.is_on():
+        body["maintenance"] = True
     if may_see_details(request):
         body |= {"checks": checks}
     return JsonResponse(body, status=200 if is_ready else 503)
@@ -100,6 +103,12 @@ def _oldest_due_s() -> float:
     """How long the oldest due operation has waited for a worker: the pulse of workers and sweeper."""
     due = Operation.objects.unfinished().filter(run_after__lte=Now(), person_since=None)
     oldest = due.aggregate(oldest=Min("run_after"))["oldest"]
+    return round((database_now() - oldest).total_seconds(), 1) if oldest else 0.0
+
+
+def _oldest_queued_s() -> float:
+    """How long the oldest operation that nobody has begun has been waiting, maintenance included."""
+    oldest = Operation.objects.filter(state=Operation.State.QUEUED).aggregate(oldest=Min("created_at"))["oldest"]
     return round((database_now() - oldest).total_seconds(), 1) if oldest else 0.0
 
 
@@ -152,9 +161,24 @@ class Census:
                                 value=_oldest_due_s())
         yield GaugeMetricFamily("mains_operations_need_person", "Operations that need a person.",
                                 value=_needing_a_person().count())
+        yield GaugeMetricFamily("mains_operations_oldest_queued_seconds", "Wait of the oldest operation not yet begun.",
+                                value=_oldest_queued_s())
+        yield from _condition()
 
     def describe(self) -> list[Metric]:
         return []  # registering must not ask the database
+
+
+def _condition() -> Iterator[Metric]:
+    """The portal's own state. Without a backup there is no age: alert on its absence too."""
+    state, now = maintenance.current(), database_now()
+    since = (now - state.draining_since).total_seconds() if state.draining_since else 0
+    yield GaugeMetricFamily("mains_maintenance", "1 while operations are held back.", value=int(state.draining_since is not None))
+    yield GaugeMetricFamily("mains_maintenance_seconds", "For how long they have been held back.", value=since)
+    if state.backup_at:
+        yield GaugeMetricFamily("mains_backup_age_seconds", "Age of the newest backup.",
+                                value=(now - state.backup_at).total_seconds())
+        yield GaugeMetricFamily("mains_backup_bytes", "Size of the newest backup.", value=state.backup_bytes)
 
 
 def _counted(name: str, text: str, rows: QuerySet, *fields: str) -> GaugeMetricFamily:

@@ -29,6 +29,7 @@ DUE = """
 SELECT r.slug, count(*) FROM kernel_operation o JOIN kernel_region r ON r.id = o.region_id
  WHERE o.state IN ('queued', 'running') AND o.run_after <= clock_timestamp()
    AND (o.lease_until IS NULL OR o.lease_until < clock_timestamp())
+   AND NOT EXISTS (SELECT 1 FROM kernel_portalstate WHERE draining_since IS NOT NULL)
  GROUP BY r.slug
 """
 RINGS_AT_ONCE = 16

@@ -11,6 +11,11 @@ from .places import Region
 from .resource import Resource
 
 
+def step_of(state: str, plan: list[str], step: int) -> str | None:
+    """The name of the step that an operation is in; None before and after."""
+    return plan[step] if state in Operation.LIVE and 0 <= step < len(plan) else None
+
+
 class OperationQuerySet(models.QuerySet):
     def visible_to(self, user) -> Self:
         grants = user.grants
@@ -73,6 +78,12 @@ class Operation(models.Model):
             models.Index(fields=["run_after"], name="operation_due", condition=Q(state__in=["queued", "running"])),
             models.Index(fields=["project", "-created_at", "-id"], name="operation_listing"),
             models.Index(fields=["project", "updated_at"], name="operation_news"),
+            models.Index(fields=["-created_at", "-id"], name="operation_newest"),
+            models.Index(fields=["state", "-created_at", "-id"], name="operation_by_state"),
+            # How long a kind takes (the newest that went well), what failed lately, what became of a person's own.
+            models.Index(fields=["kind", "-finished_at"], name="operation_durations", condition=Q(state="succeeded")),
+            models.Index(fields=["-finished_at"], name="operation_failures", condition=Q(state="failed")),
+            models.Index(fields=["actor", "-finished_at"], name="operation_of_actor", condition=Q(finished_at__isnull=False)),
         ]
         constraints = [
             models.CheckConstraint(condition=Q(state__in=["queued", "running", "succeeded", "failed", "cancelled"]),
@@ -92,7 +103,7 @@ class Operation(models.Model):
     @property
     def step_name(self) -> str | None:
         """The step it is in; None before and after."""
-        return self.plan[self.step] if self.is_live and 0 <= self.step < len(self.plan) else None
+        return step_of(self.state, self.plan, self.step)
 
 
 class Hold(models.Model):

@@ -2,8 +2,10 @@
 import uuid
 from typing import Self
 
+from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Upper
 from django.utils.translation import gettext_lazy as _
 
 from portal.kernel.declarations import ResourceKind, registry
@@ -20,11 +22,11 @@ class ResourceQuerySet(models.QuerySet):
     def visible_to(self, user, permission: str | None = None) -> Self:
         """Live rows whose project grants `permission` (the kind's own when not given) to `user`."""
         grants = user.grants
-        if grants.sees_everything:
-            return self.live()
-        permission = permission or registry.kinds[self.model.KIND].permission
-        # The kind says nothing new of a typed table; it lets PostgreSQL read a page off the index `resource_listing`.
+        # The kind says nothing new of a typed table; it lets PostgreSQL read a page off an index of resources.
         rows = self.live().filter(kind=self.model.KIND) if self.model.KIND else self.live()
+        if grants.sees_everything:
+            return rows
+        permission = permission or registry.kinds[self.model.KIND].permission
         return rows.filter(self.visibility(grants.projects(permission)))
 
     def visibility(self, project_ids: set) -> Q:
@@ -56,6 +58,12 @@ class Resource(models.Model):
         indexes = [
             models.Index(fields=["project", "kind", "-created_at", "-id"], name="resource_listing"),
             models.Index(fields=["project", "updated_at"], name="resource_news"),
+            # Pages of lists in either order, over many projects or all: walked from the cursor, whatever the depth.
+            models.Index(fields=["kind", "-created_at", "-id"], name="resource_newest", condition=Q(deleted_at=None)),
+            models.Index(fields=["kind", "name", "id"], name="resource_by_name", condition=Q(deleted_at=None)),
+            GinIndex(fields=["tags"], name="resource_tags"),
+            # Parts of names, in any case (`icontains`): the search over all kinds, and every list's filter by name.
+            GinIndex(OpClass(Upper("name"), name="gin_trgm_ops"), name="resource_name_parts", condition=Q(deleted_at=None)),
         ]
         constraints = [models.CheckConstraint(condition=~Q(kind=""), name="resource_has_a_kind")]
 
@@ -70,7 +78,3 @@ class Resource(models.Model):
     @property
     def declared(self) -> ResourceKind:
         return registry.kinds[self.kind]
-
-    @property
-    def etag(self) -> str:
-        return f'"{self.version}"'

@@ -13,31 +13,37 @@ from django.db.models import DateTimeField
 from django.db.models.expressions import RawSQL
 
 from portal.kernel import crash, live
-from portal.kernel.errors import Cancelled, DeadlineExceeded, PortalError
+from portal.kernel.errors import Cancelled, DeadlineExceeded, OtherVersion, PortalError
 from portal.kernel.models import Hold, Operation
 from portal.kernel.states import database_now
 
 from .kinds import Kind, LeaseLost, Run, Wait, error_row, kinds
 
 log = structlog.get_logger(__name__)
+LIMIT_OF_THE_UNKNOWN_S = 3600
 
+# Time that an operation waited for a worker (none ran, an upgrade, maintenance) counts against none of its limits.
 CLAIM = """
-UPDATE kernel_operation SET token = token + 1, state = 'running', updated_at = clock_timestamp(),
-       lease_until = clock_timestamp() + make_interval(secs => %(lease)s),
-       started_at = coalesce(started_at, clock_timestamp()), step_since = coalesce(step_since, clock_timestamp())
- WHERE id = (SELECT id FROM kernel_operation
+WITH due AS (SELECT id, clock_timestamp() - greatest(run_after, lease_until, updated_at) AS waited FROM kernel_operation
               WHERE state IN ('queued', 'running') AND run_after <= clock_timestamp()
                 AND (lease_until IS NULL OR lease_until < clock_timestamp())
+                AND NOT EXISTS (SELECT 1 FROM kernel_portalstate WHERE draining_since IS NOT NULL)
                 AND (%(id)s::uuid IS NULL OR id = %(id)s::uuid) AND (%(region)s::text IS NULL OR region_id =
                      (SELECT r.id FROM kernel_region r WHERE 'region.' || r.slug = %(region)s::text))
               ORDER BY run_after LIMIT 1 FOR UPDATE SKIP LOCKED)
-RETURNING id
+UPDATE kernel_operation o SET token = token + 1, state = 'running', updated_at = clock_timestamp(),
+       lease_until = clock_timestamp() + make_interval(secs => %(lease)s),
+       started_at = coalesce(started_at, clock_timestamp()), step_since = coalesce(step_since + waited, clock_timestamp()),
+       deadline = deadline + waited
+  FROM due WHERE o.id = due.id
+RETURNING o.id
 """
 RENEW = """
 UPDATE kernel_operation SET lease_until = clock_timestamp() + make_interval(secs => %s)
  WHERE id = %s AND token = %s AND state = 'running'
 RETURNING cancel_requested_at IS NOT NULL, deadline < clock_timestamp(),
-          extract(epoch FROM clock_timestamp() - step_since)
+          extract(epoch FROM clock_timestamp() - step_since),
+          EXISTS (SELECT 1 FROM kernel_portalstate WHERE draining_since IS NOT NULL)
 """
 
 
@@ -66,8 +72,12 @@ def advance(operation_id: UUID | str | None = None, queue: str | None = None) ->
 
 def _turn(operation: Operation) -> bool:
     """One step forward or backward. False when the row was released or settled."""
-    kind = kinds[operation.kind]
-    cancelled, late, step_age = _renew(operation)
+    kind = kinds.get(operation.kind)
+    cancelled, late, step_age, draining = _renew(operation)
+    if draining:
+        return _release(operation, 0, facts=operation.facts)
+    if kind is None or (unknown := kind.unknown_steps(operation)):
+        return _strand(operation, kind, operation.kind if kind is None else ", ".join(unknown))
     may_turn_back = not operation.undoing and not kind.is_past_pivot(operation)
     if operation.undoing:
         return _undo_one(operation, kind)
@@ -80,13 +90,28 @@ def _turn(operation: Operation) -> bool:
     return _do_one(operation, kind)
 
 
-def _renew(operation: Operation) -> tuple[bool, bool, float]:
+def _strand(operation: Operation, kind: Kind | None, steps: str) -> bool:
+    """Accepted by another version of the code: touch nothing, tell a person, look again slowly, since a later one may know it.
+
+    Its limits begin anew each time: this wait is no fault of the operation's. The cause of an undo stays what tenants read.
+    """
+    error = error_row(OtherVersion(kind=operation.kind, steps=steps))
+    if operation.person_since is None:
+        log.error("operation.other_version", steps=steps)
+    told = {"facts": operation.facts | {"undo_error": error}} if operation.undoing else {"error": error}
+    _write(operation, lease_until=None, run_after=("in", settings.ENGINE["backoff_s"][-1]), step=operation.step,
+           deadline=("in", kind.deadline_s if kind else LIMIT_OF_THE_UNKNOWN_S), **told,
+           **({} if operation.person_since else {"person_since": "clock"}))
+    return False
+
+
+def _renew(operation: Operation) -> tuple[bool, bool, float, bool]:
     with connection.cursor() as cursor:
         cursor.execute(RENEW, [settings.ENGINE["lease_s"], operation.pk, operation.token])
         row = cursor.fetchone()
     if row is None:
         raise LeaseLost(operation.pk)
-    return row[0], row[1], float(row[2] or 0)
+    return row[0], row[1], float(row[2] or 0), row[3]
 
 
 def _do_one(operation: Operation, kind: Kind) -> bool:

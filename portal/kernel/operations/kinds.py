@@ -36,12 +36,16 @@ Outcome = Done | Wait | None
 
 @dataclass(frozen=True)
 class Step:
-    """One thing made so. `do` and `undo` are safe to repeat. `limit_s` bounds the step with its waits and retries."""
+    """One thing made so. `do` and `undo` are safe to repeat. `limit_s` bounds the step with its waits and retries.
+
+    `formerly` are names that older versions gave it: operations that were accepted under those find it by them.
+    """
 
     name: str
     do: Callable[["Run"], Outcome]
     undo: Callable[["Run"], Outcome] | None = None
     limit_s: int = 120
+    formerly: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,14 +66,39 @@ class Kind:
     step_labels: dict[str, Any] = field(default_factory=dict)
 
     def step(self, name: str) -> Step:
-        return next(step for step in self.steps if step.name == name)
+        """The step of that name, also of a former one. Raises StopIteration for one that this version does not know."""
+        return next(step for step in self.steps if name in _names(step))
 
     @property
     def plan(self) -> list[str]:
         return [step.name for step in self.steps]
 
     def is_past_pivot(self, operation: Operation) -> bool:
-        return self.pivot is not None and operation.step >= operation.plan.index(self.pivot)
+        """Whether what was done is not undone any more. Never for a plan in which the pivot is not found."""
+        if self.pivot is None:
+            return False
+        names = _names(self.step(self.pivot))
+        return operation.step >= next((at for at, name in enumerate(operation.plan) if name in names), len(operation.plan) + 1)
+
+    def unknown_steps(self, operation: Operation) -> list[str]:
+        """What the operation's plan, made by the version that accepted it, names and this version does not have.
+
+        What is done already matters only where it may have to be undone.
+        """
+        plan = operation.plan
+        if operation.undoing:
+            plan = plan[:operation.step + 1]
+        elif self.is_past_pivot(operation):
+            plan = plan[operation.step:]
+        known = {name for step in self.steps for name in _names(step)}
+        unknown = [name for name in plan if name not in known]
+        if self.pivot is not None and not operation.undoing and not _names(self.step(self.pivot)) & set(operation.plan):
+            unknown.append(self.pivot)
+        return unknown
+
+
+def _names(step: Step) -> set[str]:
+    return {step.name, *step.formerly}
 
 
 kinds: dict[str, Kind] = {}

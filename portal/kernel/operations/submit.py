@@ -48,7 +48,7 @@ def request_cancel(operation: Operation) -> None:
     fresh = Operation.objects.select_for_update(no_key=True).get(pk=operation.pk)
     if not fresh.is_live or fresh.undoing:
         raise StateConflict(state=fresh.state)
-    if kinds[fresh.kind].is_past_pivot(fresh):
+    if fresh.kind not in kinds or kinds[fresh.kind].is_past_pivot(fresh):
         raise StateConflict(state=fresh.step_name)
     Operation.objects.filter(pk=fresh.pk).update(cancel_requested_at=Now(), run_after=Now(), updated_at=Now())
     announce(fresh)

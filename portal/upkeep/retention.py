@@ -1,0 +1,105 @@
+"""Retention: what is forgotten, and when. One rule a line; a daily clock and `manage.py prune` apply them.
+
+Kept for ever whatever the settings: resources (usage and audit point at them), usage, prices, credits and all other
+money, members and roles. The audit trail too, unless `RETAIN_AUDIT_DAYS` says otherwise: it outlives what it names.
+Rows go in batches, each a transaction of its own, so that nobody waits for a lock for long.
+"""
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+from axes.models import AccessAttempt, AccessFailureLog, AccessLog
+from django.conf import settings
+from django.contrib.sessions.models import Session
+from django.db import transaction
+from django.db.models import Exists, OuterRef, Q, QuerySet
+
+from compute.hosts.models import Discovered, Verdict
+from compute.instances.console.models import ConsoleTicket
+from portal.kernel.models import AuditEvent, Operation
+from portal.kernel.states import database_now
+from tenants.models import ApiKey
+
+log = structlog.get_logger(__name__)
+BATCH = 500
+
+
+@dataclass(frozen=True)
+class Rule:
+    """`rows` older than `days` go; 0 days: never. `rows` gets the moment before which a row is old."""
+
+    name: str
+    days: Callable[[], int]
+    rows: Callable[[datetime], QuerySet]
+
+    def due(self, now: datetime) -> QuerySet | None:
+        """What is to be forgotten; None when this rule keeps everything."""
+        days = self.days()
+        return self.rows(now - timedelta(days=days)) if days > 0 else None
+
+
+def _days(name: str) -> Callable[[], int]:
+    return lambda: settings.RETENTION[name]
+
+
+def _operations(before: datetime) -> QuerySet:
+    """Ended long ago, with no part of theirs left: children go first, in the batches before."""
+    children = Operation.objects.filter(parent=OuterRef("pk"))
+    return Operation.objects.filter(finished_at__lt=before).filter(~Exists(children))
+
+
+def _tickets(before: datetime) -> QuerySet:
+    unused, ended = Q(used_at=None, expires_at__lt=before), Q(closed_at__lt=before)
+    lost = Q(used_at__isnull=False, closed_at=None, seen_at__lt=before)
+    return ConsoleTicket.objects.filter(unused | ended | lost)
+
+
+def _keys(before: datetime) -> QuerySet:
+    """Revoked or expired; the audit trail names keys by an id of its own."""
+    return ApiKey.objects.filter(Q(revoked_at__lt=before) | Q(expires_at__lt=before))
+
+
+def _verdicts(before: datetime) -> QuerySet:
+    """Why a living instance is where it is stays known."""
+    return Verdict.objects.filter(at__lt=before).exclude(is_chosen=True, consumer__deleted_at=None)
+
+
+RULES = (
+    Rule("sessions", lambda: 1, lambda before: Session.objects.filter(expire_date__lt=before)),
+    Rule("tickets", _days("console_days"), _tickets),
+    Rule("sign_ins", _days("sign_in_days"), lambda before: AccessAttempt.objects.filter(attempt_time__lt=before)),
+    Rule("sign_in_faults", _days("sign_in_days"), lambda before: AccessFailureLog.objects.filter(attempt_time__lt=before)),
+    Rule("sign_in_log", _days("sign_in_days"), lambda before: AccessLog.objects.filter(attempt_time__lt=before)),
+    Rule("verdicts", _days("placement_days"), _verdicts),
+    # The reconciler forgets what it no longer sees; these are of hosts at which it does not look any more.
+    Rule("discovered", _days("placement_days"), lambda before: Discovered.objects.filter(last_seen_at__lt=before)),
+    Rule("api_keys", _days("key_days"), _keys),
+    Rule("operations", _days("operation_days"), _operations),
+    Rule("audit", _days("audit_days"), lambda before: AuditEvent.objects.filter(at__lt=before)),
+)
+
+
+def counts() -> Iterator[tuple[Rule, int]]:
+    """How many rows each rule would forget now, by itself."""
+    now = database_now()
+    for rule in RULES:
+        due = rule.due(now)
+        yield rule, due.count() if due is not None else 0
+
+
+def prune() -> dict[str, int]:
+    """Forget what is due; how many rows, by rule. May be broken off at any moment and begun again."""
+    now = database_now()
+    gone = {rule.name: _forget(due) for rule in RULES if (due := rule.due(now)) is not None}
+    log.info("retention.pruned", **gone)
+    return gone
+
+
+def _forget(due: QuerySet) -> int:
+    total = 0
+    while keys := list(due.order_by("pk").values_list("pk", flat=True)[:BATCH]):
+        with transaction.atomic():
+            # Asked again: between the two statements an operation may have got a child.
+            total += due.filter(pk__in=keys).delete()[0]
+    return total
