@@ -10,6 +10,7 @@ from rest_framework.routers import SimpleRouter
 from billing import api as billing
 from compute.instances import api as instances
 from compute.network import api as network
+from portal import api as portal
 from portal.kernel import api as kernel
 from portal.kernel.rest import problem
 from storage import api as storage
@@ -27,6 +28,7 @@ ROOMS = {
     "roles": (tenants.RoleViewSet, "role"),
     "usage": (billing.UsageViewSet, "usage"),
     "prices": (billing.PriceViewSet, "price"),
+    "credits": (billing.CreditViewSet, "credit"),
     "hosts": (storage.HostViewSet, "host"),
     "pools": (storage.PoolViewSet, "pool"),
     "images": (storage.ImageViewSet, "image"),
@@ -57,7 +59,10 @@ urlpatterns = [
     path("schema/", schema, name="api-schema"),
     path("docs/", docs, name="api-docs"),
     path("me/", tenants.MeViewSet.as_view({"get": "me"}), name="me"),
+    path("search/", portal.SearchViewSet.as_view({"get": "find"}), name="api-search"),
+    path("notifications/", portal.NotificationViewSet.as_view({"get": "newest"}), name="api-notifications"),
+    path("notifications/actions/read/", portal.NotificationViewSet.as_view({"post": "read"}), name="api-notifications-read"),
     *router.urls,
     # Whatever is left: a problem document instead of a page, and no redirect that would lose a POST's body.
-    re_path(r"^.*$", problem.not_found, name="api-not-found"),
+    re_path(r"^[\s\S]*$", problem.not_found, name="api-not-found"),
 ]

@@ -13,14 +13,17 @@ from portal.kernel import audit
 from portal.kernel.errors import InvalidInput
 from portal.kernel.models import AuditEvent, Operation, Region, Zone
 from portal.kernel.operations import request_cancel
+from portal.kernel.operations.submit import retry_now
 from portal.kernel.rest.serializers import OperationSerializer
-from portal.kernel.rest.views import SIGNED_IN, Fetched, Listed, RoomViewSet, accepted
+from portal.kernel.rest.views import SIGNED_IN, STAFF, Fetched, Listed, RoomViewSet, accepted
 
 LONGEST_WAIT_S = 60
 LOOK_EVERY_S = 0.25
 
 
 class RegionSerializer(serializers.ModelSerializer):
+    example = {"slug": "north", "name": "North"}
+
     class Meta:
         model = Region
         fields = ("id", "slug", "name", "is_open")
@@ -28,6 +31,7 @@ class RegionSerializer(serializers.ModelSerializer):
 
 
 class ZoneSerializer(serializers.ModelSerializer):
+    example = {"slug": "north-a", "name": "North A"}
     region = serializers.UUIDField(source="region_id", read_only=True)
 
     class Meta:
@@ -39,9 +43,13 @@ class ZoneSerializer(serializers.ModelSerializer):
 class AuditEventSerializer(serializers.ModelSerializer):
     """Who did what to what, from where."""
 
+    example = {"action": "instance.update", "address": "203.0.113.7", "target_type": "instance", "target_name": "web-1",
+               "before": {"name": "web"}, "after": {"name": "web-1"}, "result": "ok", "operation": None}
     project = serializers.UUIDField(source="project_id", read_only=True, allow_null=True)
     actor = serializers.UUIDField(source="actor_id", read_only=True, allow_null=True)
     operation = serializers.UUIDField(source="operation_id", read_only=True, allow_null=True)
+    before = serializers.DictField(read_only=True, allow_null=True)
+    after = serializers.DictField(read_only=True, allow_null=True)
 
     class Meta:
         model = AuditEvent
@@ -75,7 +83,7 @@ class OperationViewSet(Listed, Fetched, RoomViewSet):
 
     queryset = Operation.objects.select_related("target")
     serializer_class = OperationSerializer
-    permissions = {"list": "operation.view", "retrieve": "operation.view", "cancel": "operation.cancel"}
+    permissions = {"list": "operation.view", "retrieve": "operation.view", "cancel": "operation.cancel", "retry": STAFF}
     filters = {"state": "state", "kind": "kind", "target": "target_id", "actor": "actor_id", "parent": "parent_id"}
     query_parameters = {"retrieve": ("wait",)}
     search_fields = ("kind",)
@@ -97,6 +105,14 @@ class OperationViewSet(Listed, Fetched, RoomViewSet):
         with transaction.atomic():
             request_cancel(self.target)
             audit.record("operation.cancel", self.target, actor=request.user, operation=self.target)
+        return accepted(self.fetch(pk), request)
+
+    @action(detail=True, methods=["post"], url_path="actions/retry")
+    def retry(self, request: Request, pk: str) -> Response:
+        """Try a waiting step again now instead of after its back-off (administrators)."""
+        with transaction.atomic():
+            retry_now(self.target)
+            audit.record("operation.retry", self.target, actor=request.user, operation=self.target)
         return accepted(self.fetch(pk), request)
 
     def _seconds(self, request: Request) -> int:

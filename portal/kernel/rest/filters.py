@@ -84,7 +84,7 @@ class DeclaredFilters(BaseFilterBackend):
                 queryset = queryset.filter(**{f"{path}__in": values})
         if view.has_tags():
             for text in request.query_params.getlist("tag")[:MOST_VALUES]:
-                queryset = queryset.filter(_tag(text))
+                queryset = queryset.filter(tagged(text))
         text = request.query_params.get("search", "").strip()
         return queryset.filter(_search(text, view.searched())) if text and view.searched() else queryset
 
@@ -116,7 +116,7 @@ def _schema(field: models.Field) -> dict:
     return {"type": "string", "enum": choices} if choices else {"type": "string"}
 
 
-def _tag(text: str) -> Q:
+def tagged(text: str) -> Q:
     key, colon, value = text.partition(":")
     return Q(tags__contains={key: value}) if colon else Q(tags__has_key=key)
 

@@ -12,12 +12,13 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
-from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from portal.kernel.errors import InvalidInput, KeyReused
 from portal.kernel.models import IdempotencyKey
+
+from .rendering import as_json
 
 HEADER = "Idempotency-Key"
 LONGEST = 200
@@ -39,7 +40,7 @@ def once(request: Request, work: Callable[[], Response], *, secret_fields: Itera
     response = work()
     if 200 <= response.status_code < 300:
         row.status, row.location = response.status_code, response.headers.get("Location", "")
-        row.answer = _without(json.loads(JSONRenderer().render(response.data) or b"null"), frozenset(secret_fields))
+        row.answer = _without(json.loads(as_json(response.data)), frozenset(secret_fields))
         row.save(update_fields=["status", "location", "answer"])
     else:
         row.delete()

@@ -5,7 +5,7 @@ The cursor holds the ordering, the direction and the last row's sort value and i
 import base64
 import json
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -58,7 +58,8 @@ def _convert(field: Field, value: Any) -> Any:
     converted = field.to_python(value)
     if converted is None:
         raise ValueError(value)
-    return converted
+    # PostgreSQL knows fewer offsets than Python.
+    return converted.astimezone(UTC) if isinstance(converted, datetime) and converted.tzinfo else converted
 
 
 class KeysetPagination(BasePagination):

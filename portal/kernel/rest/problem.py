@@ -13,6 +13,7 @@ from django.db import DataError, Error, IntegrityError, InterfaceError, Operatio
 from django.db.models import ProtectedError
 from django.http import Http404, HttpRequest, JsonResponse
 from django.utils.translation import gettext as _
+from django.views.decorators.csrf import csrf_exempt
 from rest_framework import exceptions
 from rest_framework.response import Response
 
@@ -50,6 +51,7 @@ def document(status: int, code: str, title: str, detail: str = "", errors: Mappi
     return body | {name: _plain(value) for name, value in facts.items() if name not in RESERVED}
 
 
+@csrf_exempt  # or a POST to nowhere would be answered by a page
 def not_found(request: HttpRequest, exception: Exception | None = None) -> JsonResponse:
     """For paths under /api/ that no view serves."""
     text = _("There is nothing at this address. Paths end with a slash.")

@@ -4,6 +4,7 @@ Serializers check shape only. They do not save, and the only rows they look up a
 """
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from django.db.models import QuerySet
 from django.urls import NoReverseMatch, reverse
@@ -15,11 +16,12 @@ from rest_framework import serializers
 from portal.kernel.declarations import registry
 from portal.kernel.errors import Forbidden
 from portal.kernel.models import Operation, Resource
-from portal.kernel.names import NAME_RULE, is_name
+from portal.kernel.models.operation import step_of
+from portal.kernel.names import MOST_TAGS, NAME_RULE, are_tags, is_name
 
+from .examples import id_of
 from .problem import HIDDEN
-
-MOST_TAGS = 50
+from .projection import project
 
 
 class StrictSerializer(serializers.Serializer):
@@ -97,12 +99,8 @@ class TagsField(serializers.Field):
     default_error_messages = {"invalid": _("An object of at most 50 short strings; keys without a colon.")}
 
     def to_internal_value(self, data: Any) -> dict[str, str]:
-        if not isinstance(data, dict) or len(data) > MOST_TAGS:
+        if not are_tags(data):
             self.fail("invalid")
-        for key, value in data.items():
-            if not (isinstance(value, str) and 1 <= len(key) <= 60 and len(value) <= 200 and ":" not in key
-                    and (key + value).isprintable()):
-                self.fail("invalid")
         return data
 
     def to_representation(self, value: Any) -> Any:
@@ -120,12 +118,20 @@ class DescribedSerializer(StrictSerializer):
 class RenameSerializer(StrictSerializer):
     """PATCH of what every resource has; all optional."""
 
+    example = {"name": "web-1", "tags": {"env": "prod"}}
     name = NameField(required=False)
     description = serializers.CharField(max_length=500, required=False, allow_blank=True)
     tags = TagsField(required=False)
 
 
-class ResourceSerializer(serializers.ModelSerializer):
+class ProjectedSerializer(serializers.ModelSerializer):
+    """A read serializer that may also stand inside another one: it shows there what lists and single rows show."""
+
+    def to_representation(self, instance: Any) -> dict[str, Any]:
+        return project(type(self), [instance], self.context)[0]
+
+
+class ResourceSerializer(ProjectedSerializer):
     """Base of read serializers. Their `class Meta(ResourceSerializer.Meta)` sets `model` and extends `fields`."""
 
     id = serializers.UUIDField(read_only=True)
@@ -157,6 +163,7 @@ def money(amount: Decimal, currency: str) -> dict[str, str]:
 class TargetSerializer(serializers.Serializer):
     """What an operation works on."""
 
+    example = {"type": "instance", "url": f"/api/v1/instances/{id_of('id')}/"}
     type = serializers.CharField()
     id = serializers.UUIDField()
     url = serializers.CharField(allow_null=True)
@@ -171,15 +178,18 @@ class OperationErrorSerializer(serializers.Serializer):
 
 
 @extend_schema_serializer(component_name="Operation")
-class OperationSerializer(serializers.ModelSerializer):
-    """An operation as clients see it. Never its arguments or internal facts. Needs select_related("target")."""
+class OperationSerializer(ProjectedSerializer):
+    """An operation as clients see it. Never its arguments or internal facts."""
 
+    example = {"kind": "instance.create", "state": "running", "parent": None, "progress": 40, "step": "boot", "error": None,
+               "result": None, "finished_at": None}
+    reads = {"target": ("target_id", "target__kind"), "step": ("state", "plan", "step")}
     target = serializers.SerializerMethodField()
     project = serializers.UUIDField(source="project_id", read_only=True, allow_null=True)
     actor = serializers.UUIDField(source="actor_id", read_only=True, allow_null=True)
     parent = serializers.UUIDField(source="parent_id", read_only=True, allow_null=True)
     progress = serializers.IntegerField(read_only=True)
-    step = serializers.CharField(source="step_name", read_only=True, allow_null=True)
+    step = serializers.SerializerMethodField()
     error = OperationErrorSerializer(read_only=True, allow_null=True)
     result = serializers.DictField(read_only=True, allow_null=True)
 
@@ -190,16 +200,23 @@ class OperationSerializer(serializers.ModelSerializer):
         read_only_fields = fields
 
     @extend_schema_field(TargetSerializer(allow_null=True))
-    def get_target(self, operation: Operation) -> dict[str, str | None] | None:
-        resource = operation.target
-        return resource and {"type": resource.kind, "id": str(resource.pk), "url": url_of(resource)}
+    def get_target(self, operation: Any) -> dict[str, str | None] | None:
+        pk = operation.target_id
+        return pk and {"type": operation.target__kind, "id": str(pk), "url": address_of(operation.target__kind, pk)}
+
+    def get_step(self, operation: Any) -> str | None:
+        return step_of(operation.state, operation.plan, operation.step)
 
 
 def url_of(resource: Resource) -> str | None:
     """The resource's address in the API; None for kinds without one."""
-    declared = registry.kinds.get(resource.kind)
+    return address_of(resource.kind, resource.pk)
+
+
+def address_of(kind: str, pk: UUID) -> str | None:
+    declared = registry.kinds.get(kind)
     try:
-        return reverse(declared.api, args=[resource.pk]) if declared and declared.api else None
+        return reverse(declared.api, args=[pk]) if declared and declared.api else None
     except NoReverseMatch:
         return None
 
@@ -207,6 +224,7 @@ def url_of(resource: Resource) -> str | None:
 class QuotaLineSerializer(serializers.Serializer):
     """One dimension at one scope; limit null is unlimited."""
 
+    example = {"resource": "instances", "scope": "shop", "limit": 20, "used": 3}
     resource = serializers.CharField()
     scope = serializers.CharField()
     limit = serializers.IntegerField(allow_null=True)
@@ -220,6 +238,7 @@ class ForecastPriceSerializer(serializers.Serializer):
 
 
 class PlacementSerializer(serializers.Serializer):
+    example = {"reasons": []}
     feasible = serializers.BooleanField()
     reasons = serializers.ListField(child=serializers.CharField())
 
@@ -228,6 +247,7 @@ class DryRunSerializer(serializers.Serializer):
     """The answer to `?dry_run=true`."""
 
     allowed = serializers.BooleanField()
+    has_credit = serializers.BooleanField(help_text="False: the organization lives on credit, and too little of it is left.")
     price = ForecastPriceSerializer()
     quota = QuotaLineSerializer(many=True)
     placement = PlacementSerializer()

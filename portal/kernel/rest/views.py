@@ -29,23 +29,26 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 from rest_framework import serializers
 from rest_framework.permissions import BasePermission, IsAuthenticated
-from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
 from rest_framework.viewsets import GenericViewSet
 
-from portal.kernel.errors import Forbidden, InvalidInput, NotFound, Stale
+from portal.kernel.describing import update_resource
+from portal.kernel.errors import Forbidden, InvalidInput, NotFound, PortalError, Stale, TooManyRequests
 from portal.kernel.models import Operation, Resource
 
-from . import idempotency
+from . import idempotency, rate
+from .etags import etag_of, is_known, is_wanted
 from .filters import LIST_PARAMETERS, DeclaredFilters, check_query, flag, has_field
 from .pagination import KeysetPagination
 from .parsing import AlwaysJson, StrictJsonParser
+from .projection import project, projection_of
+from .rendering import FastJsonRenderer
 from .rights import NOT_PERMISSIONS, SIGNED_IN, STAFF
 from .serializers import EmptySerializer, OperationSerializer
 
-__all__ = ["SIGNED_IN", "STAFF", "Fetched", "Listed", "RoomViewSet", "accepted", "etag_of"]
+__all__ = ["SIGNED_IN", "STAFF", "Described", "Fetched", "Listed", "RoomViewSet", "accepted"]
 CHANGES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
@@ -58,6 +61,8 @@ class RoomViewSet(GenericViewSet):
     """action → what its body is read with; EmptySerializer when absent."""
     answers: ClassVar[Mapping[str, Any]] = {}
     """action → status and serializer for the schema: {"create": (201, KeySerializer)}; changes answer 202 otherwise."""
+    errors: ClassVar[Mapping[str, tuple[type[PortalError], ...]]] = {}
+    """action → what it may refuse with besides the general refusals (portal.kernel.rest.schema), for the schema."""
     filters: ClassVar[Mapping[str, str]] = {}
     query_parameters: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     """action → further query parameters, e.g. {"create": ("dry_run",), "destroy": ("purge",)}."""
@@ -70,8 +75,9 @@ class RoomViewSet(GenericViewSet):
 
     queryset: QuerySet
     target: Any = None
+    allowance: rate.Allowance | None = None
     parser_classes = (StrictJsonParser,)
-    renderer_classes = (JSONRenderer,)
+    renderer_classes = (FastJsonRenderer,)
     content_negotiation_class = AlwaysJson
     permission_classes: ClassVar[tuple[type[BasePermission], ...]] = (IsAuthenticated,)
     pagination_class = KeysetPagination
@@ -80,6 +86,18 @@ class RoomViewSet(GenericViewSet):
     http_method_names: ClassVar[list[str]] = ["get", "post", "put", "patch", "delete", "head"]
 
     # -- the way in --
+
+    def check_throttles(self, request: Request) -> None:
+        """Raises TooManyRequests when the caller has none left in this window."""
+        self.allowance = rate.take(idempotency.caller(request))
+        if self.allowance and self.allowance.is_used_up:
+            raise TooManyRequests(retry_after=self.allowance.resets_in_s)
+
+    def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
+        response = super().finalize_response(request, response, *args, **kwargs)
+        for name, value in (self.allowance.headers() if self.allowance else {}).items():
+            response[name] = value
+        return response
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
@@ -163,7 +181,7 @@ class RoomViewSet(GenericViewSet):
         fresh = self.get_queryset().filter(pk=target.pk).first()
         if fresh is None:
             raise NotFound
-        if etag_of(fresh) not in {tag.strip().removeprefix("W/") for tag in wanted.split(",")}:
+        if not is_wanted(fresh, wanted):
             raise Stale
         return fresh
 
@@ -212,20 +230,25 @@ class RoomViewSet(GenericViewSet):
     # -- output --
 
     def represent(self, row: models.Model) -> Any:
-        return self.serializer_class(row, context=self.get_serializer_context()).data
+        return project(self.serializer_class, [row], self.get_serializer_context())[0]
 
     def shown(self, row: models.Model, status: int = 200, **further: Any) -> Response:
-        """One row with its ETag; `further` adds members (a secret shown once)."""
-        return Response({**self.represent(row), **further}, status=status, headers={"ETag": etag_of(row)})
+        """One row with its ETag (304 when the caller has it already); `further` adds members (a secret shown once)."""
+        found = self.represent(row)
+        tag = etag_of(row, found)
+        if self.request.method == "GET" and is_known(tag, self.request.headers.get("If-None-Match", "")):
+            return Response(status=304, headers={"ETag": tag})
+        return Response({**found, **further}, status=status, headers={"ETag": tag})
 
 
 class Listed:
     """GET on the collection."""
 
     def list(self, request: Request) -> Response:
-        rows = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
-        return self.get_paginated_response(
-            self.serializer_class(rows, many=True, context=self.get_serializer_context()).data)
+        sorted_by = self.ordering_of(request).lstrip("-")
+        queryset = projection_of(self.serializer_class).narrowed(self.filter_queryset(self.get_queryset()), sorted_by)
+        rows = self.paginate_queryset(queryset)
+        return self.get_paginated_response(project(self.serializer_class, rows, self.get_serializer_context()))
 
 
 class Fetched:
@@ -235,16 +258,18 @@ class Fetched:
         return self.shown(self.target)
 
 
-def etag_of(row: models.Model) -> str:
-    """The version of a resource; the time of the last change of other rows."""
-    tag = getattr(row, "etag", None)
-    if tag:
-        return tag
-    changed = getattr(row, "updated_at", None) or getattr(row, "created_at", None) or getattr(row, "at", None)
-    return f'"{changed.timestamp() if changed else row.pk}"'
+class Described:
+    """PATCH of what a person calls the row: name, description, tags."""
+
+    def partial_update(self, request: Request, pk: str) -> Response:
+        """Rename, describe, tag."""
+        changes = self.read_body()
+        if not changes:
+            raise InvalidInput.field("name", _("Nothing to change."))
+        return self.shown(update_resource(self.target, actor=request.user, **changes))
 
 
 def accepted(operation: Operation, request: Request) -> Response:
     """202 with the operation as body and its address in Location."""
-    return Response(OperationSerializer(operation, context={"request": request}).data, status=202,
+    return Response(project(OperationSerializer, [operation], {"request": request})[0], status=202,
                     headers={"Location": reverse("operation-detail", args=[operation.pk])})
