@@ -1,0 +1,68 @@
+"""The list of instances."""
+from functools import partial
+from typing import Any
+
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+from compute.hosts.models import Host
+from compute.instances import operations, queries
+from compute.instances.models import Instance, InstanceState, InstanceType
+from compute.instances.verbs import VERBS
+from portal.kernel.lists import Column, Empty, Filter, RowChoice
+from portal.kernel.models import Operation, Zone
+from storage.models import Image
+from tenants.bulk import BulkVerb
+from tenants.lists import BY_NAME, BY_TAG, CREATED, ID, NAME, PROJECT, REGION, STATE, TAGS, Listing, states
+from tenants.scope import narrow
+
+# Never shown in lists: secrets that would be decrypted for nothing.
+HEAVY = ("user_data", "vnc_password", "public_keys")
+
+
+def rows_of(request: HttpRequest) -> QuerySet[Instance]:
+    return Instance.objects.visible_to(request.user).defer(*HEAVY).select_related(
+        "project__organization", "region", "zone", "type", "image", "host")
+
+
+def _act(name: str, instance: Instance, user: Any) -> Operation:
+    return operations.act(instance, name, actor=user)
+
+
+class InstanceList(Listing):
+    """Instances; operators filter by host too."""
+
+    name, url_name, row_template = "instances", "instances:list", "instances/_row.html"
+    title, live, has_actions = _("Instances"), "instance floating_ip", True
+    columns = (
+        ID, NAME, STATE,
+        Column(label=_("Addresses"), value=lambda line: " ".join(filter(None, sum(line.item.addresses, ())))),
+        Column(label=_("Size"), kind="wide-only", value=lambda line: line.row.type.name),
+        Column(label=_("vCPUs"), only_in_csv=True, value=lambda line: line.row.vcpus),
+        Column(label=_("memory (MiB)"), only_in_csv=True, value=lambda line: line.row.memory_mib),
+        Column(label=_("Image"), kind="wide-only extra", value=lambda line: line.row.image.name),
+        REGION, Column(label=_("Zone"), only_in_csv=True, value=lambda line: line.row.zone and line.row.zone.name),
+        PROJECT, CREATED, TAGS)
+    filters = (
+        BY_NAME, states(InstanceState.choices, "deleted"),
+        RowChoice(name="type", label=_("Size"), rows=InstanceType.objects.visible_to, is_extra=True),
+        RowChoice(name="image", label=_("Image"), rows=Image.objects.visible_to, is_extra=True),
+        RowChoice(name="zone", label=_("Zone"), rows=lambda user: Zone.objects.all(), is_extra=True), BY_TAG)
+    BY_HOST = RowChoice(name="host", label=_("Host"), rows=Host.objects.visible_to, is_extra=True)
+    verbs = tuple(BulkVerb(name=verb.name, label=verb.label, icon=verb.icon, permission=verb.permission, effect=verb.confirm,
+                           is_dangerous=verb.is_dangerous, why_not=verb.why_not, act=partial(_act, verb.name))
+                  for verb in VERBS.values())
+    empty = Empty(icon="server", title=_("No instances yet"),
+                  text=_("An instance is a computer of your own: choose an image and a size, and it runs within seconds."),
+                  action=_("Create instance"), url_name="instances:create", permission="instance.create",
+                  command='mains instance create web --type small --image "Mains demo" --wait')
+
+    def rows(self) -> QuerySet[Instance]:
+        return narrow(self.request, rows_of(self.request))
+
+    def items(self, rows: list[Instance]) -> list[queries.Reached]:
+        return queries.reached(rows)
+
+    def user_filters(self) -> tuple[Filter, ...]:
+        return (*self.filters, self.BY_HOST) if self.user.grants.sees_everything else self.filters
