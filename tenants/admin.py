@@ -1,36 +1,73 @@
-"""Tenants in admin. Bindings are made through the verbs, so that they are audited."""
+"""Tenants in admin: who is who, who is bound to what, how much they may have. What gives rights over the whole site is the
+superusers' alone, so that staff cannot raise itself.
+"""
+from typing import Any
+
+from django import forms
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import Group, Permission
+from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import ModelAdmin, TabularInline
+from unfold.admin import TabularInline
+from unfold.contrib.filters.admin import AutocompleteSelectFilter, RelatedDropdownFilter
+from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from unfold.widgets import UnfoldAdminSelectWidget
 
-from portal.kernel.admin import AuditedAdmin, ReadOnlyAdmin
+from portal.kernel import audit
+from portal.kernel.admin import ALREADY, AuditedAdmin, ReadOnlyAdmin, act
+from portal.kernel.admin.columns import OneOf
+from portal.kernel.admin.keys import AsksForKeys
+from portal.kernel.declarations import registry
 from tenants.models import (
     ApiKey,
     Organization,
+    OrganizationGroupBinding,
     OrganizationUserBinding,
     Project,
+    ProjectGroupBinding,
     ProjectUserBinding,
     Quota,
     User,
 )
+from tenants.operations import create_project, revoke_api_key
+from tenants.roles import LABELS, PREFIX, role_of
 
 admin.site.unregister(Group)
 
 
 @admin.register(Group)
-class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
-    pass
+class GroupAdmin(DjangoGroupAdmin, AuditedAdmin):
+    """A group gives Django's permissions and, by its bindings, roles."""
+
+    search_fields = ("name",)
+    identifiers = ()
+    list_display = ("name", "members")
+
+    @display(description=_("members"))
+    def members(self, group: Group) -> int:
+        return group.user_set.count()
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return request.user.is_superuser
+
+    def has_change_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
+        return request.user.is_superuser
+
+    has_delete_permission = has_change_permission
 
 
 @admin.register(User)
 class UserAdmin(DjangoUserAdmin, AuditedAdmin):
+    """People are locked out, never deleted: what they did names them."""
+
     form, add_form, change_password_form = UserChangeForm, UserCreationForm, AdminPasswordChangeForm
-    list_display = ("username", "email", "is_active", "is_superuser", "last_login")
+    list_display = ("username", "email", "is_active", "is_staff", "is_superuser", "last_login")
+    list_filter = ("is_active", "is_staff", "is_superuser", ("groups", RelatedDropdownFilter))
     search_fields = ("username", "email", "first_name", "last_name")
+    ordering = ("username",)
     fieldsets = (
         (None, {"fields": ("username", "password")}),
         (_("Person"), {"fields": ("first_name", "last_name", "email", "language")}),
@@ -38,79 +75,198 @@ class UserAdmin(DjangoUserAdmin, AuditedAdmin):
         (_("Dates"), {"fields": ("last_login", "date_joined")}),
     )
     readonly_fields = ("last_login", "date_joined")
+    actions = ("lock_out", "let_in")
+    filter_horizontal, autocomplete_fields = (), ("groups",)
+    RIGHTS = ("is_staff", "is_superuser", "groups")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
+        return (*self.readonly_fields, *(() if request.user.is_superuser else self.RIGHTS))
+
+    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        """Nobody becomes more than they are by setting the password of somebody who is."""
+        return super().has_change_permission(request, obj) and (
+            request.user.is_superuser or not isinstance(obj, User) or not (obj.is_superuser or obj.is_staff))
+
+    def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        return False
+
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
+        answer = super().user_change_password(request, id, form_url)
+        if request.method == "POST" and answer.status_code == 302:
+            audit.record("user.password", User.objects.get(pk=id), actor=request.user)
+        return answer
+
+    @act(_("Lock out"), confirm=_("They are signed out, and their API keys are refused."),
+         why_not=lambda row: "" if row.is_active else ALREADY)
+    def lock_out(self, row: User, actor) -> str:
+        return self._set_active(row, False, actor)
+
+    @act(_("Let in again"), why_not=lambda row: ALREADY if row.is_active else "")
+    def let_in(self, row: User, actor) -> str:
+        return self._set_active(row, True, actor)
+
+    def _set_active(self, row: User, wanted: bool, actor: User) -> str:
+        if row.pk == actor.pk or (row.is_superuser and not actor.is_superuser):
+            return str(_("Nothing was changed: this is not for you to do."))
+        User.objects.filter(pk=row.pk).update(is_active=wanted)
+        self.record(row, actor, before={"is_active": row.is_active}, after={"is_active": wanted})
+        return str(_("Locked out") if not wanted else _("Let in again"))
 
 
-class OrganizationBindings(TabularInline):
+class Bindings(AsksForKeys, TabularInline):
+    """Roles in an organization or project. A binding points at a role of its own model, at nothing else in Django's table."""
+
+    extra = 0
+    hide_title = True
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        field = super().formfield_for_foreignkey(db_field, request, **kwargs)
+        if db_field.name == "permission":
+            scope = self.model._meta.get_field("content_object").related_model._meta.model_name
+            field.label = _("Role")
+            field.queryset = Permission.objects.filter(codename__startswith=PREFIX, content_type__app_label="tenants",
+                                                       content_type__model=scope)
+            field.label_from_instance = lambda role: str(LABELS.get(role_of(role.codename), role.codename))
+        elif field is not None:
+            field.label = _("User") if db_field.name == "user" else _("Group")
+        return field
+
+
+class OrganizationUsers(Bindings):
+    verbose_name, verbose_name_plural = _("member"), _("Members")
     model = OrganizationUserBinding
-    extra = 0
     autocomplete_fields = ("user",)
 
-    def formfield_for_foreignkey(self, db_field, request, **kwargs):
-        return _only_roles(super().formfield_for_foreignkey(db_field, request, **kwargs), db_field, "organization")
+
+class OrganizationGroups(Bindings):
+    verbose_name, verbose_name_plural = _("member group"), _("Member groups")
+    model = OrganizationGroupBinding
+    autocomplete_fields = ("group",)
 
 
-class ProjectBindings(TabularInline):
+class ProjectUsers(Bindings):
+    verbose_name, verbose_name_plural = _("member"), _("Members")
     model = ProjectUserBinding
-    extra = 0
     autocomplete_fields = ("user",)
 
-    def formfield_for_foreignkey(self, db_field, request, **kwargs):
-        return _only_roles(super().formfield_for_foreignkey(db_field, request, **kwargs), db_field, "project")
+
+class ProjectGroups(Bindings):
+    verbose_name, verbose_name_plural = _("member group"), _("Member groups")
+    model = ProjectGroupBinding
+    autocomplete_fields = ("group",)
 
 
-def _only_roles(field, db_field, model_name: str):
-    """A binding points at a role of its own model, at nothing else in Django's permission table."""
-    if db_field.name == "permission":
-        field.queryset = field.queryset.filter(codename__startswith="role_", content_type__app_label="tenants",
-                                               content_type__model=model_name)
-        field.label_from_instance = lambda permission: permission.codename.removeprefix("role_")
-    return field
+class QuotaForm(forms.ModelForm):
+    """Dimensions are what the rooms declare."""
+
+    dimension = forms.ChoiceField(label=_("Resource"), widget=UnfoldAdminSelectWidget, choices=lambda: [
+        (name, declared.label) for name, declared in sorted(registry.dimensions.items(), key=lambda pair: str(pair[1].label))])
+
+    class Meta:
+        model = Quota
+        fields = ("organization", "project", "region", "dimension", "limit")
+
+    def clean(self) -> dict[str, Any]:
+        chosen = super().clean()
+        if {"organization", "project"} <= set(self.fields) and not self.errors and (
+                bool(chosen.get("organization")) == bool(chosen.get("project"))):
+            self.add_error("project", _("Choose an organization or a project, one of the two."))
+        return chosen
 
 
 class OrganizationQuotas(TabularInline):
-    model = Quota
+    model, form = Quota, QuotaForm
     fk_name = "organization"
     fields = ("region", "dimension", "limit")
     extra = 0
+    hide_title = True
 
 
 class ProjectQuotas(OrganizationQuotas):
     fk_name = "project"
 
 
+class DimensionFilter(OneOf):
+    title, parameter_name = _("resource"), "dimension"
+
+    @staticmethod
+    def words() -> dict[str, Any]:
+        return {name: declared.label for name, declared in registry.dimensions.items()}
+
+
+@admin.register(Quota)
+class QuotaAdmin(AuditedAdmin):
+    form = QuotaForm
+    list_display = ("scope", "region", "dimension_word", "limit")
+    list_filter = (DimensionFilter, ("region", RelatedDropdownFilter), ("organization", AutocompleteSelectFilter),
+                   ("project", AutocompleteSelectFilter))
+    search_fields = ("organization__name", "project__name")
+    identifiers = ("organization_id", "project_id")
+    list_select_related = ("organization", "project", "region")
+    autocomplete_fields = ("organization", "project", "region")
+    ordering = ("pk",)
+
+    @display(description=_("whose"))
+    def scope(self, quota: Quota) -> Organization | Project:
+        return quota.organization or quota.project
+
+    @display(description=_("resource"), ordering="dimension")
+    def dimension_word(self, quota: Quota) -> Any:
+        declared = registry.dimensions.get(quota.dimension)
+        return declared.label if declared else quota.dimension
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Quota | None = None) -> tuple[str, ...]:
+        return ("organization", "project") if obj else ()
+
+
 @admin.register(Organization)
 class OrganizationAdmin(AuditedAdmin):
     list_display = ("name", "created_at")
-    search_fields = ("name", "id")
-    inlines = (OrganizationBindings, OrganizationQuotas)
+    search_fields = ("name",)
+    ordering = ("name",)
+    inlines = (OrganizationUsers, OrganizationGroups, OrganizationQuotas)
 
-    def has_delete_permission(self, request, obj=None) -> bool:
+    def has_delete_permission(self, request: HttpRequest, obj: Organization | None = None) -> bool:
         return False
 
 
 @admin.register(Project)
 class ProjectAdmin(AuditedAdmin):
     list_display = ("name", "organization", "parent", "created_at")
-    search_fields = ("name", "id", "organization__name")
+    list_filter = (("organization", AutocompleteSelectFilter),)
+    search_fields = ("name", "organization__name")
     list_select_related = ("organization", "parent")
     autocomplete_fields = ("organization", "parent")
-    inlines = (ProjectBindings, ProjectQuotas)
+    ordering = ("name",)
+    inlines = (ProjectUsers, ProjectGroups, ProjectQuotas)
 
-    def get_readonly_fields(self, request, obj=None) -> tuple[str, ...]:
+    def get_readonly_fields(self, request: HttpRequest, obj: Project | None = None) -> tuple[str, ...]:
         return ("organization", "parent") if obj else ()  # moving is a verb, not an edit
 
-    def save_model(self, request, obj, form, change) -> None:
-        if not change:
-            obj.path = [*(obj.parent.path if obj.parent else []), str(obj.pk)]
-        super().save_model(request, obj, form, change)
+    def save_model(self, request: HttpRequest, obj: Project, form: forms.ModelForm, change: bool) -> None:
+        """A new one is made by the verb, which gives it what every project has."""
+        if change:
+            super().save_model(request, obj, form, change)
+            return
+        made = create_project(obj.organization, obj.name, actor=request.user, parent=obj.parent, description=obj.description)
+        obj.pk, obj.path = made.pk, made.path
+        obj._state.adding, obj.created_at = False, made.created_at
 
-    def has_delete_permission(self, request, obj=None) -> bool:
+    def has_delete_permission(self, request: HttpRequest, obj: Project | None = None) -> bool:
         return False
 
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(ReadOnlyAdmin):
     list_display = ("name", "prefix", "owner", "project", "last_used_at", "expires_at", "revoked_at")
+    list_filter = (("revoked_at", admin.EmptyFieldListFilter), ("owner", AutocompleteSelectFilter),
+                   ("project", AutocompleteSelectFilter))
     search_fields = ("name", "prefix", "owner__username")
     list_select_related = ("owner", "project")
+    ordering = ("-created_at",)
     exclude = ("secret_hash",)
+    actions = ("revoke",)
+
+    @act(_("Revoke"), confirm=_("Programs that use the key are refused from now on."))
+    def revoke(self, row: ApiKey, actor: User) -> None:
+        revoke_api_key(row, actor=actor)

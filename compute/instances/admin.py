@@ -1,56 +1,111 @@
 """Instances in admin: types are catalogue; instances and keys are read, and acted on through the verbs."""
-from django.contrib import admin, messages
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
+from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter, RelatedDropdownFilter
+from unfold.decorators import display
 
+from compute.hosts.models import Verdict
 from compute.instances.models import Instance, InstanceType, SshKey
-from compute.instances.operations import act
-from portal.kernel.admin import AuditedAdmin, ReadOnlyAdmin
-from portal.kernel.errors import PortalError
+from compute.instances.operations import act as operate
+from compute.instances.verbs import VERBS
+from compute.instances.wording import EXPECTED, OBSERVED, REASONS
+from portal.kernel.admin import ALREADY, CatalogueAdmin, ReadOnlyAdmin, act
+from portal.kernel.admin.columns import LiveFilter, sized, toned
+
+MIB = 1024**2
 
 
 @admin.register(InstanceType)
-class InstanceTypeAdmin(AuditedAdmin):
-    list_display = ("name", "slug", "vcpus", "memory_mib", "root_disk_gib", "is_offered")
+class InstanceTypeAdmin(CatalogueAdmin):
+    list_display = ("name", "slug", "vcpus", "memory", "root_disk_gib", "is_offered")
+    list_filter = ("is_offered",)
     search_fields = ("name", "slug")
+    actions = ("retire", "offer")
+    memory = sized("memory_mib", description=_("memory"), unit=MIB)
 
     def get_readonly_fields(self, request: HttpRequest, obj: InstanceType | None = None) -> tuple[str, ...]:
-        used = obj is not None and obj.instances.exists()
-        return ("slug", "vcpus", "memory_mib") if used else ()  # what was sold stays what it was
+        # What was sold stays what it was.
+        return ("slug", "vcpus", "memory_mib") if obj is not None and self.is_used(obj) else ()
+
+    @act(_("Retire: offer it no more"), why_not=lambda row: "" if row.is_offered else ALREADY)
+    def retire(self, row: InstanceType, actor) -> None:
+        self._offer(row, False, actor)
+
+    @act(_("Offer it again"), why_not=lambda row: ALREADY if row.is_offered else "")
+    def offer(self, row: InstanceType, actor) -> None:
+        self._offer(row, True, actor)
+
+    def _offer(self, row: InstanceType, wanted: bool, actor) -> None:
+        InstanceType.objects.filter(pk=row.pk).update(is_offered=wanted)
+        self.record(row, actor, before={"is_offered": row.is_offered}, after={"is_offered": wanted})
+
+
+def _verb(name: str, *, force: bool = False) -> Any:
+    """The verb of the table as an act: the same prerequisites, holds and audit as a tenant's."""
+    verb = VERBS[name]
+    label = _("Cut the power") if force else verb.label
+    confirm = _("The power is cut at once; the guest may lose what it has not written.") if force else verb.confirm
+
+    @act(label, confirm=confirm, why_not=verb.why_not)
+    def begin(_admin: Any, row: Instance, actor) -> str:
+        operate(row, name, actor=actor, force=force)
+        return str(_("%(verb)s has begun.") % {"verb": label})
+    return begin
 
 
 @admin.register(Instance)
 class InstanceAdmin(ReadOnlyAdmin):
-    list_display = ("name", "state", "observed_state", "type", "host", "project", "created_at", "deleted_at")
-    list_filter = ("state", "zone", "type")
-    search_fields = ("name", "id", "project__name")
+    list_display = ("name", "state_now", "on_the_host", "type", "host", "project", "created_at", "deleted_at")
+    list_filter = (("state", ChoicesDropdownFilter), LiveFilter, ("zone", RelatedDropdownFilter),
+                   ("type", RelatedDropdownFilter), ("host", AutocompleteSelectFilter), ("project", AutocompleteSelectFilter))
+    search_fields = ("name",)
     list_select_related = ("type", "host", "project")
+    ordering = ("-created_at", "-id")
     exclude = ("vnc_password", "user_data")
-    actions = ("start", "stop", "delete")
+    actions = ("start", "stop", "power_off", "reboot", "delete")
+    state_now = toned()
+    start, stop, power_off, reboot, delete = (_verb("start"), _verb("stop"), _verb("stop", force=True), _verb("reboot"),
+                                              _verb("delete"))
 
-    @admin.action(description=_("Start"))
-    def start(self, request: HttpRequest, queryset) -> None:
-        self._each(request, queryset, "start")
+    def get_queryset(self, request: HttpRequest):
+        return super().get_queryset(request).defer("user_data", "vnc_password", "public_keys")
 
-    @admin.action(description=_("Stop"))
-    def stop(self, request: HttpRequest, queryset) -> None:
-        self._each(request, queryset, "stop")
-
-    @admin.action(description=_("Delete for good"))
-    def delete(self, request: HttpRequest, queryset) -> None:
-        self._each(request, queryset, "delete")
-
-    def _each(self, request: HttpRequest, queryset, verb: str) -> None:
-        for instance in queryset:
-            try:
-                act(instance, verb, actor=request.user)
-                messages.success(request, str(instance))
-            except PortalError as error:
-                messages.error(request, f"{instance}: {error.detail}")
+    @display(description=_("on the host"), ordering="observed_state", label={"running": "success", "off": "default"})
+    def on_the_host(self, instance: Instance) -> tuple[str, str] | str:
+        seen = instance.observed_state
+        return (seen if seen in EXPECTED.values() else "off", str(OBSERVED.get(seen, seen))) if seen else ""
 
 
 @admin.register(SshKey)
 class SshKeyAdmin(ReadOnlyAdmin):
     list_display = ("name", "fingerprint", "project", "created_at", "deleted_at")
+    list_filter = (LiveFilter, ("project", AutocompleteSelectFilter))
     search_fields = ("name", "fingerprint")
     list_select_related = ("project",)
+    ordering = ("-created_at", "-id")
+
+
+@admin.register(Verdict)
+class VerdictAdmin(ReadOnlyAdmin):
+    """Here for the words of placement's reasons, which tenants read too."""
+
+    list_display = ("consumer", "host", "is_chosen", "weight", "why", "at")
+    list_filter = ("is_chosen", ("host", AutocompleteSelectFilter))
+    search_fields = ("consumer__name",)
+    identifiers = ("consumer_id", "host_id")
+    list_select_related = ("consumer", "host")
+    ordering = ("-pk",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Verdict]:
+        return super().get_queryset(request).defer("facts")
+
+    def name_of(self, row: Verdict) -> str:
+        return f"{row.host} – {row.consumer}"
+
+    @display(description=_("reason"), ordering="reason")
+    def why(self, verdict: Verdict) -> str:
+        return str(REASONS.get(verdict.reason, verdict.reason))

@@ -81,7 +81,7 @@ def test_a_books_currency_cannot_change_under_its_prices(shop: Shop) -> None:
     assert browser.post(url, {"name": "New name", "currency": "EUR", "is_default": "on"}).status_code == 302
     shop.book.refresh_from_db()
     assert (shop.book.name, shop.book.currency) == ("New name", "CNY")
-    assert AuditEvent.objects.filter(action="pricebook.change").count() == 1
+    assert AuditEvent.objects.filter(action="pricebook.update").count() == 1
 
 
 def test_a_second_default_book_is_refused(shop: Shop) -> None:

@@ -130,7 +130,7 @@ def test_what_is_deleted_in_a_bulk_is_audited_row_by_row(world: World, operator:
 def test_a_project_is_put_below_none_of_another_organization(world: World, operator: Client) -> None:
     rival = create_organization("Rival", owner=world.people["root"], actor=None)
     form = {"name": "spy", "organization": rival.pk, "parent": world.project.pk}
-    for inline in ("projectuserbinding_set", "quotas"):
+    for inline in ("projectuserbinding_set", "projectgroupbinding_set", "quotas"):
         form |= {f"{inline}-TOTAL_FORMS": 0, f"{inline}-INITIAL_FORMS": 0}
     operator.post(reverse("admin:tenants_project_add"), form)
     assert not Project.objects.filter(name="spy").exists()

@@ -1,0 +1,99 @@
+"""The permission matrix's scene for admin: a row of every registered model, staff with chosen permissions, and browsers."""
+from collections.abc import Iterator
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from allauth.account.models import EmailAddress
+from axes.models import AccessAttempt, AccessFailureLog, AccessLog
+from django.contrib import admin
+from django.contrib.auth.models import Group, Permission
+from django.db import transaction
+from django.db.models import Model
+from django.test import Client, override_settings
+from django.urls import reverse
+
+from billing.models import Credit, PriceBook
+from compute.hosts.models import Claim, Discovered, Endpoint, Host, SshIdentity, Verdict
+from compute.instances.console.models import ConsoleTicket
+from compute.instances.models import Instance
+from portal.kernel.models import Hold, Operation, Resource
+from portal.kernel.states import database_now
+from storage.models import Attachment, Image, ImageCopy, Pool, Volume
+from tenants.models import Quota, User
+from tests.cast import Cast, make_cast
+from tests.portal.scenery import Rows, Scene, make_scene
+
+PLAIN_FILES = {"default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+               "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}}
+
+
+@pytest.fixture(scope="module")
+def scene(django_db_setup: None, django_db_blocker) -> Iterator[Scene]:
+    """Made once for a module; each test is rolled back by `undone`, the scene at the end."""
+    with django_db_blocker.unblock(), override_settings(DOORBELLS=False, STORAGES=PLAIN_FILES), transaction.atomic():
+        made = make_scene(make_cast())
+        made.ours.update(make_rest(made.cast, made.ours))
+        yield made
+        transaction.set_rollback(True)
+
+
+@pytest.fixture
+def undone(scene: Scene) -> Iterator[Scene]:
+    """The scene; what the test does to it is taken back."""
+    with transaction.atomic():
+        yield scene
+        transaction.set_rollback(True)
+
+
+def make_rest(cast: Cast, rows: Rows) -> Rows:
+    """What only operators look at."""
+    now, host, instance = database_now(), rows[Host], rows[Instance]
+    who = {"username": "mallory", "ip_address": "198.51.100.7", "path_info": "/accounts/login/", "user_agent": "curl"}
+    return {
+        Resource: Resource.objects.get(pk=instance.pk), Endpoint: host.endpoint, PriceBook: PriceBook.objects.get(),
+        Attachment: Attachment.objects.get(volume=rows[Volume]),
+        Hold: Hold.objects.create(resource_id=rows[Image].pk, operation=rows[Operation]),
+        Claim: Claim.objects.create(provider=host, consumer=instance, resource_class="vcpu", amount=1),
+        Verdict: Verdict.objects.create(consumer=instance, host=host, reason="no_vcpu"),
+        Discovered: Discovered.objects.create(host=host, kind="domain", key="x", name="stray", last_seen_at=now),
+        SshIdentity: SshIdentity.objects.create(region=cast.region, public_key="ssh-ed25519 AAAA mains", private_key="SECRET"),
+        ImageCopy: ImageCopy.objects.create(image=rows[Image], pool=rows[Pool]),
+        ConsoleTicket: ConsoleTicket.objects.create(instance=instance, user=cast.alice, session_hash="x", secret_hash="y",
+                                                    generation=1, expires_at=now + timedelta(seconds=30)),
+        Quota: Quota.objects.create(organization=cast.organization, region=cast.region, dimension="instances", limit=10),
+        Credit: Credit.objects.create(organization=cast.organization, amount=Decimal(5), currency="CNY", reason="trial",
+                                      created_at=now),
+        Group: Group.objects.create(name="night shift"),
+        EmailAddress: EmailAddress.objects.create(user=cast.alice, email="alice@example.org"),
+        AccessAttempt: AccessAttempt.objects.create(**who, get_data="", post_data="", failures_since_start=10),
+        AccessFailureLog: AccessFailureLog.objects.create(**who), AccessLog: AccessLog.objects.create(**who),
+    }
+
+
+def staff(scene: Scene, *permissions: str) -> Client:
+    """Somebody whom Django lets into admin with the named permissions (`view_host`) and no more."""
+    person = User.objects.create(username="clerk", is_staff=True)
+    person.user_permissions.set(Permission.objects.filter(codename__in=permissions))
+    client = Client()
+    client.force_login(person, backend="django.contrib.auth.backends.ModelBackend")
+    return client
+
+
+def page(model: type[Model], name: str = "changelist", *arguments: Any) -> str:
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{name}", args=arguments)
+
+
+def read_only() -> list[type[Model]]:
+    """What admin shows and never changes: money, operations, the audit trail, all that tenants made, and sign-ins."""
+    from portal.kernel.admin import ReadOnlyAdmin
+
+    return [model for model, registered in admin.site._registry.items() if isinstance(registered, ReadOnlyAdmin)]
+
+
+def said(response: Any) -> str:
+    """The messages on the page that a redirect led to."""
+    return " | ".join(str(message) for message in response.context["messages"])
+
+
