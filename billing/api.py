@@ -7,15 +7,16 @@ from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
+from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 
-from billing import rating
-from billing.models import Price, UsageInterval
+from billing import credit, rating
+from billing.models import Credit, Price, UsageInterval
 from billing.money import Money, plain
 from portal.kernel.declarations import registry
-from portal.kernel.errors import InvalidInput
+from portal.kernel.errors import Forbidden, InvalidInput
 from portal.kernel.rest.filters import MOST_VALUES, convert, field_at
 from portal.kernel.rest.pagination import limit_of
 from portal.kernel.rest.serializers import MoneySerializer
@@ -23,12 +24,13 @@ from portal.kernel.rest.views import SIGNED_IN, Fetched, Listed, RoomViewSet
 from portal.kernel.states import database_now
 
 GROUPS = ("project", "meter", "day", "resource")
-LONGEST_TAG, MOST_GROUPS = 60, 8
+LONGEST_TAG, MOST_GROUPS, MOST_BALANCES = 60, 8, 100
 
 
 class UsedSerializer(serializers.Serializer):
     """Which resource; it may be deleted by now."""
 
+    example = {"type": "instance"}
     type = serializers.CharField()
     id = serializers.UUIDField()
     name = serializers.CharField()
@@ -40,6 +42,7 @@ class UsageSerializer(serializers.Serializer):
     `quantity` counts `unit`s. `end` is null while it runs; the amount is then what it costs until now.
     """
 
+    example = {"meter": "instance.running", "sku": "small", "unit": "h", "quantity": "12.345", "end": None}
     id = serializers.UUIDField(required=False)
     resource = UsedSerializer(required=False)
     project = serializers.UUIDField(required=False)
@@ -105,6 +108,7 @@ class UsageViewSet(RoomViewSet):
 class PriceSerializer(serializers.ModelSerializer):
     """What one unit of a meter costs an hour in a region."""
 
+    example = {"meter": "instance.running", "sku": "small", "unit": "h", "valid_until": None}
     region = serializers.UUIDField(source="region_id", read_only=True)
     unit = serializers.SerializerMethodField()
     price_per_hour = serializers.SerializerMethodField()
@@ -141,6 +145,60 @@ class PriceViewSet(Listed, Fetched, RoomViewSet):
         """The prices that hold now, or at `at`."""
         self.queryset = self.queryset.at(moment(request, "at") or database_now())
         return super().list(request)
+
+
+class CreditSerializer(serializers.ModelSerializer):
+    """So much was given to an organization to spend."""
+
+    example = {"reason": "Trial credit"}
+
+    organization = serializers.UUIDField(source="organization_id", read_only=True)
+    amount = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Credit
+        fields = ("id", "organization", "amount", "reason", "expires_at", "created_at")
+        read_only_fields = fields
+
+    @extend_schema_field(MoneySerializer)
+    def get_amount(self, row: Credit) -> dict[str, str]:
+        return Money(row.amount, row.currency).as_json()
+
+
+class BalanceSerializer(serializers.Serializer):
+    """What is left of an organization's credit: granted and not expired, less what was used since."""
+
+    organization = serializers.UUIDField(source="organization.pk")
+    granted = MoneySerializer(source="granted.as_json")
+    used = MoneySerializer(source="used.as_json")
+    left = MoneySerializer(source="left.as_json")
+    expires_at = serializers.DateTimeField(allow_null=True)
+
+
+class BalancesSerializer(serializers.Serializer):
+    results = BalanceSerializer(many=True)
+
+
+class CreditViewSet(Listed, Fetched, RoomViewSet):
+    """What organizations were given to spend."""
+
+    queryset = Credit.objects.all()
+    serializer_class = CreditSerializer
+    permissions = {"list": "usage.view", "retrieve": "usage.view", "left": "usage.view"}
+    filters = {"organization": "organization"}
+    answers = {"left": (200, BalancesSerializer)}
+
+    def searched(self) -> tuple[str, ...]:
+        return ()
+
+    @action(detail=False, methods=["get"])
+    def left(self, request: Request) -> Response:
+        """What is left now, of every organization with credit that the caller sees."""
+        if not self.may_anywhere("usage.view"):
+            raise Forbidden(permission="usage.view")
+        rows = self.get_queryset().select_related("organization").order_by("organization_id").distinct("organization_id")
+        found = credit.balances([row.organization for row in rows[:MOST_BALANCES]], now=database_now())
+        return Response(BalancesSerializer({"results": found}).data)
 
 
 def moment(request: Request, name: str) -> datetime | None:

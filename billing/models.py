@@ -1,11 +1,13 @@
 """What was used, when, and what one unit costs an hour. PostgreSQL itself refuses overlaps.
 
-Usage intervals are regional and written by `billing.metering` alone. Price books and prices are hub rows, written by
-`billing.operations` alone; a price's past never changes, a new price is a new row. No arithmetic lives here.
+Usage intervals are regional and written by `billing.metering` alone. Price books, prices and credits are hub rows, written
+by `billing.operations` alone; a price's past never changes, a new price is a new row, and a credit is never changed at
+all. No arithmetic lives here.
 """
 import uuid
 from typing import Self
 
+from django.conf import settings
 from django.contrib.postgres.constraints import ExclusionConstraint
 from django.contrib.postgres.fields import DateTimeRangeField, RangeOperators
 from django.contrib.postgres.indexes import GistIndex
@@ -14,6 +16,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from portal.kernel.models import Region, Resource
+from tenants.models import Project
 
 
 class UsageIntervalQuerySet(models.QuerySet):
@@ -58,6 +61,7 @@ class UsageInterval(models.Model):
         indexes = [
             GistIndex(fields=["project", "period"], name="usage_of_projects"),
             models.Index(fields=["project", "-start", "-id"], name="usage_listing"),
+            models.Index(fields=["-start", "-id"], name="usage_newest"),
         ]
 
     def __str__(self) -> str:
@@ -123,3 +127,47 @@ class Price(models.Model):
 
     def __str__(self) -> str:
         return f"{self.meter} {self.sku}: {self.price_per_hour}"
+
+
+class CreditQuerySet(models.QuerySet):
+    def visible_to(self, user, permission: str = "usage.view") -> Self:
+        """Credit belongs to an organization: whoever may see usage in one of its projects sees it."""
+        grants = user.grants
+        if grants.sees_everything:
+            return self.all()
+        projects = Project.objects.filter(pk__in=grants.projects(permission))
+        return self.filter(organization_id__in=projects.values("organization_id"))
+
+    def at(self, moment) -> Self:
+        """Those that pay for something at the moment."""
+        return self.filter(Q(expires_at=None) | Q(expires_at__gt=moment))
+
+
+class Credit(models.Model):
+    """So much was given to an organization to spend on usage. Never changed: PostgreSQL refuses an update."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    organization = models.ForeignKey("tenants.Organization", models.PROTECT, related_name="credits",
+                                     verbose_name=_("organization"))
+    amount = models.DecimalField(_("amount"), max_digits=14, decimal_places=2)
+    currency = models.CharField(_("currency"), max_length=3)
+    reason = models.CharField(_("reason"), max_length=200)
+    granted_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+",
+                                   verbose_name=_("granted by"))
+    expires_at = models.DateTimeField(_("expires"), null=True, blank=True, help_text=_("UTC; empty: never."))
+    created_at = models.DateTimeField(_("created"))
+
+    objects = CreditQuerySet.as_manager()
+
+    class Meta:
+        verbose_name, verbose_name_plural = _("credit"), _("credits")
+        indexes = [models.Index(fields=["organization", "created_at"], name="credit_of_organization")]
+        constraints = [
+            models.CheckConstraint(condition=Q(amount__gt=0), name="credit_of_something"),
+            models.CheckConstraint(condition=Q(currency__regex=r"^[A-Z]{3}$"), name="credit_currency_iso"),
+            models.CheckConstraint(condition=Q(expires_at=None) | Q(expires_at__gt=models.F("created_at")),
+                                   name="credit_expires_later"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.amount} {self.currency}"

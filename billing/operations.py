@@ -1,4 +1,6 @@
-"""Operators' verbs on prices. A price is never edited: a new version takes over at an instant that is not past."""
+"""Operators' verbs on prices and credit. A price is never edited: a new version takes over at an instant that is not past.
+A credit is never edited at all: a further one is granted.
+"""
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 
@@ -6,13 +8,16 @@ from django.db import transaction
 from django.db.backends.postgresql.psycopg_any import DateTimeTZRange
 from django.utils.translation import gettext_lazy as _
 
-from billing.models import Price, PriceBook
+from billing import rating
+from billing.models import Credit, Price, PriceBook
 from portal.kernel import audit
 from portal.kernel.declarations import registry
 from portal.kernel.errors import InvalidInput
 from portal.kernel.models import Region
 from portal.kernel.states import database_now
+from tenants.models import Organization
 
+CENT, MOST_CREDIT, LONGEST_REASON = Decimal("0.01"), Decimal("1000000000"), 200
 STEP = Decimal("0.0000000001")  # the scale of Price.price_per_hour
 LIMIT = Decimal("10000000000")
 
@@ -73,3 +78,28 @@ def _make_room(versions, before: Price | None, start: datetime, now: datetime) -
     else:
         raise InvalidInput.field("valid_from", _("A price that starts at this instant exists already."))
     return end
+
+
+@transaction.atomic
+def grant_credit(organization: Organization, *, amount: Decimal, reason: str, actor, expires_at: datetime | None = None,
+                 now: datetime | None = None) -> Credit:
+    """Give the organization so much to spend from now on, in the currency of the prices.
+
+    Raises InvalidInput for an amount that is not positive or finer than a cent, a missing reason, or a past expiry.
+    """
+    now = now or database_now()
+    errors = {}
+    if not (amount.is_finite() and 0 < amount < MOST_CREDIT and amount.quantize(CENT) == amount):
+        errors["amount"] = [_("More than 0, with at most two digits after the point.")]
+    if not reason.strip() or len(reason) > LONGEST_REASON or not reason.isprintable():
+        errors["reason"] = [_("One line of up to 200 characters.")]
+    if expires_at is not None and expires_at <= now:
+        errors["expires_at"] = [_("This is in the past.")]
+    if errors:
+        raise InvalidInput(errors=errors)
+    credit = Credit.objects.create(organization=organization, amount=amount, currency=rating.currency(), reason=reason,
+                                   granted_by=actor, expires_at=expires_at, created_at=now)
+    audit.record("credit.grant", credit, actor=actor, after={
+        "organization": organization.name, "amount": amount, "currency": credit.currency, "reason": reason,
+        "expires_at": expires_at and expires_at.isoformat()})
+    return credit

@@ -5,15 +5,19 @@ from decimal import Decimal
 from uuid import UUID
 
 from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
 
 from billing import rating
 from billing.money import Money
 from billing.periods import Month
 from portal.kernel.declarations import registry
+from portal.kernel.remembered import remembered
 from tenants.access import Grants
 from tenants.models import Project
 
 ROWS_A_PAGE = 100
+FILE_COLUMNS = (_("Project"), _("Name"), _("Id"), _("Meter"), _("SKU"), _("Units"), _("Seconds"), _("Price"), _("Amount"),
+                _("Currency"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,8 +64,17 @@ class MonthUsage:
 
 
 def month_usage(user, month: Month, *, project: Project | None, page: int, now: datetime) -> MonthUsage:
-    """What `user` may see of the month's usage (in one project, or in all), dearest first."""
-    selection = rating.Selection(projects=_projects(user.grants, project))
+    """What `user` may see of the month's usage (in one project, or in all), dearest first.
+
+    Where adding up takes long, as for tens of thousands of resources, it is what it was when it was last added up.
+    """
+    projects = _projects(user.grants, project)
+    key = ("usage", month, None if projects is None else frozenset(projects), page)
+    return remembered(key, lambda: _month_usage(projects, month, page, now))
+
+
+def _month_usage(seen: set[UUID] | None, month: Month, page: int, now: datetime) -> MonthUsage:
+    selection = rating.Selection(projects=seen)
     period = {"start": month.start, "end": month.end, "now": now}
     found = rating.totals(selection, ("project", "resource", "meter", "price"), **period, dearest_first=True,
                           limit=ROWS_A_PAGE, offset=(page - 1) * ROWS_A_PAGE)
@@ -71,6 +84,16 @@ def month_usage(user, month: Month, *, project: Project | None, page: int, now: 
                       rows=tuple(UsageRow(total=total) for total in found.totals),
                       pages=max(1, -(-found.count // ROWS_A_PAGE)),
                       sum=Money(amount, projects[0].currency) if projects else None)
+
+
+def month_file(user, month: Month, *, project: Project | None, most: int, now: datetime) -> tuple[list[list[object]], bool]:
+    """The month's rows for a file, as `FILE_COLUMNS` says, and whether there are more than `most`."""
+    selection = rating.Selection(projects=_projects(user.grants, project))
+    found = rating.totals(selection, ("project", "resource", "meter", "price"), start=month.start, end=month.end, now=now,
+                          dearest_first=True, limit=most)
+    rows = [[total.project.name, total.resource.name, total.resource.id, total.meter, total.price.sku, total.price.units,
+             total.seconds, total.price.price_per_hour, total.amount, total.currency] for total in found.totals]
+    return rows, found.count > most
 
 
 def _projects(grants: Grants, chosen: Project | None) -> set[UUID] | None:

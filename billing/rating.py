@@ -26,6 +26,7 @@ class Selection:
     """Which usage: None means all of it. `projects` is what the asker may see, so it is never left out by accident."""
 
     projects: Collection[UUID] | None
+    organization: UUID | None = None
     regions: Collection[UUID] | None = None
     resources: Collection[UUID] | None = None
     meters: Collection[str] | None = None
@@ -131,6 +132,8 @@ WITH book AS (
     FROM billing_usageinterval
     WHERE period && tstzrange(%(start)s::timestamptz, %(cut)s)
       AND (%(projects)s::uuid[] IS NULL OR project_id = ANY (%(projects)s::uuid[]))
+      AND (%(organization)s::uuid IS NULL
+           OR project_id = ANY (ARRAY(SELECT id FROM tenants_project WHERE organization_id = %(organization)s::uuid)))
       AND (%(regions)s::uuid[] IS NULL OR region_id = ANY (%(regions)s::uuid[]))
       AND (%(resources)s::uuid[] IS NULL OR resource_id = ANY (%(resources)s::uuid[]))
       AND (%(meters)s::text[] IS NULL OR meter = ANY (%(meters)s::text[]))
@@ -147,25 +150,23 @@ WITH book AS (
     FROM (SELECT DISTINCT region_id, meter, sku FROM used) AS kinds LEFT JOIN own USING (region_id, meter, sku)
     GROUP BY region_id, meter, sku
 ), lines AS (
-    SELECT used.id, resource_id, resource.kind, resource.name, resource.tags,
-           resource.deleted_at IS NOT NULL AS gone, used.project_id, project.name AS project_name,
-           meter, sku, quantity AS units, price_per_hour,
-           used.part * priced.valid AS span,
+    SELECT used.id, resource_id, project_id, meter, sku, quantity AS units, price_per_hour, used.part * priced.valid AS span,
            upper_inf(used.period) AND upper(used.part * priced.valid) = %(now)s AS runs
     FROM used
     JOIN priced USING (region_id, meter, sku)
-    JOIN kernel_resource AS resource ON resource.id = resource_id
-    JOIN tenants_project AS project ON project.id = used.project_id
     WHERE priced.valid && used.part
 )""")
 
 EACH_LINE = LINES + sql.SQL("""
-SELECT id, resource_id, name, kind, gone, project_id, project_name, meter, sku, units,
+SELECT lines.id, resource_id, resource.name, resource.kind, resource.deleted_at IS NOT NULL, lines.project_id, project.name,
+       meter, sku, units,
        units * EXTRACT(EPOCH FROM upper(span) - lower(span)),
        lower(span), CASE WHEN runs THEN NULL ELSE upper(span) END, price_per_hour,
        COALESCE({amount}, 0.0000000000), (SELECT currency FROM book)
 FROM lines
-ORDER BY lower(span) DESC, id DESC
+JOIN kernel_resource AS resource ON resource.id = resource_id
+JOIN tenants_project AS project ON project.id = lines.project_id
+ORDER BY lower(span) DESC, lines.id DESC
 """).format(amount=_amount("EXTRACT(EPOCH FROM upper(span) - lower(span))"))
 
 # A line's days are differences of its running total, so that they add up to the line exactly.
@@ -179,16 +180,28 @@ PIECES = {
 )"""),
 }
 
+# Names are looked up for the sums of one page alone: joined with all lines, they cost many times what the sums do.
 SUMS = sql.SQL("""
-SELECT {columns}, sum(units * EXTRACT(EPOCH FROM till - since)), sum(EXTRACT(EPOCH FROM till - since)),
-       sum(COALESCE({amount}, 0.0000000000)) AS total, (SELECT currency FROM book), count(*) OVER ()
-FROM pieces
-GROUP BY {numbers}
-ORDER BY {order}
-LIMIT %(limit)s OFFSET %(offset)s
+, sums AS (
+    SELECT {keys}, sum(units * EXTRACT(EPOCH FROM till - since)) AS quantity, sum(EXTRACT(EPOCH FROM till - since)) AS seconds,
+           sum(COALESCE({amount}, 0.0000000000)) AS total, count(*) OVER () AS count
+    FROM pieces {tagged}
+    GROUP BY {numbers}
+    ORDER BY {order}
+    LIMIT %(limit)s OFFSET %(offset)s
+)
+SELECT {columns}, quantity, seconds, total, (SELECT currency FROM book), count
+FROM sums {named}
+ORDER BY {order_of_names}
 """)
-COLUMNS = {"project": ("project_id", "project_name"), "resource": ("resource_id", "name", "kind", "gone"),
-           "meter": ("meter",), "day": ("day",), "price": ("sku", "units", "price_per_hour")}
+KEYS = {"project": ("project_id",), "resource": ("resource_id",), "meter": ("meter",), "day": ("day",),
+        "price": ("sku", "units", "price_per_hour")}
+# What a sum shows of its groups; the rest of KEYS is shown as it is.
+COLUMNS = {"project": sql.SQL("sums.project_id, project.name"),
+           "resource": sql.SQL("resource_id, resource.name, resource.kind, resource.deleted_at IS NOT NULL")}
+NAMES = {"project": sql.SQL("JOIN tenants_project AS project ON project.id = sums.project_id"),
+         "resource": sql.SQL("JOIN kernel_resource AS resource ON resource.id = resource_id")}
+TAGGED = sql.SQL("JOIN (SELECT id AS resource_id, tags FROM kernel_resource) AS tagged USING (resource_id)")
 
 
 def lines(selection: Selection, *, start: datetime | None, end: datetime, now: datetime) -> list[Line]:
@@ -221,24 +234,34 @@ def _values(selection: Selection, start: datetime | None, end: datetime, now: da
         return None
     chosen = {field.name: getattr(selection, field.name) for field in fields(Selection)}
     return {"start": start, "cut": cut, "now": now,
-            **{name: None if ids is None else list(ids) for name, ids in chosen.items()}}
+            **{name: list(value) if isinstance(value, Collection) else value for name, value in chosen.items()}}
 
 
 def _sums(groups: Sequence[str], dearest_first: bool) -> sql.Composed:
-    columns = [column for n, name in enumerate(groups) for column in _columns(n, name)]
-    numbers = sql.SQL(", ").join(sql.Literal(n) for n in range(1, len(columns) + 1))
-    order = sql.SQL("total DESC, {}" if dearest_first else "{}").format(numbers)
+    keys = [key for n, name in enumerate(groups) for key in _keys(n, name)]
+    numbers = [sql.Literal(n) for n in range(1, len(keys) + 1)]
+    first = [sql.SQL("total DESC")] if dearest_first else []
     amount = _amount("EXTRACT(EPOCH FROM till - lower(span))")
     if "day" in groups:
         amount = sql.SQL("{} - {}").format(amount, _amount("EXTRACT(EPOCH FROM since - lower(span))"))
-    return LINES + PIECES["day" in groups] + SUMS.format(columns=sql.SQL(", ").join(columns), numbers=numbers,
-                                                         order=order, amount=amount)
+    columns = [COLUMNS.get(name) or sql.SQL(", ").join(_names(n, name)) for n, name in enumerate(groups)]
+    order = first + [sql.SQL("sums.{}").format(key) for n, name in enumerate(groups) for key in _names(n, name)]
+    return LINES + PIECES["day" in groups] + SUMS.format(
+        keys=sql.SQL(", ").join(keys), numbers=sql.SQL(", ").join(numbers), order=sql.SQL(", ").join(first + numbers),
+        amount=amount, columns=sql.SQL(", ").join(columns),
+        named=sql.SQL(" ").join(NAMES[name] for name in groups if name in NAMES),
+        tagged=TAGGED if any(name.startswith(TAG) for name in groups) else sql.SQL(""), order_of_names=sql.SQL(", ").join(order))
 
 
-def _columns(number: int, group: str) -> list[sql.Composable]:
+def _names(number: int, group: str) -> list[sql.Identifier]:
+    """The columns of `sums` that tell its groups apart."""
+    return [sql.Identifier(name) for name in ((f"tag{number}",) if group.startswith(TAG) else KEYS[group])]
+
+
+def _keys(number: int, group: str) -> list[sql.Composable]:
     if group.startswith(TAG):
-        return [sql.SQL("(tags ->> {})").format(sql.Placeholder(f"tag{number}"))]
-    return [sql.Identifier(column) for column in COLUMNS[group]]
+        return [sql.SQL("tags ->> {} AS {}").format(sql.Placeholder(f"tag{number}"), sql.Identifier(f"tag{number}"))]
+    return list(_names(number, group))
 
 
 def _line(interval, resource_id, name, kind, gone, project_id, project_name, meter, sku, units, quantity, start, end,
@@ -257,12 +280,13 @@ def _total(groups: Sequence[str], row: Iterator) -> Total:
         if name.startswith(TAG):
             tags.append((name.removeprefix(TAG), next(row)))
         else:
-            found[name] = READERS[name](*(next(row) for _column in COLUMNS[name]))
+            found[name] = READERS[name](*(next(row) for _column in range(WIDTHS[name])))
     quantity, seconds, amount, currency = next(row), next(row), next(row), next(row)
     return Total(**found, tags=tuple(tags), quantity=quantity, seconds=seconds, amount=amount,
                  currency=_currency(currency))
 
 
+WIDTHS = {"project": 2, "resource": 4, "meter": 1, "day": 1, "price": 3}
 READERS = {
     "project": lambda pk, name: Named(id=pk, name=name, type="project"),
     "resource": lambda pk, name, kind, gone: Named(id=pk, name=name, type=kind, is_gone=gone),
@@ -270,6 +294,11 @@ READERS = {
     "day": lambda day: day,
     "price": lambda sku, units, price_per_hour: Rate(sku=sku, units=units, price_per_hour=price_per_hour),
 }
+
+
+def currency() -> str:
+    """Of the prices that hold; what sums are in when there is nothing to add up."""
+    return _currency(PriceBook.objects.filter(is_default=True).values_list("currency", flat=True).first())
 
 
 def _currency(found: str | None) -> str:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
-from django.db.models import Model, QuerySet
+from django.db.models import JSONField, Q, QuerySet, UUIDField, Value
+from django.db.models.functions import Cast
 
 from portal.kernel.errors import Forbidden, NotFound
 from tenants.models import (
@@ -19,6 +20,9 @@ from tenants.models import (
 )
 from tenants.roles import permissions_of, role_of
 
+ORGANIZATION, PROJECT, PLACED = "organization", "project", "placed"
+BINDINGS = ((ORGANIZATION, OrganizationUserBinding, "user"), (ORGANIZATION, OrganizationGroupBinding, "group__user"),
+            (PROJECT, ProjectUserBinding, "user"), (PROJECT, ProjectGroupBinding, "group__user"))
 
 @dataclass(frozen=True)
 class Grants:
@@ -40,19 +44,13 @@ class Grants:
             return cls.nothing()
         if user.is_superuser:
             return cls({}, frozenset(), {}, sees_everything=True)
-        on_organizations = _bindings(user, OrganizationUserBinding, OrganizationGroupBinding)
-        on_projects = _bindings(user, ProjectUserBinding, ProjectGroupBinding)
-        if not on_organizations and not on_projects:
-            return cls.nothing()
-        return cls._inherit(on_organizations, on_projects)
+        return cls._inherit(*_bindings(user))
 
     @classmethod
-    def _inherit(cls, on_organizations: dict[UUID, frozenset[str]], on_projects: dict[UUID, frozenset[str]]) -> "Grants":
-        organizations = set(on_organizations) | set(
-            Project.objects.filter(pk__in=on_projects).values_list("organization_id", flat=True))
-        by_project = {}
-        for pk, organization_id, path in (Project.objects.filter(organization_id__in=organizations)
-                                          .values_list("pk", "organization_id", "path")):
+    def _inherit(cls, on_organizations: "Bound", on_projects: "Bound", projects: "Placed") -> "Grants":
+        organizations, by_project = set(on_organizations), {}
+        for pk, organization_id, path in projects:
+            organizations.add(organization_id)
             names = on_organizations.get(organization_id, frozenset())
             for ancestor in path:
                 names |= on_projects.get(UUID(ancestor), frozenset())
@@ -87,6 +85,8 @@ class Grants:
         """Whether the subject's project (or the organization itself) grants the permission."""
         if self.sees_everything:
             return True
+        if getattr(subject, "is_public", False) and permission == subject.declared.permission:
+            return True  # what is shared beyond its project is there to be looked at
         if subject._meta.label == "tenants.Organization":
             return self.may_in_organization(permission, subject.pk)
         project_id = subject.pk if subject._meta.label == "tenants.Project" else getattr(subject, "project_id", None)
@@ -96,14 +96,35 @@ class Grants:
         return self.sees_everything or permission in self.organization_wide.get(organization_id, frozenset())
 
 
-def _bindings(user, user_model: type[Model], group_model: type[Model]) -> dict[UUID, frozenset[str]]:
-    rows = list(user_model.objects.filter(user=user).values_list("content_object_id", "permission__codename"))
-    rows += group_model.objects.filter(group__user=user).values_list("content_object_id", "permission__codename")
-    found: dict[UUID, frozenset[str]] = {}
-    for scope_id, codename in rows:
-        found[scope_id] = found.get(scope_id, frozenset()) | permissions_of(role_of(codename))
-    return found
+Bound = dict[UUID, frozenset[str]]
+Placed = list[tuple[UUID, UUID, list[str]]]
+"""Projects, with their organization and the ids from the root project down to themselves."""
 
+
+def _bindings(user) -> tuple[Bound, Bound, Placed]:
+    """What the user's own bindings and those of the user's groups grant on organizations and on projects, and the projects
+    of all organizations concerned; one statement, since every request asks it."""
+    found: dict[str, Bound] = {ORGANIZATION: {}, PROJECT: {}}
+    placed: Placed = []
+    rows = [model.objects.filter(**{owner: user}).values_list(
+        Value(level), "content_object_id", "permission__codename", Cast(None, UUIDField()), Cast(None, JSONField()))
+        for level, model, owner in BINDINGS]
+    for level, scope_id, codename, organization_id, path in rows[0].union(*rows[1:], _projects_around(user), all=True):
+        if level == PLACED:
+            placed.append((scope_id, organization_id, path))
+        else:
+            found[level][scope_id] = found[level].get(scope_id, frozenset()) | permissions_of(role_of(codename))
+    return found[ORGANIZATION], found[PROJECT], placed
+
+
+def _projects_around(user) -> QuerySet:
+    """Every project of the organizations in which the user is bound to anything."""
+    bound = Q()
+    for level, model, owner in BINDINGS:
+        scopes = model.objects.filter(**{owner: user}).order_by()
+        bound |= Q(organization__in=scopes.values("content_object" if level == ORGANIZATION else "content_object__organization"))
+    return Project.objects.filter(bound).order_by().values_list(
+        Value(PLACED), "pk", Value(""), "organization_id", "path")
 
 
 def fetch(user, queryset: QuerySet, permission: str, **lookup: object):

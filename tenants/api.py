@@ -11,6 +11,7 @@ from rest_framework.response import Response
 from portal.kernel.declarations import ROLES, registry
 from portal.kernel.errors import Forbidden
 from portal.kernel.models import Region
+from portal.kernel.rest.pagination import MOST
 from portal.kernel.rest.serializers import NameField, QuotaLineSerializer, StrictSerializer, VisibleField
 from portal.kernel.rest.views import SIGNED_IN, STAFF, Fetched, Listed, RoomViewSet
 from tenants import operations, quotas
@@ -48,6 +49,8 @@ class VisibleProject(VisibleField):
 # -- what is read --
 
 class OrganizationSerializer(serializers.ModelSerializer):
+    example = {"name": "Acme"}
+
     class Meta:
         model = Organization
         fields = ("id", "name", "created_at", "updated_at")
@@ -55,6 +58,7 @@ class OrganizationSerializer(serializers.ModelSerializer):
 
 
 class ProjectSerializer(serializers.ModelSerializer):
+    example = {"name": "shop"}
     organization = serializers.UUIDField(source="organization_id", read_only=True)
     parent = serializers.UUIDField(source="parent_id", read_only=True, allow_null=True)
 
@@ -65,6 +69,8 @@ class ProjectSerializer(serializers.ModelSerializer):
 
 
 class MemberSerializer(serializers.ModelSerializer):
+    """A person."""
+
     class Meta:
         model = User
         fields = ("id", "username", "first_name", "last_name", "email")
@@ -72,6 +78,7 @@ class MemberSerializer(serializers.ModelSerializer):
 
 
 class ApiKeySerializer(serializers.ModelSerializer):
+    example = {"name": "ci", "prefix": "mns_q3Vt0aXw2k", "scopes": ["instance.view"], "revoked_at": None}
     project = serializers.UUIDField(source="project_id", read_only=True, allow_null=True)
     scopes = serializers.ListField(child=serializers.CharField(), read_only=True)
 
@@ -84,6 +91,7 @@ class ApiKeySerializer(serializers.ModelSerializer):
 class NewApiKeySerializer(ApiKeySerializer):
     """The only answer that carries the key itself."""
 
+    example = {"secret": "mns_q3Vt0aXw2k_…"}
     secret = serializers.CharField(read_only=True, allow_null=True)
 
     class Meta(ApiKeySerializer.Meta):
@@ -92,15 +100,27 @@ class NewApiKeySerializer(ApiKeySerializer):
 
 
 class RoleSerializer(serializers.Serializer):
+    example = {"name": "viewer", "label": "Viewer", "permissions": ["instance.view"]}
     name = serializers.CharField()
     label = serializers.CharField()
     permissions = serializers.ListField(child=serializers.CharField())
+
+
+class LimitsSerializer(serializers.Serializer):
+    """What one caller may ask of the API: so many requests in a window (0: no limit), rows on a page, bytes in a body."""
+
+    example = {"requests": 1200, "window_s": 60, "rows": MOST, "body_bytes": 1024 * 1024}
+    requests = serializers.IntegerField()
+    window_s = serializers.IntegerField()
+    rows = serializers.IntegerField()
+    body_bytes = serializers.IntegerField()
 
 
 class PrincipalSerializer(serializers.Serializer):
     """Who is asking, and what they may do where."""
 
     class Where(serializers.Serializer):
+        example = {"name": "shop", "permissions": ["instance.view"]}
         id = serializers.UUIDField()
         name = serializers.CharField()
         organization = serializers.UUIDField()
@@ -109,18 +129,21 @@ class PrincipalSerializer(serializers.Serializer):
         class Meta:
             ref_name = "ProjectRights"
 
+    example = {"is_superuser": False}
     id = serializers.UUIDField()
     username = serializers.CharField()
     email = serializers.CharField(allow_blank=True)
     is_superuser = serializers.BooleanField()
-    api_key = ApiKeySerializer(allow_null=True)
+    api_key = ApiKeySerializer(allow_null=True, help_text="The key that asks, with its scopes; null for a browser's session.")
     organizations = OrganizationSerializer(many=True)
     projects = Where(many=True)
+    limits = LimitsSerializer()
 
 
 # -- what is written --
 
 class CreateProjectSerializer(StrictSerializer):
+    example = {"name": "shop"}
     organization = VisibleField(Organization)
     parent = VisibleField(Project, "project.manage", required=False, allow_null=True)
     name = NameField()
@@ -128,15 +151,18 @@ class CreateProjectSerializer(StrictSerializer):
 
 
 class ChangeProjectSerializer(StrictSerializer):
+    example = {"name": "shop"}
     name = NameField(required=False)
     description = serializers.CharField(max_length=500, required=False, allow_blank=True)
 
 
 class ChangeOrganizationSerializer(StrictSerializer):
+    example = {"name": "Acme"}
     name = NameField(required=False)
 
 
 class CreateApiKeySerializer(StrictSerializer):
+    example = {"name": "ci", "scopes": ["instance.view"], "expires_at": "2027-11-01T08:00:00Z"}
     name = NameField()
     project = VisibleField(Project, required=False, allow_null=True)
     scopes = serializers.ListField(child=serializers.CharField(max_length=80), required=False, max_length=100)
@@ -146,6 +172,7 @@ class CreateApiKeySerializer(StrictSerializer):
 class LimitSerializer(StrictSerializer):
     """One limit; null is unlimited."""
 
+    example = {"resource": "instances", "limit": 20}
     region = VisibleField(Region)
     resource = serializers.CharField(max_length=60)
     limit = serializers.IntegerField(min_value=0, max_value=2**63 - 1, allow_null=True)
@@ -184,6 +211,7 @@ class MeViewSet(RoomViewSet):
         return Response(PrincipalSerializer({
             "id": user.pk, "username": user.username, "email": user.email, "is_superuser": user.is_superuser,
             "api_key": request.auth, "organizations": Organization.objects.visible_to(user)[:500], "projects": projects,
+            "limits": {**settings.API_RATE, "rows": MOST, "body_bytes": settings.DATA_UPLOAD_MAX_MEMORY_SIZE},
         }).data)
 
 

@@ -4,33 +4,45 @@ from datetime import datetime
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from portal.kernel import audit
 from portal.kernel.declarations import registry
-from portal.kernel.errors import InvalidInput
+from portal.kernel.errors import InvalidInput, QuotaExceeded
 from portal.kernel.secrets import digest, random_secret
 from tenants.models import ApiKey, Organization, Project, Quota, User
+from tenants.names import RESERVED_RULE, is_reserved
 from tenants.roles import bind
 
 KEY_PREFIX = "mns"
+# More than anybody needs: each request reads the projects of its caller, and each key has an allowance of requests of its own.
+MOST_PROJECTS, DEEPEST, MOST_KEYS = 1000, 10, 100
 
 
 @transaction.atomic
-def create_organization(name: str, *, owner: User, actor: User | None) -> Organization:
+def create_organization(name: str, *, owner: User, actor: User | None,
+                        plan: str = Organization.Plan.STANDARD) -> Organization:
     """An organization with its owner bound."""
-    organization = Organization.objects.create(name=name)
+    organization = Organization.objects.create(name=name, plan=plan)
     bind(owner, "owner", organization)
-    audit.record("organization.create", organization, actor=actor, after={"name": name, "owner": owner.username})
+    audit.record("organization.create", organization, actor=actor,
+                 after={"name": name, "plan": plan, "owner": owner.username})
     return organization
 
 
 @transaction.atomic
 def create_project(organization: Organization, name: str, *, actor: User | None, parent: Project | None = None,
                    description: str = "") -> Project:
-    """A project below `parent` (or at the top). Raises InvalidInput when the parent is another organization's."""
+    """A project below `parent` (or at the top). Raises InvalidInput when the parent is another organization's or too deep,
+    QuotaExceeded beyond MOST_PROJECTS."""
     if parent is not None and parent.organization_id != organization.pk:
         raise InvalidInput.field("parent", "The parent belongs to another organization.")
+    if parent is not None and len(parent.path) >= DEEPEST:
+        raise InvalidInput.field("parent", _("Projects are at most {most} deep.").format(most=DEEPEST))
+    Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
+    _check_number("projects", organization.name, Project.objects.filter(organization=organization), MOST_PROJECTS)
     project = Project(organization=organization, parent=parent, name=name, description=description)
     project.path = [*(parent.path if parent else []), str(project.pk)]
     project.save(force_insert=True)
@@ -42,7 +54,9 @@ def create_project(organization: Organization, name: str, *, actor: User | None,
 
 @transaction.atomic
 def change_organization(organization: Organization, *, actor: User, **values: str) -> Organization:
-    """Set the given columns."""
+    """Set the given columns. Raises InvalidInput for a name that is kept for those who run the site."""
+    if is_reserved(values.get("name", "")) and not actor.is_superuser:
+        raise InvalidInput.field("name", str(RESERVED_RULE))
     _change(organization, values)
     audit.record("organization.change", organization, actor=actor, after=values)
     return organization
@@ -76,6 +90,12 @@ def set_quotas(project: Project, limits: list[dict], *, actor: User) -> None:
         f"{wanted['region'].slug}.{wanted['resource']}": wanted["limit"] for wanted in limits})
 
 
+def _check_number(resource: str, scope: str, rows: QuerySet, limit: int) -> None:
+    """Raise QuotaExceeded when there is no room for one more. The caller holds the row that owns them all."""
+    if (used := rows.count()) >= limit:
+        raise QuotaExceeded(resource=resource, scope=scope, limit=limit, used=used, wanted=1)
+
+
 def key_text(prefix: str, secret: str) -> str:
     """`mns_<prefix>_<secret><crc>`: recognisable by leak scanners, typos found without a look-up."""
     body = f"{KEY_PREFIX}_{prefix}_{secret}"
@@ -85,11 +105,15 @@ def key_text(prefix: str, secret: str) -> str:
 @transaction.atomic
 def create_api_key(owner: User, *, name: str, actor: User, project: Project | None = None,
                    scopes: list[str] | None = None, expires_at: datetime | None = None) -> tuple[ApiKey, str]:
-    """The key's row and its text, which is shown once and stored nowhere. Raises InvalidInput on unknown scopes."""
+    """The key's row and its text, which is shown once and stored nowhere. Raises InvalidInput on unknown scopes,
+    QuotaExceeded beyond MOST_KEYS that are neither revoked nor expired."""
     if unknown := sorted(set(scopes or ()) - set(registry.permissions)):
         raise InvalidInput.field("scopes", "Unknown: " + ", ".join(unknown))
     if expires_at is not None and expires_at <= timezone.now():
         raise InvalidInput.field("expires_at", "This is in the past.")
+    User.objects.select_for_update(no_key=True).get(pk=owner.pk)
+    usable = ApiKey.objects.filter(owner=owner, revoked_at=None).exclude(expires_at__lte=timezone.now())
+    _check_number("api_keys", owner.username, usable, MOST_KEYS)
     prefix, secret = random_secret(64).replace("_", "x").replace("-", "y")[:10], random_secret(256).replace("_", "x")
     text = key_text(prefix, secret)
     key = ApiKey.objects.create(owner=owner, project=project, name=name, prefix=f"{KEY_PREFIX}_{prefix}",

@@ -42,6 +42,7 @@ class User(AbstractUser, GuardianUserMixin):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     email = models.EmailField(_("e-mail address"), blank=True)
     language = models.CharField(_("language"), max_length=10, blank=True)
+    notifications_seen_at = models.DateTimeField(null=True, editable=False)
 
     objects = PeopleManager()
 

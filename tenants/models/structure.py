@@ -15,10 +15,16 @@ class OrganizationQuerySet(models.QuerySet):
 
 
 class Organization(models.Model):
-    """The tenant: pays, owns projects."""
+    """The tenant: pays, owns projects. Its plan says what it may take where no limit of its own is set."""
+
+    class Plan(models.TextChoices):
+        STANDARD = "standard", _("Standard")
+        TRIAL = "trial", _("Trial")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     name = models.CharField(_("name"), max_length=100)
+    plan = models.CharField(_("plan"), max_length=20, choices=Plan, default=Plan.STANDARD, db_default=Plan.STANDARD,
+                            help_text=_("On trial, its credit pays: without any left, nothing new is started."))
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -27,6 +33,7 @@ class Organization(models.Model):
     class Meta:
         verbose_name, verbose_name_plural = _("organization"), _("organizations")
         ordering = ["name"]
+        constraints = [models.CheckConstraint(condition=Q(plan__in=["standard", "trial"]), name="organization_plan_known")]
 
     def __str__(self) -> str:
         return self.name

@@ -1,0 +1,59 @@
+"""What somebody should look at: operations that failed or are stuck, instances that are not as they should be."""
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import Case, F, Q, QuerySet, When
+
+from compute.instances.models import Instance, InstanceState
+from portal.kernel.models import Operation
+from portal.kernel.states import CLOCK
+
+RECENT, MOST = timedelta(hours=24), 6
+LONGEST_LIFE = timedelta(days=7)  # lets PostgreSQL read a project's newest operations off an index, and no others
+
+
+def needing_a_person() -> QuerySet[Operation]:
+    """Live operations that were given up often enough, or are past their deadline."""
+    is_stuck = Q(person_since__isnull=False) | Q(deadline__lt=CLOCK)
+    return Operation.objects.unfinished().filter(is_stuck).order_by(
+        F("person_since").asc(nulls_last=True), "created_at")
+
+
+IS_ODD = Q(state=InstanceState.ERROR) | Q(fault__isnull=False) | (
+    Q(state=InstanceState.RUNNING) & ~Q(observed_state__in=["", "running"]))
+"""In error, with a fault, or reported by their host to be something else than they should be."""
+
+
+def newest_and_odd(instances: QuerySet[Instance], most: int) -> tuple[list[Instance], list[Instance]]:
+    """The newest, and those that are odd, the latest to become so first; in one statement."""
+    newest, odd = instances.order_by("-created_at", "-pk")[:most], instances.filter(IS_ODD).order_by("-state_changed_at")[:MOST]
+    rows = Instance.objects.filter(pk__in=newest.values("pk").union(odd.values("pk"))).annotate(
+        is_odd=Case(When(IS_ODD, then=True), default=False)).defer("user_data", "vnc_password", "public_keys")
+    rows = sorted(rows.select_related("project", "type"), key=lambda row: (row.created_at, row.pk), reverse=True)
+    return rows[:most], sorted((row for row in rows if row.is_odd), key=lambda row: row.state_changed_at, reverse=True)[:MOST]
+
+
+def newest_and_failed(operations: QuerySet[Operation], most: int, now: datetime) -> tuple[list[Operation], list[Operation]]:
+    """The newest, and those that `failed`; in one statement."""
+    newest, bad = operations.order_by("-created_at", "-pk")[:most], failed(operations, now)[:MOST]
+    rows = Operation.objects.filter(pk__in=newest.values("pk").union(bad.values("pk"))).annotate(
+        is_bad=Case(When(_has_failed(now), then=True), default=False)).select_related("target", "actor", "project")
+    rows = list(rows.order_by("-created_at", "-pk"))
+    return rows[:most], [row for row in rows if row.is_bad][:MOST]
+
+
+def failed(operations: QuerySet[Operation], now: datetime) -> QuerySet[Operation]:
+    """Failed within a day, whose target is still there."""
+    return operations.filter(_has_failed(now)).order_by("-created_at", "-pk")
+
+
+def _has_failed(now: datetime) -> Q:
+    return Q(state=Operation.State.FAILED, created_at__gt=now - LONGEST_LIFE, finished_at__gt=now - RECENT,
+             target__deleted_at=None)
+
+
+def besides(operations: Iterable[Operation], instances: Iterable[Instance]) -> list[Operation]:
+    """Those whose target is not shown with its own fault already."""
+    shown: set[Any] = {instance.pk for instance in instances}
+    return [operation for operation in operations if operation.target_id not in shown]

@@ -1,0 +1,91 @@
+"""The tenants' dashboard: what runs, what it costs, what needs attention, what happened."""
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.db.models import QuerySet
+
+from billing import credit
+from compute.instances.models import Instance
+from portal.kernel.models import AuditEvent, Operation, Region
+from tenants.models import Project
+
+from .attention import MOST, besides, newest_and_failed, newest_and_odd
+from .spending import Spending, spending
+from .taken import Near, near_limits, taken, total
+
+RECENT = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attention:
+    """What somebody should look at."""
+
+    instances: list[Instance]
+    operations: list[Operation]
+    limits: list[Near]
+    credits: list[credit.Balance] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.instances or self.operations or self.limits or self.credits)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Board:
+    """Everything on the first page of a tenant."""
+
+    has: Counter
+    spending: Spending | None
+    credits: list[credit.Balance]
+    attention: Attention
+    instances: list[Instance]
+    operations: list[Operation]
+    events: list[AuditEvent]
+
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing but what every project has was ever made here, as far as the newest operations tell."""
+        has_something = any(self.has[name] for name in ("instances", "volumes", "floating_ips"))
+        return not has_something and not any(one.kind == "instance.create" for one in self.operations)
+
+
+def tenant_board(user: Any, project: Project | None, projects: list[Project], *, regions: list[Region], now: datetime) -> Board:
+    """What `user` may see, of one project or of all of `projects`, which are those that the user sees."""
+    instances = _narrow(Instance.objects.visible_to(user), project)
+    operations = _narrow(Operation.objects.visible_to(user), project)
+    events = _narrow(AuditEvent.objects.visible_to(user), project).select_related("actor")
+    if project is not None and user.grants.sees_everything:  # not the whole cloud for one project
+        projects = [one for one in projects if one.organization_id == project.organization_id]
+    found = taken([one.pk for one in projects])
+    credits = _credits(user, project, projects)
+    newest, odd = newest_and_odd(instances, RECENT)
+    latest, bad = newest_and_failed(operations, RECENT, now)
+    return Board(
+        has=total(found, project), spending=spending(user, project, now=now), credits=credits,
+        attention=Attention(instances=odd, operations=besides(bad, odd)[:3],
+                            limits=_near(user, project, projects, found, regions),
+                            credits=[one for one in credits if one.is_low]),
+        instances=newest, operations=latest,
+        events=list(events.order_by("-at", "-pk")[:RECENT]))
+
+
+def _narrow(rows: QuerySet, project: Project | None) -> QuerySet:
+    return rows if project is None else rows.filter(project=project)
+
+
+def _credits(user: Any, project: Project | None, projects: list[Project]) -> list[credit.Balance]:
+    """Of organizations that live on credit; their plan keeps them small, so that what they used is quickly added up."""
+    seen = {one.organization for one in (projects if project is None else [project])
+            if credit.pays_by_credit(one.organization) and user.grants.may("usage.view", one.pk)}
+    return credit.balances(sorted(seen, key=lambda one: one.name)[:credit.MOST_SHOWN])
+
+
+def _near(user: Any, project: Project | None, projects: list[Project], found: dict,
+          regions: list[Region]) -> list[Near]:
+    """Of the chosen project's organization, or of all that the user sees."""
+    if project is not None:
+        projects = [one for one in projects if one.organization_id == project.organization_id]
+    organizations = {one.organization_id for one in projects}
+    whole = {pk for pk in organizations if user.grants.may_in_organization("project.view", pk)}
+    return near_limits(found, projects, whole, regions)[:MOST]
