@@ -1,8 +1,8 @@
-"""What every page's frame shows: navigation, projects, theme, operations under way.
+"""What every page's frame shows: navigation, project and region, theme, operations under way, the bell.
 
-Lazy, so that fragments pay nothing.
+Lazy, so that fragments pay nothing. The switcher's list of projects is fetched when it is opened, so a frame costs the
+same with 500 projects as with one.
 """
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,9 +12,10 @@ from django.utils.functional import SimpleLazyObject
 from django.utils.translation import gettext_lazy as _
 
 from portal.kernel.errors import NotFound
-from portal.kernel.models import Operation
+from portal.kernel.models import Region
+from portal.notifications import activity_of
 from tenants.models import Project
-from tenants.scope import current_project, projects_of
+from tenants.scope import current_project, current_region, know_regions, projects_of, regions_of
 
 THEMES = ("auto", "light", "dark")
 
@@ -38,14 +39,21 @@ NAVIGATION = (
     (_("Network"), (Item(label=_("VPCs"), icon="sitemap", name="vpcs:list", also=("subnets", "ports")),
                     Item(label=_("Security groups"), icon="shield", name="security_groups:list", also=("security_group_rules",)),
                     Item(label=_("Floating IPs"), icon="world", name="floating_ips:list"))),
-    (_("Storage"), (Item(label=_("Volumes"), icon="database", name="volumes:list"),)),
+    (_("Storage"), (Item(label=_("Volumes"), icon="database", name="volumes:list"),
+                    Item(label=_("Images"), icon="disc", name="images:list"))),
     (_("Account"), (Item(label=_("Usage"), icon="coin", name="billing:usage"),
                     Item(label=_("Operations"), icon="activity", name="operations:list"),
                     Item(label=_("API keys"), icon="api", name="api_keys:list"))),
 )
 OPERATOR = (_("Operator"), (Item(label=_("Hosts"), icon="server", name="hosts:list"),
                             Item(label=_("Needs a person"), icon="tool", name="operator:operations"),
+                            Item(label=_("Outbox"), icon="mail", name="outbox:list"),
                             Item(label=_("Site administration"), icon="shield-lock", name="admin:index")))
+
+
+def sections() -> tuple[tuple[Any, tuple[Item, ...]], ...]:
+    """The whole navigation, whoever asks: titles and their pages."""
+    return (*NAVIGATION, OPERATOR)
 
 
 def shell(request: HttpRequest) -> dict[str, object]:
@@ -55,16 +63,50 @@ def shell(request: HttpRequest) -> dict[str, object]:
     user = getattr(request, "user", None)
     if user is None or not user.is_authenticated:
         return frame
+    told = SimpleLazyObject(lambda: activity_of(request))
     return frame | {
-        "navigation": SimpleLazyObject(lambda: _navigation(request)),
+        "navigation": SimpleLazyObject(lambda: navigation_of(request)),
         "current_project": SimpleLazyObject(lambda: _project(request)),
         "projects": SimpleLazyObject(lambda: projects_of(request)),
-        "live_operations": _once(lambda: Operation.objects.visible_to(user).unfinished().count()),
+        "scope": SimpleLazyObject(lambda: scope_of(request)),
+        "activity": told,
+        "maintenance": told,
     }
 
 
-def _once(count: Callable[[], int]) -> SimpleLazyObject:
-    return SimpleLazyObject(count)
+@dataclass(frozen=True, kw_only=True)
+class Scope:
+    """What the two switchers say. `project` is also the only one that there is; None then means all or none."""
+
+    project: Project | None
+    has_projects: bool
+    is_only_project: bool
+    region: Region | None
+    regions: list[Region]
+    to: str
+    """Where choosing another project leads."""
+
+
+def scope_of(request: HttpRequest) -> Scope:
+    """At most one statement beside that of the activity, however many projects there are."""
+    know_regions(request, activity_of(request).regions)
+    grants = request.user.grants
+    visible = grants.projects("project.view")
+    chosen = _project(request) or None
+    is_only = len(visible) == 1 and not grants.sees_everything
+    if chosen is None and is_only:
+        chosen = next(iter(projects_of(request)), None)
+    return Scope(project=chosen, has_projects=bool(visible) or grants.sees_everything, is_only_project=is_only,
+                 region=current_region(request), regions=regions_of(request), to=_scope_path(request))
+
+
+def _scope_path(request: HttpRequest) -> str:
+    """Where changing the project leads: the same list of the other project; from one thing's page, to the list above it."""
+    here = request.resolver_match
+    if here is None or not here.kwargs:
+        return request.path
+    current = (entry for _title, items in navigation_of(request) for entry in items if entry.is_current)
+    return next((entry.url for entry in current), reverse("dashboard"))
 
 
 def _project(request: HttpRequest) -> Project | str:
@@ -75,9 +117,10 @@ def _project(request: HttpRequest) -> Project | str:
         return ""
 
 
-def _navigation(request: HttpRequest) -> list[tuple[object, list[Item]]]:
-    sections = (*NAVIGATION, OPERATOR) if request.user.is_superuser else NAVIGATION
-    return [(title, [entry for item in items if (entry := _entry(request, item))]) for title, items in sections]
+def navigation_of(request: HttpRequest) -> list[tuple[object, list[Item]]]:
+    """The sections that the user has, each with its pages that are installed."""
+    shown = sections() if request.user.is_superuser else NAVIGATION
+    return [(title, [entry for item in items if (entry := _entry(request, item))]) for title, items in shown]
 
 
 def _entry(request: HttpRequest, item: Item) -> Item | None:

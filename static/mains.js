@@ -13,11 +13,14 @@
   };
   paint();
   dark.addEventListener("change", paint);
-  const nextTheme = () => {
-    const order = ["auto", "light", "dark"];
-    root.dataset.theme = order[(order.indexOf(root.dataset.theme) + 1) % order.length];
-    document.cookie = `theme=${root.dataset.theme};path=/;max-age=31536000;samesite=lax`;
+  const markTheme = () => document.querySelectorAll("[data-theme-choice]").forEach((button) => {
+    button.setAttribute("aria-pressed", button.dataset.themeChoice === root.dataset.theme);
+  });
+  const chooseTheme = (theme) => {
+    root.dataset.theme = theme;
+    document.cookie = `theme=${theme};path=/;max-age=31536000;samesite=lax`;
     paint();
+    markTheme();
   };
 
   /* ---- live: hints mark elements, marked elements are fetched again when nobody is using them ---- */
@@ -26,6 +29,10 @@
   let timer = 0, failures = 0, hasBeenOpen = false, lostSince = 0;
 
   const isInUse = (element) => {
+    // A part that is morphed keeps focus, menus and ticked boxes by itself (lists.js): only a closed drawer waits.
+    if ((element.getAttribute("hx-swap") || "").startsWith("morph")) {
+      return Boolean(element.dataset.liveWithin) && !document.getElementById(element.dataset.liveWithin).open;
+    }
     const selection = getSelection();
     return element.querySelector("details[open][data-menu]") !== null
       || (element.contains(document.activeElement) && document.activeElement.matches("input:not([type=checkbox]),select,textarea"))
@@ -126,7 +133,37 @@
     if (form.dataset.once !== undefined) setTimeout(() => form.querySelectorAll("button[type=submit], button:not([type])").forEach((one) => { one.disabled = true; }));
   }, true);
 
+  /* ---- notices: at most three; those that only confirm go by themselves, errors stay until they are closed ---- */
+  const MOST_NOTICES = 3, CONFIRMED_MS = 6000, LEAVING_MS = 250;
+  const leave = (notice) => {
+    notice.classList.add("is-leaving");
+    setTimeout(() => notice.remove(), LEAVING_MS);
+  };
+  const leaveLater = (notice) => setTimeout(() => {
+    if (notice.matches(":hover, :focus-within")) leaveLater(notice);
+    else leave(notice);
+  }, CONFIRMED_MS);
+  const isLasting = (notice) => notice.matches(".notice-error, .notice-warning");
+  const tidyNotices = (place) => {
+    const shown = [...place.querySelectorAll("[data-notice]:not(.is-leaving)")];
+    const spare = [...shown.filter((one) => !isLasting(one)), ...shown.filter(isLasting)];
+    spare.slice(0, Math.max(0, shown.length - MOST_NOTICES)).forEach(leave);
+    shown.filter((one) => !isLasting(one) && !one.dataset.goes).forEach((one) => { one.dataset.goes = "yes"; leaveLater(one); });
+  };
+
   /* ---- small things ---- */
+  // Notes beside what they explain open to the other side where there is no room, and Escape closes them.
+  const placeNote = (event) => {
+    const owner = event.target.closest?.(".why, .denied"), note = owner?.querySelector(":scope > .why-text");
+    if (!note) return;
+    owner.classList.remove("is-end");
+    owner.classList.toggle("is-end", note.getBoundingClientRect().right > root.clientWidth - 8);
+  };
+  document.addEventListener("pointerover", placeNote);
+  document.addEventListener("focusin", placeNote);
+  const quiet = (event) => event.target.closest?.(".is-quiet")?.classList.remove("is-quiet");
+  document.addEventListener("pointerout", quiet);
+  document.addEventListener("focusout", quiet);
   const copy = async (button) => {
     const source = button.dataset.copyFrom ? document.getElementById(button.dataset.copyFrom).textContent : button.dataset.copy;
     try {
@@ -141,25 +178,34 @@
     button.classList.add("is-done");
     setTimeout(() => button.classList.remove("is-done"), 1500);
   };
+  const openRail = (isOpen) => {
+    const rail = document.getElementById("rail"), toggle = document.querySelector(".rail-toggle");
+    if (!rail || rail.classList.contains("is-open") === isOpen) return;
+    rail.classList.toggle("is-open", isOpen);
+    toggle.setAttribute("aria-expanded", isOpen);
+    (isOpen ? rail.querySelector("a") : toggle).focus();
+  };
   document.addEventListener("click", (event) => {
     const at = (selector) => event.target.closest(selector);
     document.querySelectorAll("details[data-menu][open]").forEach((menu) => { if (!menu.contains(event.target)) menu.open = false; });
     const rail = document.getElementById("rail");
-    if (rail?.classList.contains("is-open") && !rail.contains(event.target)) rail.classList.remove("is-open");
-    if (at("[data-theme-toggle]")) nextTheme();
+    if (rail?.classList.contains("is-open") && !rail.contains(event.target) && !at(".rail-toggle")) openRail(false);
+    if (at("[data-theme-choice]")) chooseTheme(at("[data-theme-choice]").dataset.themeChoice);
     else if (at("[data-copy], [data-copy-from]")) copy(at("[data-copy], [data-copy-from]"));
-    else if (at("[data-dismiss]")) at("[data-notice]").remove();
+    else if (at("[data-dismiss]")) leave(at("[data-notice]"));
     else if (at("[data-close]")) at("dialog").close();
-    else if (at(".rail-toggle")) { event.preventDefault(); rail.classList.toggle("is-open"); }
+    else if (at(".rail-toggle")) { event.preventDefault(); openRail(!rail.classList.contains("is-open")); }
     else if (at("[data-drawer]") && !event.ctrlKey && !event.metaKey) {
       event.preventDefault();
       const drawer = document.getElementById(at("[data-drawer]").dataset.drawer);
       drawer.showModal();
       drawer.dispatchEvent(new CustomEvent("mains:open"));
-    } else if (event.target.matches("dialog.drawer")) event.target.close();
+    } else if (event.target.matches("dialog.drawer, dialog.palette")) event.target.close();
   });
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Escape") return;
+    openRail(false);
+    document.querySelectorAll(".why:is(:hover, :focus), .denied:is(:hover, :focus)").forEach((note) => note.classList.add("is-quiet"));
     document.querySelectorAll("details[data-menu][open]").forEach((menu) => { menu.open = false; menu.querySelector("summary").focus(); });
   });
   document.addEventListener("change", (event) => {
@@ -167,9 +213,20 @@
     if (event.target.matches("[data-reload-on-change]")) event.target.form.requestSubmit(event.target.form.querySelector("[name=preview]"));
   });
 
+  document.addEventListener("toggle", (event) => {
+    const filter = event.target.open && event.target.querySelector?.(".menu-filter");
+    if (filter && matchMedia("(pointer: fine)").matches) filter.focus();
+  }, true);
+
   document.addEventListener("DOMContentLoaded", () => {
+    markTheme();
+    const notices = document.getElementById("notices");
+    if (notices) {
+      tidyNotices(notices);
+      new MutationObserver(() => tidyNotices(notices)).observe(notices, {childList: true});
+    }
     document.body.addEventListener("mains:changed", () => changed(null));
-    document.body.addEventListener("htmx:afterRequest", (event) => { if (event.detail.requestConfig?.verb === "post") changed(null); });
+    document.body.addEventListener("htmx:afterRequest", (event) => { if (event.detail.requestConfig?.verb === "post" && !event.target.closest("[data-quiet]")) changed(null); });
     document.body.addEventListener("htmx:responseError", (event) => { if (event.detail.xhr.status === 401) location.reload(); });
     if (document.querySelector("[data-live]")) connect();
   });

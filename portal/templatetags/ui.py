@@ -34,9 +34,17 @@ STATE_WORDS = {"building": "Building", "starting": "Starting", "running": "Runni
                "deleting": "Deleting", "deleted": "Deleted", "allocating": "Allocating", "idle": "Idle",
                "associating": "Associating", "attached": "Attached", "disassociating": "Disassociating", "released": "Released",
                "succeeded": "Succeeded", "failed": "Failed", "cancelled": "Cancelled"}
+# Words for what audit events tell of.
+CHANGED = {"name": _("Name"), "description": _("Description"), "tags": _("Tags"), "address": _("Address"), "cidr": _("Range"),
+           "gateway": _("Gateway"), "groups": _("Security groups"), "rule": _("Rule"), "remote": _("From or to"),
+           "reason": _("Reason"), "console": _("Console"), "seconds": _("Seconds"), "fingerprint": _("Fingerprint"),
+           "state": _("State"), "type": _("Size"),
+           "image": _("Image"), "ip": _("Address"), "port": _("Port"), "rules": _("Rules"),
+           "host said": _("The host said"), "root_disk_gib": _("Root disk (GiB)"), "force": _("At once"), "mac": _("MAC address")}
 OUTCOMES = {"done": "ok", "undone": "off"}
 ACTS = {
     "instance.update": _("Change instance"), "instance.power_followed": _("Followed the power of the guest"),
+    "ssh_key.update": _("Change SSH key"), "volume.update": _("Change volume"), "image.update": _("Change image"),
     "sshkey.create": _("Add SSH key"), "sshkey.delete": _("Delete SSH key"),
     "apikey.create": _("Create API key"), "apikey.revoke": _("Revoke API key"),
     "project.create": _("Create project"), "project.change": _("Change project"), "project.quotas": _("Set quotas"),
@@ -44,7 +52,7 @@ ACTS = {
     "console.open": _("Open console"), "console.close": _("Close console"),
     "operation.cancel": _("Cancel operation"), "operation.retry": _("Retry operation"),
     "host.add": _("Add host"), "host.key": _("Learn host key"), "host.maintenance": _("Host maintenance"),
-    "price.set": _("Set price"),
+    "price.set": _("Set price"), "credit.grant": _("Grant credit"),
     "vpc.create": _("Create VPC"), "vpc.update": _("Change VPC"), "vpc.delete": _("Delete VPC"),
     "subnet.create": _("Add subnet"), "subnet.update": _("Change subnet"), "subnet.delete": _("Delete subnet"),
     "port.create": _("Add port"), "port.update": _("Change port"), "port.delete": _("Delete port"),
@@ -89,6 +97,12 @@ def gib(mib: int) -> str:
         return f"{formats.number_format(mib, force_grouping=True)} MiB"
     rounded = f"{Decimal(mib) / 1024:.2f}".rstrip("0").rstrip(".")
     return f"{formats.number_format(Decimal(rounded))} GiB"
+
+
+@register.filter
+def bytesize(count: int) -> str:
+    """Bytes as people say them, in the units of the whole portal: 256 MiB, 225.8 GiB."""
+    return gib(round(count / 2**20))
 
 
 @register.filter
@@ -154,6 +168,31 @@ def dimension_unit(dimension: str) -> str:
 def has(values: Any, wanted: object) -> bool:
     """Whether a multiple choice holds the value."""
     return str(wanted) in {str(getattr(value, "pk", value)) for value in values or ()}
+
+
+@register.filter
+def tone_of(row: Any) -> str:
+    """The tone of the row's state."""
+    return getattr(row, "TONES", OPERATION_TONES).get(row.state, "off")
+
+
+@register.filter
+def changes_of(event: Any) -> list[str]:
+    """What an audited act changed, a line a field: `name: old → new`; what was not there before is told alone."""
+    before, after = event.before or {}, event.after or {}
+    told = [(name, before.get(name), after.get(name)) for name in {**before, **after}]
+    return [f"{CHANGED.get(name, name)!s}: {_told(was)} → {_told(now)}" if name in before and name in after
+            else f"{CHANGED.get(name, name)!s}: {_told(now if name in after else was)}" for name, was, now in told]
+
+
+def _told(value: Any) -> str:
+    """A value of an audit event as people read it, never longer than a line or two."""
+    if isinstance(value, dict):
+        value = ", ".join(f"{name}: {text}" for name, text in value.items())
+    elif isinstance(value, list):
+        value = ", ".join(map(str, value))
+    text = "–" if value in (None, "") else str(value)
+    return gettext(STATE_WORDS[text]) if text in STATE_WORDS else text[:200]
 
 
 @register.filter
@@ -241,6 +280,8 @@ def control(field: BoundField, kind: str = "form-control") -> SafeString:
         attributes["aria-invalid"] = "true"
     if described:
         attributes["aria-describedby"] = described
+    if type(field.form).__module__.startswith("allauth."):  # its placeholders say the labels again
+        attributes["placeholder"] = False
     return field.as_widget(attrs=attributes)
 
 

@@ -5,11 +5,11 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from portal.forms import ApiKeyForm
 from portal.kernel.pages import acted
+from portal.lists import ApiKeyList
 from tenants import operations
 from tenants.access import fetch
 from tenants.models import ApiKey
@@ -17,10 +17,8 @@ from tenants.pages import page
 
 
 def _show(request: HttpRequest, form: ApiKeyForm | None = None, status: int = 200, **context: object) -> HttpResponse:
-    keys = ApiKey.objects.visible_to(request.user).filter(revoked_at=None).select_related("project")
-    context |= {"keys": keys, "form": form or ApiKeyForm(user=request.user), "now": timezone.now(),
-                "site_url": settings.SITE_URL}
-    return render(request, "portal/api_keys.html", context, status=status)
+    return ApiKeyList(request).answer(status=status, form=form or ApiKeyForm(user=request.user),
+                                      site_url=settings.SITE_URL, **context)
 
 
 @page("apikey.manage")

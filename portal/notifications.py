@@ -1,0 +1,88 @@
+"""The bell: what became of a person's own operations, what failed in their projects, and what waits for an operator.
+
+No table of its own: the rows are operations, and what is new is what happened after `User.notifications_seen_at`.
+"""
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db.models import Count, Q, QuerySet, Subquery, Value
+from django.db.models.functions import Coalesce, JSONObject, Now
+from django.http import HttpRequest
+from django.utils import timezone
+
+from portal.kernel import maintenance
+from portal.kernel.models import Operation, Region
+from portal.kernel.states import CLOCK
+from tenants.models import User
+
+KEPT = timedelta(days=30)
+OF_REGION = ("id", "slug", "name", "is_open")
+MOST_COUNTED = 99
+"""The bell says "99+" beyond it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Activity:
+    """What every frame says: operations under way, news not yet seen, whether work waits and why, regions to choose."""
+
+    live: int
+    unread: int
+    draining_since: datetime | None
+    reason: str | None
+    regions: list[Region]
+    at: datetime
+    """The database's clock."""
+
+    @property
+    def unread_text(self) -> str:
+        return f"{MOST_COUNTED}+" if self.unread > MOST_COUNTED else str(self.unread)
+
+
+def activity(user: Any) -> Activity:
+    """By one statement, since every page asks it: the one row is the user's."""
+    live, news = Q(state__in=Operation.LIVE), _news(user, seen_until(user))
+    rows = Operation.objects.visible_to(user).filter(live | news).order_by().annotate(all=Value(1)).values("all")
+    counts = rows.annotate(live=Count("pk", filter=live), unread=Count("pk", filter=news))
+    state = maintenance.rows()
+    regions = Region.objects.visible_to(user).order_by("name", "pk")
+    found = User.objects.filter(pk=user.pk).values(
+        draining_since=Subquery(state.values("draining_since")), reason=Subquery(state.values("reason")), at=CLOCK,
+        counts=Subquery(counts.values(counts=JSONObject(live="live", unread="unread"))),
+        regions=ArraySubquery(regions.values(region=JSONObject(**{name: name for name in OF_REGION})))).get()
+    counts = found.pop("counts") or {"live": 0, "unread": 0}
+    return Activity(**counts | found | {"regions": [Region(**one | {"id": UUID(one["id"])}) for one in found["regions"]]})
+
+
+def activity_of(request: HttpRequest) -> Activity:
+    """The same, asked once a request."""
+    if not hasattr(request, "_activity"):
+        request._activity = activity(request.user)
+    return request._activity
+
+
+def notifications(user: Any) -> QuerySet[Operation]:
+    """The newest first, `at` being when it happened; nothing older than KEPT."""
+    rows = Operation.objects.visible_to(user).filter(_news(user, timezone.now() - KEPT))
+    return rows.annotate(at=Coalesce("finished_at", "person_since")).order_by("-at", "-pk")
+
+
+def seen_until(user: Any) -> datetime:
+    """Since when everything is new: never longer ago than notifications are kept."""
+    return max(user.notifications_seen_at or user.date_joined, timezone.now() - KEPT)
+
+
+def mark_seen(user: Any) -> None:
+    """Everything up to now has been read. The database's clock, since it stamps what ends."""
+    User.objects.filter(pk=user.pk).update(notifications_seen_at=Now())
+    user.refresh_from_db(fields=["notifications_seen_at"])
+
+
+def _news(user: Any, since: datetime) -> Q:
+    """Own ones that ended, anybody's that failed; for operators also those that the engine cannot settle alone."""
+    ended = Q(parent=None, finished_at__gt=since) & (Q(actor=user.pk) | Q(state=Operation.State.FAILED))
+    if not user.grants.sees_everything:
+        return ended
+    return ended | Q(state__in=Operation.LIVE, person_since__gt=since)
