@@ -8,13 +8,15 @@ from rest_framework.response import Response
 from compute.hosts.api import HostViewSet as PreparedHostViewSet
 from portal.kernel.errors import InvalidInput
 from portal.kernel.models import Zone
-from portal.kernel.rest.serializers import NameField, ResourceSerializer, StrictSerializer, VisibleField
-from portal.kernel.rest.views import STAFF, Fetched, Listed, RoomViewSet, accepted
+from portal.kernel.rest.serializers import NameField, RenameSerializer, ResourceSerializer, StrictSerializer, VisibleField
+from portal.kernel.rest.views import STAFF, Described, Fetched, Listed, RoomViewSet, accepted
 from storage import operations
 from storage.models import Image, Pool, Volume
 
 
 class ImageSerializer(ResourceSerializer):
+    example = {"name": "Debian 12", "state": "active", "min_disk_gib": 2, "virtual_size": 2147483648}
+
     class Meta(ResourceSerializer.Meta):
         model = Image
         fields = (*ResourceSerializer.Meta.fields, "state", "visibility", "os", "min_disk_gib", "virtual_size")
@@ -22,21 +24,21 @@ class ImageSerializer(ResourceSerializer):
 
 
 class VolumeSerializer(ResourceSerializer):
+    example = {"name": "web-1 root", "state": "in_use", "size_gib": 10, "pool_class": "local"}
     image = serializers.UUIDField(source="image_id", read_only=True, allow_null=True)
-    instance = serializers.SerializerMethodField()
+    instance = serializers.UUIDField(source="attachment.domain", read_only=True, allow_null=True, default=None,
+                                     help_text="What it is a disk of.")
 
     class Meta(ResourceSerializer.Meta):
         model = Volume
         fields = (*ResourceSerializer.Meta.fields, "state", "size_gib", "pool_class", "image", "instance")
         read_only_fields = fields
 
-    def get_instance(self, volume: Volume) -> str | None:
-        """What it is a disk of."""
-        attachment = getattr(volume, "attachment", None)
-        return str(attachment.domain) if attachment else None
 
 
 class PoolSerializer(serializers.ModelSerializer):
+    example = {"name": "mains", "pool_class": "local", "path": "/var/lib/mains", "capacity": 107374182400,
+               "available": 96636764160}
     host = serializers.UUIDField(source="host_id", read_only=True)
     region = serializers.UUIDField(source="region_id", read_only=True)
 
@@ -47,6 +49,7 @@ class PoolSerializer(serializers.ModelSerializer):
 
 
 class AddHostSerializer(StrictSerializer):
+    example = {"name": "rack-2", "address": "root@10.99.7.12"}
     name = NameField(max_length=80)
     address = serializers.CharField(max_length=300)
     zone = VisibleField(Zone, required=False)
@@ -70,22 +73,24 @@ class HostViewSet(PreparedHostViewSet):
         return accepted(operations.add_host(**body, actor=request.user), request)
 
 
-class ImageViewSet(Listed, Fetched, RoomViewSet):
+class ImageViewSet(Listed, Fetched, Described, RoomViewSet):
     """What instances can start from: public images and the project's own."""
 
     queryset = Image.objects.all()
     serializer_class = ImageSerializer
-    permissions = {"list": "image.view", "retrieve": "image.view"}
+    permissions = {"list": "image.view", "retrieve": "image.view", "partial_update": "image.update"}
+    bodies, answers = {"partial_update": RenameSerializer}, {"partial_update": (200, ImageSerializer)}
     filters = {"state": "state", "visibility": "visibility", "os": "os"}
     search_fields, ordering_fields = ("name", "description"), ("created_at", "name")
 
 
-class VolumeViewSet(Listed, Fetched, RoomViewSet):
+class VolumeViewSet(Listed, Fetched, Described, RoomViewSet):
     """Disks."""
 
     queryset = Volume.objects.select_related("attachment")
     serializer_class = VolumeSerializer
-    permissions = {"list": "volume.view", "retrieve": "volume.view"}
+    permissions = {"list": "volume.view", "retrieve": "volume.view", "partial_update": "volume.update"}
+    bodies, answers = {"partial_update": RenameSerializer}, {"partial_update": (200, VolumeSerializer)}
     filters = {"state": "state", "image": "image_id", "instance": "attachment__domain"}
     search_fields, ordering_fields = ("name", "description"), ("created_at", "name", "size_gib")
 

@@ -1,7 +1,7 @@
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
 
-from portal.kernel.declarations import EVERYBODY, Meter, Permission, QuotaDimension, ResourceKind, registry
+from portal.kernel.declarations import ADMINS, EVERYBODY, Meter, Permission, QuotaDimension, ResourceKind, registry
 
 
 class StorageConfig(AppConfig):
@@ -16,10 +16,12 @@ class StorageConfig(AppConfig):
 
         registry.add(
             Permission(name="image.view", label=_("See images"), roles=EVERYBODY),
+            Permission(name="image.update", label=_("Rename and describe images"), roles=ADMINS),
             Permission(name="volume.view", label=_("See volumes"), roles=EVERYBODY),
-            ResourceKind(name="image", label=_("Image"), label_plural=_("Images"), api="image-detail",
+            Permission(name="volume.update", label=_("Rename and describe volumes"), roles=ADMINS),
+            ResourceKind(name="image", label=_("Image"), label_plural=_("Images"), page="images:detail", api="image-detail",
                          permission="image.view", icon="disc"),
-            ResourceKind(name="volume", label=_("Volume"), label_plural=_("Volumes"), api="volume-detail",
+            ResourceKind(name="volume", label=_("Volume"), label_plural=_("Volumes"), page="volumes:detail", api="volume-detail",
                          permission="volume.view", icon="database"),
             Meter(name="volume", label=_("Volume"), unit="GiB-second", price_unit=_("GiB and hour")),
             QuotaDimension(name="volumes", label=_("Volumes"), used=count_volumes),

@@ -6,10 +6,12 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 from unfold import widgets
 
+from compute.hosts.commands.contract import absolute_path
 from compute.hosts.models import Endpoint
 from portal.kernel.fields import NameField
 from portal.kernel.models import Zone
 from storage import operations
+from storage.models import Pool
 
 
 class AddHostForm(forms.Form):
@@ -73,3 +75,17 @@ class AddHostForm(forms.Form):
         """Errors that the verb found, beside their fields."""
         for name, texts in errors.items():
             self.add_error(name if name in self.fields else None, texts)
+
+
+class PoolForm(forms.ModelForm):
+    """A pool's place on its host, checked before the host is asked to make it."""
+
+    class Meta:
+        model = Pool
+        fields = ("host", "name", "path", "pool_class")
+
+    def clean_path(self) -> str:
+        try:
+            return absolute_path(self.cleaned_data["path"].rstrip("/"))
+        except ValueError as error:
+            raise forms.ValidationError(_("An absolute path such as /var/lib/mains, without spaces.")) from error

@@ -96,6 +96,11 @@ class Image(Resource, Stateful):
             condition=Q(state__in=["queued", "importing", "active", "error", "deleted"]), name="image_state_known")]
 
     @property
+    def is_public(self) -> bool:
+        """Whether everybody may look at it (tenants.access) and start from it."""
+        return self.visibility == self.Visibility.PUBLIC
+
+    @property
     def boots_directly(self) -> bool:
         return "kernel" in self.files
 

@@ -9,12 +9,13 @@ from compute.hosts import steps as host_steps
 from compute.hosts.commands.contract import absolute_path
 from compute.hosts.drivers import ssh
 from compute.hosts.models import Endpoint, Host
-from portal.kernel import audit
-from portal.kernel.errors import InvalidInput
+from portal.kernel import audit, live
+from portal.kernel.errors import InvalidInput, StateConflict
 from portal.kernel.models import Operation, Zone
 from portal.kernel.operations import Kind, Step, register
+from portal.kernel.states import database_now
 from storage import steps
-from storage.models import Pool
+from storage.models import Image, Pool
 
 POOL_NAME, POOL_PATH = "mains", "/var/lib/mains"
 
@@ -76,6 +77,29 @@ def _checked_path(path: str) -> str:
         return absolute_path(path.rstrip("/"))
     except ValueError as error:
         raise InvalidInput.field("pool_path", str(_("An absolute path such as /var/lib/mains, without spaces."))) from error
+
+
+@transaction.atomic
+def set_image_visibility(image: Image, visibility: str, *, actor) -> None:
+    """Who may start from it: everybody, or its project alone. Raises StateConflict when it is retired."""
+    fresh = Image.objects.select_for_update(of=("self",), no_key=True).get(pk=image.pk)
+    if fresh.state == Image.State.DELETED:
+        raise StateConflict(state=fresh.get_state_display())
+    Image.objects.filter(pk=fresh.pk).update(visibility=visibility)
+    live.touch(fresh)
+    audit.record("image.visibility", fresh, actor=actor, before={"visibility": fresh.visibility},
+                 after={"visibility": visibility})
+
+
+@transaction.atomic
+def retire_image(image: Image, *, actor) -> None:
+    """Nothing new starts from it; its files stay for the instances that have it. Raises StateConflict when it is retired."""
+    fresh = Image.objects.select_for_update(of=("self",), no_key=True).get(pk=image.pk)
+    before = fresh.state
+    if Image.State.DELETED not in Image.MOVES[before]:
+        raise StateConflict(state=fresh.get_state_display())
+    fresh.move_to(Image.State.DELETED, deleted_at=database_now())
+    audit.record("image.retire", fresh, actor=actor, before={"state": before}, after={"state": Image.State.DELETED})
 
 
 register(Kind(

@@ -15,12 +15,18 @@ from portal.kernel.rest.views import STAFF, Fetched, Listed, RoomViewSet, accept
 class AmountsSerializer(serializers.Serializer):
     """Of each class that can be claimed."""
 
+    example = {"vcpu": 64, "memory_mib": 253952}
+
     vcpu = serializers.IntegerField()
     memory_mib = serializers.IntegerField()
 
 
 class HostSerializer(serializers.ModelSerializer):
     """Needs `with_claims()`."""
+
+    example = {"name": "rack-1", "address": "qemu+ssh://root@10.99.7.11/system", "state_reason": "", "health_reason": "",
+               "advice": [], "versions": {"libvirt": "9.0.0"}, "is_in_maintenance": False, "vcpus": 64, "memory_mib": 262144,
+               "vcpu_ratio": "4.00"}
 
     region = serializers.UUIDField(source="region_id", read_only=True)
     zone = serializers.UUIDField(source="zone_id", read_only=True)
@@ -48,6 +54,8 @@ class HostSerializer(serializers.ModelSerializer):
 
 
 class MaintenanceSerializer(StrictSerializer):
+    """Whether the host is in maintenance from now on."""
+
     enabled = serializers.BooleanField()
 
 

@@ -7,4 +7,4 @@ class HostsConfig(AppConfig):
 
     name = "compute.hosts"
     label = "hosts"
-    verbose_name = _("Hosts")
+    verbose_name = _("Compute")

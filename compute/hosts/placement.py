@@ -243,7 +243,16 @@ def _rooms(opinion: Opinion, wanted: Amounts) -> dict[str, int]:
     return {name: opinion.facts["free"][name] // amount for name, amount in wanted.items()}
 
 
+def capacities(region: Region) -> list[Amounts]:
+    """What each host of the region has in all."""
+    return [host.capacity for host in Host.objects.filter(region=region)]
+
+
+def is_within(wanted: Amounts, capacity: Amounts) -> bool:
+    return all(amount <= capacity[name] for name, amount in wanted.items())
+
+
 def could_ever_fit(region: Region, wanted: Amounts) -> bool:
     """Whether some host of the region is large enough when empty; True while the region has no host yet."""
-    hosts = list(Host.objects.filter(region=region))
-    return not hosts or any(all(amount <= host.capacity[name] for name, amount in wanted.items()) for host in hosts)
+    found = capacities(region)
+    return not found or any(is_within(wanted, capacity) for capacity in found)

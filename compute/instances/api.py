@@ -3,22 +3,25 @@ from typing import Any
 
 from django.db.models import F
 from django.utils.translation import gettext_lazy as _
-from drf_spectacular.utils import extend_schema, extend_schema_field
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing.prices import price_of
+from billing import credit
+from billing.prices import NoPrice, price_of
 from compute.hosts.models import Verdict
 from compute.instances import keys, operations
 from compute.instances.console.operations import issue_ticket, principal_of, ticket_answer
 from compute.instances.models import Instance, InstanceType, SshKey
-from compute.instances.networks import MOST_CARDS, Networks, ports_by_instance
+from compute.instances.networks import MOST_CARDS, Networks, cards_by_instance
 from compute.instances.verbs import ACTIONS, VERBS
+from compute.network.errors import AddressInUse, AlreadyAssociated, NoNetwork, NoPublicNetwork, PoolFull, SubnetFull, TooMany
 from compute.network.models import Port, SecurityGroup, Subnet
-from portal.kernel.errors import InvalidInput
+from portal.kernel.errors import Busy, NoCapacity, PaymentRequired, StateConflict
 from portal.kernel.models import Region, Zone
+from portal.kernel.rest.examples import id_of
 from portal.kernel.rest.serializers import (
     DescribedSerializer,
     DryRunSerializer,
@@ -28,7 +31,7 @@ from portal.kernel.rest.serializers import (
     StrictSerializer,
     VisibleField,
 )
-from portal.kernel.rest.views import SIGNED_IN, Fetched, Listed, RoomViewSet, accepted
+from portal.kernel.rest.views import SIGNED_IN, Described, Fetched, Listed, RoomViewSet, accepted
 from portal.kernel.states import database_now
 from storage.models import Image
 from tenants.api import VisibleProject
@@ -36,11 +39,13 @@ from tenants.quotas import lines
 
 LARGEST_DISK_GIB = 64 * 1024
 LONGEST_USER_DATA = 16 * 1024  # cloud-init's own limit on most clouds
-MOST_GROUPS = 10
-PORTS = "ports by instance"
+MOST_GROUPS, MOST_KEYS = 10, 20
+CARDS = "cards by instance"
 
 
 class InstanceTypeSerializer(serializers.ModelSerializer):
+    example = {"name": "Small", "slug": "small", "vcpus": 1, "memory_mib": 1024, "root_disk_gib": 10}
+
     class Meta:
         model = InstanceType
         fields = ("id", "slug", "name", "vcpus", "memory_mib", "root_disk_gib")
@@ -48,6 +53,8 @@ class InstanceTypeSerializer(serializers.ModelSerializer):
 
 
 class SshKeySerializer(ResourceSerializer):
+    example = {"name": "laptop", "public_key": "ssh-ed25519 AAAAC3Nz… mei", "fingerprint": "SHA256:7uV0…"}
+
     class Meta(ResourceSerializer.Meta):
         model = SshKey
         fields = (*ResourceSerializer.Meta.fields, "public_key", "fingerprint")
@@ -57,6 +64,7 @@ class SshKeySerializer(ResourceSerializer):
 class NewSshKeySerializer(SshKeySerializer):
     """The only answer that carries a generated private key."""
 
+    example = {"private_key": "-----BEGIN OPENSSH PRIVATE KEY-----\n…"}
     private_key = serializers.CharField(read_only=True, allow_null=True)
 
     class Meta(SshKeySerializer.Meta):
@@ -65,6 +73,7 @@ class NewSshKeySerializer(SshKeySerializer):
 
 
 class CreateSshKeySerializer(StrictSerializer):
+    example = {"name": "laptop", "generate": True}
     project = VisibleProject("sshkey.manage")
     name = NameField()
     public_key = serializers.CharField(max_length=8000, required=False)
@@ -79,24 +88,11 @@ class CreateSshKeySerializer(StrictSerializer):
 class AddressSerializer(serializers.Serializer):
     """One network card."""
 
-    subnet = serializers.UUIDField(source="subnet_id")
+    example = {"ip": "10.0.0.5"}
+    subnet = serializers.UUIDField()
     ip = serializers.IPAddressField(protocol="ipv4", allow_null=True)
     mac = serializers.CharField()
-    floating_ip = serializers.SerializerMethodField()
-
-    @extend_schema_field({"type": ["string", "null"], "format": "ipv4"})
-    def get_floating_ip(self, port: Port) -> str | None:
-        floating = getattr(port, "floating_ip", None)
-        return floating and floating.address
-
-
-class InstanceListSerializer(serializers.ListSerializer):
-    """Reads the network cards of a whole page at once."""
-
-    def to_representation(self, data: Any) -> list[Any]:
-        instances = list(data)
-        self.context[PORTS] = ports_by_instance([instance.pk for instance in instances])
-        return super().to_representation(instances)
+    floating_ip = serializers.IPAddressField(protocol="ipv4", allow_null=True)
 
 
 class InstanceSerializer(ResourceSerializer):
@@ -107,12 +103,18 @@ class InstanceSerializer(ResourceSerializer):
     addresses = serializers.SerializerMethodField()
     fault = serializers.DictField(read_only=True, allow_null=True)
 
+    example = {"state": "running", "observed_state": "running", "memory_mib": 1024, "host": None, "fault": None}
+    reads = {"host": ("host_id",), "addresses": ("pk",)}
+
     class Meta(ResourceSerializer.Meta):
         model = Instance
-        list_serializer_class = InstanceListSerializer
         fields = (*ResourceSerializer.Meta.fields, "state", "observed_state", "type", "vcpus", "memory_mib", "image",
                   "zone", "host", "addresses", "fault")
         read_only_fields = fields
+
+    def prepare(self, rows: list[Any]) -> None:
+        """The network cards of a whole page at once."""
+        self.context[CARDS] = cards_by_instance([row.pk for row in rows])
 
     def get_host(self, instance: Instance) -> str | None:
         """Which host it runs on; administrators only."""
@@ -120,19 +122,20 @@ class InstanceSerializer(ResourceSerializer):
         return str(instance.host_id) if instance.host_id and user.grants.sees_everything else None
 
     @extend_schema_field(AddressSerializer(many=True))
-    def get_addresses(self, instance: Instance) -> list[dict[str, str | None]]:
-        ports = self.context[PORTS] if PORTS in self.context else ports_by_instance([instance.pk])
-        return AddressSerializer(ports.get(instance.pk, []), many=True).data
+    def get_addresses(self, instance: Instance) -> list[dict[str, Any]]:
+        return self.context[CARDS].get(instance.pk, [])
 
 
 class CreateInstanceSerializer(DescribedSerializer):
+    example = {"ssh_keys": [id_of("ssh_key")], "subnets": [id_of("subnet")]}
     project = VisibleProject("instance.create")
     region = VisibleField(Region)
     zone = VisibleField(Zone, required=False, allow_null=True)
     type = VisibleField(InstanceType)
     image = VisibleField(Image)
     root_disk_gib = serializers.IntegerField(min_value=1, max_value=LARGEST_DISK_GIB, required=False, allow_null=True)
-    ssh_keys = serializers.ListField(child=VisibleField(SshKey), required=False, max_length=20)
+    ssh_keys = serializers.ListField(child=VisibleField(SshKey), required=False, max_length=MOST_KEYS)
+    public_keys = serializers.ListField(child=serializers.CharField(max_length=8000), required=False, max_length=MOST_KEYS)
     user_data = serializers.CharField(max_length=LONGEST_USER_DATA, required=False, allow_blank=True, trim_whitespace=False)
     subnets = serializers.ListField(child=VisibleField(Subnet), required=False, max_length=MOST_CARDS)
     ports = serializers.ListField(child=VisibleField(Port.objects.select_related("subnet")), required=False,
@@ -141,18 +144,14 @@ class CreateInstanceSerializer(DescribedSerializer):
     floating_ip = serializers.BooleanField(required=False)
     count = serializers.IntegerField(min_value=1, max_value=operations.MOST_AT_ONCE, required=False)
 
-    def validate_user_data(self, text: str) -> str:
-        if text and not text.startswith(("#!", "#cloud-config")):
-            raise serializers.ValidationError(_("User data starts with “#!” (a script) or “#cloud-config”."))
-        return text
-
 
 def order_of(body: dict[str, Any]) -> operations.Order:
     """What a create body asks for."""
     groups = body.pop("security_groups", None)
     networks = Networks(subnets=tuple(body.pop("subnets", ())), ports=tuple(body.pop("ports", ())),
                         groups=None if groups is None else tuple(groups), has_floating_ip=body.pop("floating_ip", False))
-    return operations.Order(**body | {"ssh_keys": tuple(body.get("ssh_keys", ())), "networks": networks})
+    return operations.Order(**body | {"ssh_keys": tuple(body.get("ssh_keys", ())), "networks": networks,
+                                       "public_keys": tuple(body.get("public_keys", ()))})
 
 
 class VerdictSerializer(serializers.Serializer):
@@ -182,6 +181,8 @@ class ConsoleSerializer(StrictSerializer):
 
 
 class TicketSerializer(serializers.Serializer):
+    example = {"url": f"/console/{id_of('instance')}/", "ws": f"wss://cloud.example.org/ws/console/{id_of('instance')}/",
+               "ticket": "Yk3v0…"}
     url = serializers.CharField()
     ws = serializers.CharField()
     ticket = serializers.CharField()
@@ -198,14 +199,15 @@ class InstanceTypeViewSet(Listed, Fetched, RoomViewSet):
     ordering, ordering_fields = "slug", ("slug", "memory_mib", "vcpus")
 
 
-class SshKeyViewSet(Listed, Fetched, RoomViewSet):
+class SshKeyViewSet(Listed, Fetched, Described, RoomViewSet):
     """Public keys for new instances."""
 
     queryset = SshKey.objects.all()
     serializer_class = SshKeySerializer
-    permissions = {"list": "sshkey.view", "retrieve": "sshkey.view", "create": "sshkey.manage", "destroy": "sshkey.manage"}
-    bodies = {"create": CreateSshKeySerializer}
-    answers = {"create": (201, NewSshKeySerializer), "destroy": (204, None)}
+    permissions = {"list": "sshkey.view", "retrieve": "sshkey.view", "create": "sshkey.manage",
+                   "partial_update": "sshkey.manage", "destroy": "sshkey.manage"}
+    bodies = {"create": CreateSshKeySerializer, "partial_update": RenameSerializer}
+    answers = {"create": (201, NewSshKeySerializer), "partial_update": (200, SshKeySerializer), "destroy": (204, None)}
     secret_fields = ("private_key",)
     search_fields = ("name", "fingerprint")
 
@@ -225,7 +227,7 @@ class SshKeyViewSet(Listed, Fetched, RoomViewSet):
         return Response(status=204)
 
 
-class InstanceViewSet(Listed, Fetched, RoomViewSet):
+class InstanceViewSet(Listed, Fetched, Described, RoomViewSet):
     """Instances."""
 
     queryset = Instance.objects.select_related("hold")
@@ -238,26 +240,24 @@ class InstanceViewSet(Listed, Fetched, RoomViewSet):
               **{name: ForceSerializer for name, verb in ACTIONS.items() if verb.takes_force}}
     answers = {"partial_update": (200, InstanceSerializer), "console": (200, TicketSerializer),
                "placement": (200, PlacedSerializer)}
+    errors = {"create": (PaymentRequired, NoPrice, NoCapacity, Busy, StateConflict, NoNetwork, NoPublicNetwork, SubnetFull,
+                         AddressInUse, PoolFull, AlreadyAssociated, TooMany), "start": (PaymentRequired, NoCapacity)}
     query_parameters = {"create": ("dry_run",), "destroy": ("purge",)}
     secret_fields = ("ticket",)
     filters = {"state": "state", "zone": "zone_id", "type": "type_id", "image": "image_id"}
-    search_fields, ordering_fields = ("name", "description"), ("created_at", "name")
+    search_fields = ("name", "description")
+    ordering_fields = ("created_at", "name", "state", "vcpus", "memory_mib")
 
     def create(self, request: Request) -> Response:
         """New instances, all of them or none; `?dry_run=true` tells price, quota and placement, and creates nothing."""
         order = order_of(self.read_body())
         if order.networks.has_floating_ip:
             self.require("floatingip.manage", order.project)
+        if order.public_keys:
+            self.require("sshkey.manage", order.project)
         if self.is_dry_run:
             return Response(forecast(order))
         return accepted(operations.create_instance(order, actor=request.user), request)
-
-    def partial_update(self, request: Request, pk: str) -> Response:
-        """Rename, describe, tag."""
-        changes = self.read_body()
-        if not changes:
-            raise InvalidInput.field("name", str(_("Nothing to change.")))
-        return self.shown(operations.update_instance(self.target, actor=request.user, **changes))
 
     def destroy(self, request: Request, pk: str) -> Response:
         """Delete the instance and its root volume."""
@@ -284,12 +284,11 @@ class InstanceViewSet(Listed, Fetched, RoomViewSet):
 def _verb_action(name: str) -> Any:
     """The route of one verb, derived from the table."""
 
-    @extend_schema(description=str(ACTIONS[name].label))
     def handler(self: InstanceViewSet, request: Request, pk: str) -> Response:
         force = self.read_body().get("force", False)
         return accepted(operations.act(self.target, name, actor=request.user, force=force), request)
 
-    handler.__name__ = name
+    handler.__name__, handler.__doc__ = name, f"{name.capitalize()} the instance."
     return action(detail=True, methods=["post"], url_path=f"actions/{name}", url_name=name)(handler)
 
 
@@ -302,9 +301,12 @@ def forecast(order: operations.Order) -> dict[str, Any]:
     order.check()
     quota = [line for line in lines(order.project, order.region, order.wanted) if line.wanted]
     reasons = order.obstacles
-    price = price_of(order.region, order.readings, database_now())
+    now = database_now()
+    price = price_of(order.region, order.readings, now)
+    is_payable = credit.shortfall(order.project.organization, price, now=now) is None
     return DryRunSerializer({
-        "allowed": all(line.fits for line in quota) and not reasons, "price": price.as_json(),
+        "allowed": all(line.fits for line in quota) and not reasons and is_payable, "price": price.as_json(),
+        "has_credit": is_payable,
         "quota": [{"resource": line.resource, "scope": line.scope, "limit": line.limit, "used": line.used,
                    "wanted": line.wanted} for line in quota],
         "placement": {"feasible": not reasons, "reasons": reasons}}).data

@@ -18,7 +18,7 @@ class InstancesConfig(AppConfig):
 
     name = "compute.instances"
     label = "instances"
-    verbose_name = _("Instances")
+    verbose_name = _("Compute")
 
     def ready(self) -> None:
         from compute.instances import operations  # noqa: F401  (registers the operation kinds)
@@ -35,8 +35,8 @@ class InstancesConfig(AppConfig):
             Permission(name="sshkey.manage", label=_("Add and delete SSH keys"), roles=OPERATORS),
             ResourceKind(name="instance", label=_("Instance"), label_plural=_("Instances"), page="instances:detail",
                          api="instance-detail", permission="instance.view", icon="server"),
-            ResourceKind(name="ssh_key", label=_("SSH key"), label_plural=_("SSH keys"), api="ssh-key-detail",
-                         permission="sshkey.view", icon="key"),
+            ResourceKind(name="ssh_key", label=_("SSH key"), label_plural=_("SSH keys"), page="ssh_keys:detail",
+                         api="ssh-key-detail", permission="sshkey.view", icon="key"),
             Meter(name="instance.running", label=_("Instance, running"), unit="second", price_unit=_("hour")),
             Meter(name="instance.stopped", label=_("Instance, stopped"), unit="second", price_unit=_("hour")),
             QuotaDimension(name="instances", label=_("Instances"), used=count_instances),

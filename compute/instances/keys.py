@@ -1,6 +1,7 @@
 """SSH keys: parsing what tenants paste, generating pairs, the verbs."""
 import base64
 import hashlib
+from collections.abc import Iterable
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
@@ -12,10 +13,14 @@ from compute.instances.models import SshKey
 from portal.kernel import audit
 from portal.kernel.errors import InvalidInput
 from portal.kernel.models import Region
+from portal.kernel.names import LONGEST, is_name
 from portal.kernel.states import database_now
 from tenants.models import Project
 
 KINDS = {b"ssh-ed25519", b"ssh-rsa", b"ecdsa-sha2-nistp256", b"ecdsa-sha2-nistp384", b"ecdsa-sha2-nistp521"}
+
+
+PLAIN = str.maketrans("+/", "-_")
 
 
 def parse(text: str) -> tuple[str, str]:
@@ -41,6 +46,30 @@ def add_key(project: Project, region: Region, *, name: str, public_key: str, act
     key = SshKey.objects.create(project=project, region=region, name=name, public_key=line, fingerprint=fingerprint)
     audit.record("sshkey.create", key, actor=actor, after={"name": name, "fingerprint": fingerprint})
     return key
+
+
+def take_key(project: Project, region: Region, text: str, *, actor) -> SshKey:
+    """The project's key of this text; made under its comment when the project has none. Raises InvalidInput."""
+    line, fingerprint = parse(text)
+    found = SshKey.objects.live().filter(project=project, fingerprint=fingerprint).order_by("created_at", "pk").first()
+    return found or add_key(project, region, name=_name_of(line, fingerprint), public_key=line, actor=actor)
+
+
+def _name_of(line: str, fingerprint: str) -> str:
+    """The key's comment, or something of its fingerprint where that is no name."""
+    comment = " ".join(line.split(" ")[2:])[:LONGEST]
+    return comment if comment.strip() and is_name(comment) else f"key {fingerprint.removeprefix('SHA256:')[:8].translate(PLAIN)}"
+
+
+def errors(texts: Iterable[str]) -> list[str]:
+    """What is wrong with these; empty when all of them are keys."""
+    found: list[str] = []
+    for text in texts:
+        try:
+            parse(text)
+        except InvalidInput as error:
+            found += error.errors["public_key"]
+    return list(dict.fromkeys(found))
 
 
 def generate_key(project: Project, region: Region, *, name: str, actor) -> tuple[SshKey, str]:

@@ -117,7 +117,8 @@ class Instance(Resource, Stateful):
 
     class Meta:
         verbose_name, verbose_name_plural = _("instance"), _("instances")
-        indexes = [models.Index(fields=["host"], name="instance_of_host", condition=~Q(state="deleted"))]
+        indexes = [models.Index(fields=["host"], name="instance_of_host", condition=~Q(state="deleted")),
+                   models.Index(fields=["state"], name="instance_in_state", condition=~Q(state="deleted"))]
         constraints = [
             models.CheckConstraint(condition=Q(state__in=["building", "starting", "running", "stopping", "stopped",
                                                           "rebooting", "error", "deleting", "deleted"]),

@@ -7,14 +7,15 @@ from dataclasses import dataclass, field, replace
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
+from billing import credit
 from billing.prices import price_of
 from compute.hosts import placement
-from compute.instances import steps
+from compute.instances import keys, steps
 from compute.instances.models import Instance, InstanceState, InstanceType, SshKey
 from compute.instances.networks import Networks, has_fabric
 from compute.instances.verbs import VERBS
 from compute.network import steps as network
-from portal.kernel import audit, live
+from portal.kernel import audit
 from portal.kernel.declarations import Reading
 from portal.kernel.errors import InvalidInput
 from portal.kernel.models import Operation, Region, Zone
@@ -23,10 +24,11 @@ from portal.kernel.operations import Kind, Run, Step, register, submit
 from portal.kernel.secrets import random_secret
 from portal.kernel.states import database_now
 from storage.models import GIB, Attachment, Image, Volume
-from tenants.models import Project
+from tenants.models import Organization, Project
 from tenants.quotas import reserve
 
 MOST_AT_ONCE = 20
+USER_DATA_STARTS = ("#!", "#cloud-config")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +45,8 @@ class Order:
     tags: dict[str, str] = field(default_factory=dict)
     root_disk_gib: int | None = None
     ssh_keys: tuple[SshKey, ...] = ()
+    public_keys: tuple[str, ...] = ()
+    """Keys that the project may not have yet; they are added to it."""
     user_data: str = ""
     networks: Networks = field(default_factory=Networks)
     count: int = 1
@@ -102,6 +106,10 @@ class Order:
                 "size": max(self.image.min_disk_gib, -(-self.image.virtual_size // GIB))})]
         if any(key.project_id != self.project.pk for key in self.ssh_keys):
             errors["ssh_keys"] = [str(_("An SSH key belongs to another project."))]
+        if self.user_data and not self.user_data.startswith(USER_DATA_STARTS):
+            errors["user_data"] = [str(_("User data starts with “#!” (a script) or “#cloud-config”."))]
+        if wrong := keys.errors(self.public_keys):
+            errors["public_keys"] = wrong
         if not placement.could_ever_fit(self.region, self.of_host):
             errors["type"] = [str(_("No host of this region is large enough for this type."))]
         if not 1 <= self.count <= MOST_AT_ONCE:
@@ -116,11 +124,14 @@ def create_instance(order: Order, *, actor) -> Operation:
     """New instances with their root volumes and ports: all of them or none is accepted, as one operation, which settles them
     to running, or to error with nothing left behind."""
     order.check()
-    price_of(order.region, order.readings, database_now())  # raises NoPrice: nothing starts that could never be billed
+    now = database_now()
+    price = price_of(order.region, order.readings, now)  # raises NoPrice: nothing starts that could never be billed
     networks = order.networks.settled(order.project, order.region, actor=actor)
     reserve(order.project, order.region, order.wanted)
+    credit.require(order.project.organization, price, now=now)
+    given = [*order.ssh_keys, *(keys.take_key(order.project, order.region, text, actor=actor) for text in order.public_keys)]
     networks.lock()
-    made = [_add_instance(order, name) for name in order.names]
+    made = [_add_instance(order, name, given) for name in order.names]
     held = [pk for instance in made for pk in networks.add_to(instance)]
     held += Attachment.objects.filter(domain__in=[instance.pk for instance in made]).values_list("volume_id", flat=True)
     first, *others = made
@@ -133,11 +144,11 @@ def create_instance(order: Order, *, actor) -> Operation:
     return operation
 
 
-def _add_instance(order: Order, name: str) -> Instance:
+def _add_instance(order: Order, name: str, given: list[SshKey]) -> Instance:
     instance = Instance.objects.create(
         project=order.project, region=order.region, zone=order.zone, name=name, description=order.description,
         tags=order.tags, type=order.type, vcpus=order.type.vcpus, memory_mib=order.type.memory_mib, image=order.image,
-        user_data=order.user_data, public_keys=[key.public_key for key in order.ssh_keys], vnc_password=_vnc_password())
+        user_data=order.user_data, public_keys=list(dict.fromkeys(key.public_key for key in given)), vnc_password=_vnc_password())
     volume = Volume.objects.create(project=order.project, region=order.region, name=f"{name} root"[:100],
                                    size_gib=order.disk_gib, image=order.image)
     Attachment.objects.create(volume=volume, domain=instance.pk, target="vda", is_boot=True)
@@ -153,8 +164,8 @@ def act(instance: Instance, verb_name: str, *, actor, force: bool = False) -> Op
     """Begin a verb of the table on the instance. Raises StateConflict or Busy."""
     handler = {"start": _start, "stop": _stop, "reboot": _reboot, "delete": _delete}[verb_name]
     with transaction.atomic():
-        fresh = Instance.objects.select_for_update(of=("self",), no_key=True).select_related("region", "project").get(
-            pk=instance.pk)
+        fresh = Instance.objects.select_for_update(of=("self",), no_key=True).select_related(
+            "region", "project__organization").get(pk=instance.pk)
         verb = VERBS[verb_name]
         verb.require(fresh)
         before = fresh.state
@@ -174,9 +185,19 @@ def _submit(instance: Instance, kind: str, actor, **arguments: object) -> Operat
 
 
 def _start(instance: Instance, actor, force: bool) -> Operation:
+    _require_credit(instance)
     operation = _submit(instance, "instance.start", actor, generation=instance.generation + 1)
     instance.move_to(InstanceState.STARTING, generation=instance.generation + 1, vnc_password=_vnc_password(), fault=None)
     return operation
+
+
+def _require_credit(instance: Instance) -> None:
+    """What lives on credit does not start without; what runs, and everybody else's, is not asked."""
+    organization = instance.project.organization
+    if credit.pays_by_credit(organization):
+        Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)  # as `reserve` does
+        now = database_now()
+        credit.require(organization, price_of(instance.region, instance.readings(InstanceState.RUNNING), now), now=now)
 
 
 def _stop(instance: Instance, actor, force: bool) -> Operation:
@@ -197,17 +218,6 @@ def _delete(instance: Instance, actor, force: bool) -> Operation:
     for row in Attachment.objects.filter(domain=instance.pk, is_boot=True).select_related("volume"):
         row.volume.move_to(Volume.State.DELETING)
     return operation
-
-
-@transaction.atomic
-def update_instance(instance: Instance, *, actor, **changes: object) -> Instance:
-    """Change name, description, tags: what the tenant calls it. The guest's own host name stays."""
-    before = {name: getattr(instance, name) for name in changes}
-    Instance.objects.filter(pk=instance.pk).update(**changes)
-    live.touch(instance)
-    audit.record("instance.update", instance, actor=actor, before=before, after=dict(changes))
-    instance.refresh_from_db()
-    return instance
 
 
 # -- how operations end --

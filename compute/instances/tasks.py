@@ -3,11 +3,14 @@ from celery import shared_task
 
 from compute.hosts.models import Host
 from compute.instances.reconcile import reconcile_host
+from portal.kernel import maintenance
 
 
 @shared_task(name="instances.reconcile_all")
 def reconcile_all() -> None:
-    """Ring once for every host that has or had instances."""
+    """Ring once for every host that has or had instances; none during maintenance."""
+    if maintenance.is_on():
+        return
     for host in Host.objects.followed().select_related("region"):
         reconcile.apply_async(args=[str(host.pk)], queue=host.region.queue, expires=30, retry=False)
 

@@ -2,24 +2,50 @@
 from django.urls import include, path
 
 from compute.instances.console.urls import urlpatterns as console_pages
+from compute.instances.lists.floating_ips import FloatingIpList
+from compute.instances.lists.hosts import HostList
+from compute.instances.lists.instances import InstanceList
+from compute.instances.lists.keys import KeyList
 from compute.instances.verbs import VERBS
-from compute.instances.views import creating, floating_ips, hosts, instances, keys, networks, volumes
+from compute.instances.views import (
+    creating,
+    editing,
+    floating_ips,
+    hosts,
+    image,
+    images,
+    instance,
+    instances,
+    keys,
+    networks,
+    security_groups,
+    volume,
+    volumes,
+)
 from compute.network import urls as network
+from tenants.bulk import bulk_paths
 
 instance_pages = [
     path("", instances.listing, name="list"),
     path("create/", creating.create, name="create"),
     path("create/summary/", creating.summary, name="summary"),
-    path("<uuid:pk>/", instances.detail, name="detail"),
+    path("create/check/", creating.check, name="check"),
+    path("<uuid:pk>/", instance.detail, name="detail"),
+    path("<uuid:pk>/edit/", editing.instance, name="edit"),
+    path("<uuid:pk>/menu/", instances.menu, name="menu"),
     path("", include("compute.instances.console.urls")),
     *[path(f"<uuid:pk>/{name}/", instances.act_on(verb), name=name) for name, verb in VERBS.items()],
     *console_pages,
+    *bulk_paths(InstanceList),
 ]
 key_pages = [
     path("", keys.listing, name="list"),
     path("add/", keys.add, name="add"),
     path("generate/", keys.generate, name="generate"),
+    path("<uuid:pk>/", keys.detail, name="detail"),
+    path("<uuid:pk>/edit/", editing.ssh_key, name="edit"),
     path("<uuid:pk>/delete/", keys.delete, name="delete"),
+    *bulk_paths(KeyList),
 ]
 
 host_pages = [
@@ -27,20 +53,46 @@ host_pages = [
     path("<uuid:pk>/", hosts.detail, name="detail"),
     path("<uuid:pk>/prepare/", hosts.prepare, name="prepare"),
     path("<uuid:pk>/maintenance/", hosts.maintenance, name="maintenance"),
+    *bulk_paths(HostList),
 ]
 
 floating_ip_pages = [
     path("", floating_ips.listing, name="list"),
     path("create/", floating_ips.create, name="create"),
+    path("<uuid:pk>/", floating_ips.detail, name="detail"),
+    path("<uuid:pk>/edit/", editing.floating_ip, name="edit"),
     *[path(f"<uuid:pk>/{name}/", view, name=name) for name, view in (
         ("associate", floating_ips.associate), ("disassociate", floating_ips.disassociate),
         ("release", floating_ips.release))],
+    *bulk_paths(FloatingIpList),
 ]
-vpc_pages = [*network.vpc_pages, path("<uuid:pk>/", networks.vpc, name="detail")]
+vpc_pages = [
+    *network.vpc_pages,
+    path("<uuid:pk>/", networks.vpc, name="detail"),
+    path("<uuid:pk>/edit/", editing.vpc, name="edit"),
+]
+subnet_pages = [*network.subnet_pages, path("<uuid:pk>/edit/", editing.subnet, name="edit")]
+group_pages = [
+    *network.group_pages,
+    path("<uuid:pk>/", security_groups.detail, name="detail"),
+    path("<uuid:pk>/edit/", editing.security_group, name="edit"),
+    path("<uuid:pk>/add-rule/", security_groups.add_rule, name="add-rule"),
+]
 port_pages = [
     *network.port_pages,
+    path("<uuid:pk>/edit/", editing.port, name="edit"),
     path("<uuid:pk>/security-groups/", networks.port_groups, name="security-groups"),
     path("<uuid:pk>/floating-ip/", networks.port_address, name="floating-ip"),
+]
+volume_pages = [
+    path("", volumes.listing, name="list"),
+    path("<uuid:pk>/", volume.detail, name="detail"),
+    path("<uuid:pk>/edit/", editing.volume, name="edit"),
+]
+image_pages = [
+    path("", images.listing, name="list"),
+    path("<uuid:pk>/", image.detail, name="detail"),
+    path("<uuid:pk>/edit/", editing.image, name="edit"),
 ]
 
 urlpatterns = [
@@ -48,7 +100,10 @@ urlpatterns = [
     path("ssh-keys/", include((key_pages, "ssh_keys"))),
     path("hosts/", include((host_pages, "hosts"))),
     path("vpcs/", include((vpc_pages, "vpcs"))),
+    path("subnets/", include((subnet_pages, "subnets"))),
+    path("security-groups/", include((group_pages, "security_groups"))),
     path("ports/", include((port_pages, "ports"))),
     path("floating-ips/", include((floating_ip_pages, "floating_ips"))),
-    path("volumes/", include(([path("", volumes.listing, name="list")], "volumes"))),
+    path("volumes/", include((volume_pages, "volumes"))),
+    path("images/", include((image_pages, "images"))),
 ]

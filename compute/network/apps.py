@@ -42,7 +42,7 @@ class NetworkConfig(AppConfig):
                          page="security_groups:detail", api="security-group-detail", permission="securitygroup.view",
                          icon="shield"),
             ResourceKind(name="floating_ip", label=_("Floating IP"), label_plural=_("Floating IPs"),
-                         api="floating-ip-detail", permission="floatingip.view", icon="world"),
+                         page="floating_ips:detail", api="floating-ip-detail", permission="floatingip.view", icon="world"),
             Meter(name="floating_ip.attached", label=_("Floating IP, attached"), unit="second", price_unit=_("hour")),
             Meter(name="floating_ip.idle", label=_("Floating IP, idle"), unit="second", price_unit=_("hour")),
             QuotaDimension(name="vpcs", label=_("VPCs"), used=models.count_vpcs),

@@ -8,6 +8,7 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from compute.network.models import SecurityGroup, SecurityGroupRule, Subnet, Vpc
@@ -87,18 +88,26 @@ class PlacedForm(VerbForm):
     region = forms.ModelChoiceField(Region.objects.none(), label=_("Region"), empty_label=None)
 
     def __init__(self, *args: Any, user: Any, project: Project, **kwargs: Any) -> None:
-        regions = networked_regions()
-        kwargs["initial"] = {"project": project.pk, "region": regions.first()} | kwargs.get("initial", {})
         super().__init__(*args, **kwargs)
-        self.fields["project"].queryset = Project.objects.visible_to(user, self.PERMISSION).select_related("organization")
-        self.fields["region"].queryset = regions
-        for name in ("project", "region"):
-            if len(self.fields[name].queryset) < 2:  # nothing to choose
+        projects = Project.objects.visible_to(user, self.PERMISSION).select_related("organization")
+        found = {"project": read_once(self.fields["project"], projects),
+                 "region": read_once(self.fields["region"], networked_regions())}
+        self.initial = {"project": project.pk, "region": next(iter(found["region"]), None)} | self.initial
+        for name, rows in found.items():
+            if len(rows) < 2:  # nothing to choose
                 self.fields[name].widget = forms.HiddenInput()
 
 
 def networked_regions():
     return Region.objects.filter(is_open=True, fabric__isnull=False)
+
+
+def read_once(field: forms.ModelChoiceField, rows: QuerySet) -> list[Any]:
+    """Offer the rows, read now: left to itself a field reads them anew whenever it is looked at."""
+    field.queryset = rows
+    found = list(rows)
+    field.choices = [(row.pk, field.label_from_instance(row)) for row in found]
+    return found
 
 
 class AddressField(forms.CharField):
@@ -138,7 +147,7 @@ class VpcForm(PlacedForm):
 
     PERMISSION = "vpc.manage"
     name = NameField()
-    cidr = CidrFormField(label=_("Network"), initial=DEFAULT_CIDR,
+    cidr = CidrFormField(label=_("Range"), initial=DEFAULT_CIDR,
                          help_text=_("A private range, /16 to /28. It may be the same as in other VPCs: they never meet."))
     subnet_name = NameField(label=_("First subnet"), initial="default")
     subnet_cidr = CidrFormField(label=_("Range of the first subnet"), required=False,
@@ -170,19 +179,19 @@ class GroupsField(forms.ModelMultipleChoiceField):
         super().__init__(SecurityGroup.objects.none(), **{
             "label": _("Security groups"), "required": False, "widget": forms.CheckboxSelectMultiple} | options)
 
-    def offer(self, user: Any, project_id: Any, region_id: Any) -> None:
+    def offer(self, user: Any, project_id: Any, region_id: Any) -> list[SecurityGroup]:
         rows = SecurityGroup.objects.visible_to(user).filter(project=project_id, region=region_id)
-        self.queryset = rows.order_by("-is_default", "name", "pk")
+        return read_once(self, rows.order_by("-is_default", "name", "pk"))
 
 
 class PortGroupsForm(VerbForm):
     """Which security groups a port has."""
 
-    security_groups = GroupsField(help_text=_("What any of them allows, passes. Without a group nothing passes."))
+    security_groups = GroupsField(help_text=_("Traffic passes that any of them allows. Without a group nothing passes."))
 
     def __init__(self, *args: Any, user: Any, place: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["security_groups"].offer(user, place.project_id, place.region_id)
+        self.offered = self.fields["security_groups"].offer(user, place.project_id, place.region_id)
 
 
 class PortForm(PortGroupsForm):
@@ -195,9 +204,9 @@ class PortForm(PortGroupsForm):
 
     def __init__(self, *args: Any, user: Any, vpc: Vpc, **kwargs: Any) -> None:
         super().__init__(*args, user=user, place=vpc, **kwargs)
-        self.fields["subnet"].queryset = Subnet.objects.visible_to(user).filter(vpc=vpc).order_by("cidr")
         self.fields["subnet"].label_from_instance = lambda subnet: f"{subnet.name} – {subnet.cidr}"
-        self.initial.setdefault("security_groups", self.fields["security_groups"].queryset.filter(is_default=True))
+        read_once(self.fields["subnet"], Subnet.objects.visible_to(user).filter(vpc=vpc).order_by("cidr"))
+        self.initial.setdefault("security_groups", [group for group in self.offered if group.is_default])
 
 
 class GroupForm(PlacedForm):
@@ -233,7 +242,7 @@ class RuleForm(VerbForm):
     def __init__(self, *args: Any, user: Any, group: SecurityGroup, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         rows = SecurityGroup.objects.visible_to(user).filter(project=group.project_id, region=group.region_id)
-        self.fields["remote_group"].queryset = rows.order_by("name", "pk")
+        read_once(self.fields["remote_group"], rows.order_by("name", "pk"))
 
     def clean(self) -> dict[str, Any]:
         chosen = self.cleaned_data

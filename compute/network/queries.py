@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, F, QuerySet, Window
+from django.db.models import Count, F, OuterRef, Prefetch, QuerySet, Subquery, Window
 from django.db.models.functions import RowNumber
 
-from billing.models import Price, PriceBook
+from billing.models import Price
 from billing.money import Money
 from billing.prices import HOURS_A_MONTH
 from compute.network import topology, wording
@@ -15,7 +15,8 @@ from compute.network.models import AddressPool, FloatingIp, Port, SecurityGroup,
 from compute.network.reconcile import why_pending
 from compute.network.topology import Drawing, Guest, Network
 from portal.kernel.models import Region
-from portal.kernel.states import database_now
+from portal.kernel.remembered import remembered
+from portal.kernel.states import CLOCK
 from tenants.models import Project
 from tenants.quotas import Line, lines
 
@@ -43,12 +44,13 @@ def vpcs(user: Any) -> QuerySet[Vpc]:
 def vpc_rows(found: Collection[Vpc]) -> list[VpcRow]:
     subnets = _counted(Subnet.objects.live().filter(vpc__in=found), "vpc")
     ports = _counted(Port.objects.live().filter(subnet__vpc__in=found), "subnet__vpc")
-    rows = []
-    for vpc in found:
-        tone, state = wording.vpc_state(vpc)
-        rows.append(VpcRow(vpc=vpc, tone=tone, state=state, why=why_pending(vpc), subnets=subnets.get(vpc.pk, 0),
-                           ports=ports.get(vpc.pk, 0)))
-    return rows
+    return [vpc_row(vpc, subnets.get(vpc.pk, 0), ports.get(vpc.pk, 0)) for vpc in found]
+
+
+def vpc_row(vpc: Vpc, subnets: int, ports: int) -> VpcRow:
+    """Of one whose subnets and ports have been counted."""
+    tone, state = wording.vpc_state(vpc)
+    return VpcRow(vpc=vpc, tone=tone, state=state, why=why_pending(vpc), subnets=subnets, ports=ports)
 
 
 def _counted(rows: QuerySet, by: str) -> dict[UUID, int]:
@@ -58,8 +60,10 @@ def _counted(rows: QuerySet, by: str) -> dict[UUID, int]:
 # -- ports --
 
 def ports(rows: QuerySet[Port]) -> QuerySet[Port]:
-    """With all that a page says of a port, in three statements however many there are."""
-    return rows.select_related("subnet__vpc", "floating_ip__allocation").prefetch_related("groups")
+    """With all that a page says of a port, in four statements however many there are."""
+    # A reverse one-to-one between two kinds of resources: Django's `select_related` leaves out what they inherit.
+    floating = FloatingIp.objects.select_related("allocation", "pool")
+    return rows.select_related("subnet__vpc").prefetch_related("groups", Prefetch("floating_ip", floating))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,13 +93,15 @@ class SubnetRow:
 
 
 def subnet_rows(vpc: Vpc) -> list[SubnetRow]:
-    found = list(Subnet.objects.live().filter(vpc=vpc).order_by("cidr"))
-    counts = _counted(Port.objects.live().filter(subnet__in=found), "subnet")
-    return [SubnetRow(subnet=subnet, used=counts.get(subnet.pk, 0)) for subnet in found]
+    ports = Port.objects.live().filter(subnet=OuterRef("pk")).order_by().values("subnet").annotate(count=Count("pk"))
+    found = Subnet.objects.live().filter(vpc=vpc).annotate(used=Subquery(ports.values("count")))
+    return [SubnetRow(subnet=subnet, used=subnet.used or 0) for subnet in found.order_by("cidr")]
 
 
-def ports_to_draw(vpc: Vpc) -> list[Port]:
-    """The first of every subnet, by address."""
+def ports_to_draw(vpc: Vpc, all_ports: Sequence[Port] | None = None) -> list[Port]:
+    """The first of every subnet, by address; out of all ports, where these have been read."""
+    if all_ports is not None:
+        return [port for found in topology.by_subnet(all_ports).values() for port in found[:topology.MOST_CARDS]]
     nth = Window(RowNumber(), partition_by=F("subnet"), order_by=["ip"])
     rows = Port.objects.live().filter(subnet__vpc=vpc).annotate(nth=nth).filter(nth__lte=topology.MOST_CARDS)
     return list(ports(rows).order_by("subnet", "ip"))
@@ -165,20 +171,25 @@ def limited(project: Project, region: Region, wanted: dict[str, int]) -> list[Li
 
 @dataclass(frozen=True)
 class AddressPrices:
-    """What public addresses cost a month, by pool and state; None where no price is set."""
+    """What public addresses cost a month, by pool and state; None where no price is set. To be shown: a new price is seen
+    within seconds."""
 
     by_pool: dict[tuple[UUID, str], Money]
 
     @classmethod
     def now(cls, pools: Iterable[AddressPool]) -> "AddressPrices":
         pools = list(pools)
-        book = PriceBook.objects.filter(is_default=True).first()
-        rows = Price.objects.at(database_now()).filter(
-            book=book, meter__in=["floating_ip.attached", "floating_ip.idle"], sku__in={pool.slug for pool in pools})
-        hourly = {(row.region_id, row.sku, row.meter): row.price_per_hour for row in rows}
-        found = {(pool.pk, meter): Money(hourly[key] * HOURS_A_MONTH, book.currency) for pool in pools
-                 for meter in ("floating_ip.attached", "floating_ip.idle")
-                 if (key := (pool.region_id, pool.slug, meter)) in hourly}
+        return remembered(("address prices", frozenset(pool.pk for pool in pools)), lambda: cls._read(pools), least_s=5)
+
+    @classmethod
+    def _read(cls, pools: list[AddressPool]) -> "AddressPrices":
+        rows = Price.objects.at(CLOCK).filter(
+            book__is_default=True, meter__in=["floating_ip.attached", "floating_ip.idle"],
+            sku__in={pool.slug for pool in pools}).select_related("book")
+        monthly = {(row.region_id, row.sku, row.meter): Money(row.price_per_hour * HOURS_A_MONTH, row.book.currency)
+                   for row in rows}
+        found = {(pool.pk, meter): monthly[key] for pool in pools for meter in ("floating_ip.attached", "floating_ip.idle")
+                 if (key := (pool.region_id, pool.slug, meter)) in monthly}
         return cls(found)
 
     def of(self, floating: FloatingIp) -> Money | None:

@@ -9,6 +9,7 @@ from compute.network.apply import APPLY, RECONCILE, apply_vpc
 from compute.network.fabric.contract import FabricFault, FabricUnreachable
 from compute.network.models import Fabric, Vpc
 from compute.network.reconcile import note_health, reconcile_fabric
+from portal.kernel import maintenance
 
 log = structlog.get_logger(__name__)
 RINGS_AT_ONCE = 20
@@ -18,7 +19,7 @@ RINGS_AT_ONCE = 20
 def apply(vpc_id: str) -> None:
     """The fabric gets the VPC as it is now; when that fails, the sweep rings again."""
     vpc = due().filter(pk=vpc_id).select_related("region__fabric").first()
-    if vpc is None:
+    if vpc is None or maintenance.is_on():  # the sweep rings again afterwards
         return
     try:
         apply_vpc(vpc.pk)
@@ -40,6 +41,8 @@ def due():
 @shared_task(name="network.sweep")
 def sweep() -> None:
     """Ring for what no doorbell reached. Of a fabric that does not answer one VPC is tried, lest all workers wait for it."""
+    if maintenance.is_on():
+        return
     silent: set[UUID] = set()
     for vpc in due().select_related("region__fabric").order_by("updated_at")[:RINGS_AT_ONCE]:
         if vpc.region_id in silent:
@@ -51,7 +54,9 @@ def sweep() -> None:
 
 @shared_task(name="network.reconcile_all")
 def reconcile_all() -> None:
-    """Ring once for every region with a fabric."""
+    """Ring once for every region with a fabric; none during maintenance."""
+    if maintenance.is_on():
+        return
     for row in Fabric.objects.select_related("region"):
         reconcile.apply_async(args=[str(row.pk)], queue=row.region.queue, expires=30, retry=False)
 

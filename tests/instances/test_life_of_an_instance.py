@@ -8,7 +8,8 @@ from compute.hosts.drivers.contract import Power
 from compute.hosts.models import Claim, Verdict
 from compute.hosts.operations import prepare_host
 from compute.instances.models import Instance
-from compute.instances.operations import act, create_instance, update_instance
+from compute.instances.operations import act, create_instance
+from portal.kernel.describing import update_resource
 from portal.kernel.models import Hold, Operation
 from storage.connections import volume_pool
 from storage.models import Attachment, Volume
@@ -103,6 +104,6 @@ def test_two_changes_of_a_name_raise_the_version_twice(world: World) -> None:
     instance = create(world)
     version = instance.version
     for name in ("one", "two"):
-        update_instance(Instance.objects.get(pk=instance.pk), actor=world.people["alice"], name=name)
+        update_resource(Instance.objects.get(pk=instance.pk), actor=world.people["alice"], name=name)
     instance.refresh_from_db()
     assert (instance.name, instance.version) == ("two", version + 2)

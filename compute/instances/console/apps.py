@@ -7,4 +7,4 @@ class ConsoleConfig(AppConfig):
 
     name = "compute.instances.console"
     label = "console"
-    verbose_name = _("Consoles")
+    verbose_name = _("Compute")

@@ -70,7 +70,7 @@ def open_console(text: str, principal: Principal) -> ConsoleTicket:
         about = error.facts.get("instance")
         audit.refuse("console.open", Instance.objects.filter(pk=about).first(), actor=principal.user, reason=error.code)
         raise
-    audit.record("console.open", ticket.instance, actor=principal.user, after={"type": ticket.type})
+    audit.record("console.open", ticket.instance, actor=principal.user, after={"console": ticket.type})
     return ticket
 
 
@@ -113,7 +113,7 @@ def close_console(ticket: ConsoleTicket, *, reason: str) -> None:
         if _mark_closed(ticket):
             seconds = round((database_now() - ticket.used_at).total_seconds())
             audit.record("console.close", ticket.instance, actor=ticket.user,
-                         after={"type": ticket.type, "seconds": seconds, "reason": reason})
+                         after={"console": ticket.type, "seconds": seconds, "reason": reason})
 
 
 def _mark_closed(ticket: ConsoleTicket) -> bool:

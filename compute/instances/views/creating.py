@@ -1,32 +1,35 @@
-"""The create page: a form, and a summary that says price, quota, placement and the same order by REST."""
-import json
-import shlex
-from collections.abc import Iterable
+"""The create page: a form, and a summary that says price, quota, placement and the same order for programs."""
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from django.conf import settings
 from django.contrib import messages
-from django.db.models import Model
-from django.http import HttpRequest, HttpResponse, QueryDict
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 
 from billing.money import Money
 from billing.prices import Estimate, price_of
+from compute.hosts import placement
 from compute.instances import operations, wording
 from compute.instances.forms import OrderForm, suggested_name
-from compute.instances.models import Instance, InstanceState, InstanceType, SshKey
+from compute.instances.models import InstanceType
+from compute.instances.offers import Offer, offer
 from compute.instances.operations import Order
+from compute.instances.spellings import Known, spellings
 from portal.kernel.errors import PortalError
-from portal.kernel.models import Region
 from portal.kernel.states import database_now
-from storage.models import Image
 from tenants.access import fetch
 from tenants.models import Project
 from tenants.pages import page
 from tenants.quotas import Line, lines
-from tenants.scope import default_project
+from tenants.scope import current_region, default_project, projects_of
+
+PERMISSION = "instance.create"
+REMEMBERED = "create"  # the session's: by project, what was chosen last
+REMEMBERED_FIELDS = ("region", "zone", "image", "type", "root_disk_gib", "subnets", "security_groups", "floating_ip", "ssh_keys")
+MOST_REMEMBERED = 20
+UNSPELLED = (("curl", "curl", ""), ("python", "Python", ""), ("cli", "CLI", ""))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,19 +41,24 @@ class Summary:
     price_error: str = ""
     quota: tuple[Line, ...] = ()
     obstacles: tuple[str, ...] = ()
-    curl: str = ""
+    spelled: tuple[tuple[str, str, str], ...] = UNSPELLED
 
     @property
     def limited(self) -> list[Line]:
         """Only what has a limit is worth a bar."""
         return [line for line in self.quota if line.limit is not None]
 
+    @property
+    def is_possible(self) -> bool:
+        return self.order is not None and not self.price_error and not self.obstacles and all(line.fits for line in self.quota)
+
     @classmethod
-    def of(cls, order: Order | None) -> "Summary":
+    def of(cls, form: OrderForm) -> "Summary":
+        order = form.order()
         if order is None:
             return cls(order=None)
         price, price_error = _price(order)
-        return cls(order=order, price=price, price_error=price_error, curl=_curl(order),
+        return cls(order=order, price=price, price_error=price_error, spelled=tuple(spellings(order, _known(form.offer))),
                    quota=tuple(lines(order.project, order.region, order.wanted)),
                    obstacles=tuple(wording.reason(code) for code in order.obstacles))
 
@@ -62,117 +70,175 @@ def _price(order: Order) -> tuple[Estimate | None, str]:
         return None, error.detail
 
 
-def _curl(order: Order) -> str:
-    """The same order for programs; a name is quoted as a shell wants it."""
-    body: dict[str, Any] = {"project": str(order.project.pk), "name": order.name, "region": str(order.region.pk),
-                            "type": str(order.type.pk), "image": str(order.image.pk)}
-    optional = {"zone": order.zone and str(order.zone.pk), "root_disk_gib": order.root_disk_gib,
-                "subnets": _ids(order.networks.subnets), "security_groups": _ids(order.networks.groups or ()),
-                "floating_ip": order.networks.has_floating_ip, "count": order.count if order.count > 1 else None,
-                "ssh_keys": _ids(order.ssh_keys), "user_data": order.user_data}
-    body |= {name: value for name, value in optional.items() if value}
-    text = json.dumps(body, ensure_ascii=False, indent=2)
-    return (f"curl -X POST {settings.SITE_URL}/api/v1/instances/ \\\n  -H \"Authorization: Bearer $MAINS_API_KEY\" \\\n"
-            f"  -H 'Content-Type: application/json' \\\n  -d {shlex.quote(text)}")
+def _known(found: Offer) -> Known:
+    return Known(projects=found.projects, images=found.images, keys=found.keys, subnets=found.subnets, groups=found.groups)
 
 
-def _ids(rows: Iterable[Model]) -> list[str]:
-    return [str(row.pk) for row in rows]
-
-
-@page("instance.create", methods=("GET", "POST"))
+@page(PERMISSION, methods=("GET", "POST"))
 def create(request: HttpRequest) -> HttpResponse:
-    """One page; sensible defaults, so that a newcomer only presses Create."""
+    """One page; sensible defaults, so that a newcomer only presses Create. `?image=`, `?type=` choose in advance."""
     if request.method == "POST":
         return _order(request)
-    project = default_project(request, "instance.create")
+    project = default_project(request, PERMISSION)
     if project is None:
         return render(request, "instances/create_nowhere.html")
-    return _show(request, _filled(request, project), project)
+    last = _remembered(request, project)
+    looked_at = current_region(request)
+    found = _offer(request, project, looked_at.pk if looked_at else last.get("region"))
+    form = OrderForm(initial=defaults(request.user, found, last | request.GET.dict()), offer=found, user=request.user)
+    return _show(request, form)
 
 
-@page("instance.create")
+@page(PERMISSION, methods=("POST",))
 def summary(request: HttpRequest) -> HttpResponse:
     """The summary of what is chosen so far; re-fetched whenever the form changes."""
-    project = fetch(request.user, Project.objects.select_related("organization"), "instance.create",
-                    pk=request.GET.get("project"))
-    form = OrderForm(request.GET, user=request.user, project=project)
+    form = _sent(request)
     form.is_valid()
-    return render(request, "instances/_summary.html", {"summary": Summary.of(form.order()), "form": form})
+    found = Summary.of(form)
+    return render(request, "instances/_summary.html", {"summary": found, "form": form, "sizes": sizes(form, found),
+                                                             "is_fragment": True})
+
+
+@page(PERMISSION, methods=("POST",))
+def check(request: HttpRequest) -> HttpResponse:
+    """What is wrong with one field (`?field=`), in the light of the others."""
+    form = _sent(request)
+    form.check()
+    name = request.GET.get("field", "")
+    return render(request, "instances/_checked.html", {"errors": form.errors.get(name, []) if name in form.fields else []})
+
+
+def _sent(request: HttpRequest) -> OrderForm:
+    """The form as it was sent, for the project named in it."""
+    project = fetch(request.user, Project.objects.select_related("organization"), PERMISSION, pk=request.POST.get("project"))
+    return OrderForm(request.POST, offer=_offer(request, project, request.POST.get("region", "-")), user=request.user)
+
+
+def _offer(request: HttpRequest, project: Project, region: object) -> Offer:
+    grants = request.user.grants
+    return offer(request.user, [one for one in projects_of(request) if grants.may(PERMISSION, one.pk)], project, region)
 
 
 def _order(request: HttpRequest) -> HttpResponse:
-    project = fetch(request.user, Project.objects.select_related("organization"), "instance.create",
-                    pk=request.POST.get("project"))
+    form = _sent(request)
     if "preview" in request.POST:
-        return _show(request, _moved(request, project), project)
-    form = OrderForm(request.POST, user=request.user, project=project)
+        return _show(request, _moved(request, form))
     if not form.carried_out(lambda: operations.create_instance(form.order(), actor=request.user)):
-        return _show(request, form, project, status=form.status)
-    count = form.order().count
-    if count > 1:
-        messages.success(request, _("%(count)s instances are being made.") % {"count": count})
+        return _show(request, form)
+    order = form.order()
+    _remember(request, form)
+    if order.count > 1:
+        messages.success(request, _("%(count)s instances are being made.") % {"count": order.count})
         return redirect("instances:list")
     return redirect("instances:detail", form.made.target_id)
 
 
-def _moved(request: HttpRequest, project: Project) -> OrderForm:
+def _moved(request: HttpRequest, form: OrderForm) -> OrderForm:
     """The form as sent, for the project and region chosen in it: what these do not have gives way to their defaults."""
-    sent = request.POST.copy()
-    form = OrderForm(sent, user=request.user, project=project)
     if form.is_valid():
         return form
-    defaults = _defaults(request, project, form.place) | form.network_defaults()
+    sent, standing = request.POST.copy(), defaults(request.user, form.offer, {})
     for name in set(form.errors) & set(OrderForm.OF_PLACE):
-        value = defaults.get(name)
+        value = standing.get(name)
         sent.setlist(name, value if isinstance(value, list) else [value or ""])
-    form = OrderForm(sent, user=request.user, project=project)
-    form.is_valid()
-    return form
+    moved = OrderForm(sent, offer=form.offer, user=request.user)
+    moved.is_valid()
+    return moved
 
 
-def _filled(request: HttpRequest, project: Project) -> OrderForm:
-    """The form with its defaults, for the first region."""
-    region = Region.objects.filter(is_open=True).first()
-    initial = _defaults(request, project, region)
-    form = OrderForm(initial=initial, user=request.user, project=project)
-    form.initial |= form.network_defaults()
-    return form
+def _show(request: HttpRequest, form: OrderForm) -> HttpResponse:
+    """With a script the summary comes by itself; an answer to what was sent has it at once."""
+    found = Summary.of(form) if form.is_bound else None
+    return render(request, "instances/create.html", {
+        "form": form, "offer": form.offer, "project": form.offer.project, "sizes": sizes(form, found), "summary": found,
+        "spelled": found.spelled if found else UNSPELLED,
+    }, status=form.status)
 
 
-def _defaults(request: HttpRequest, project: Project, region: Region | None) -> dict[str, object]:
-    images = Image.objects.visible_to(request.user).filter(state=Image.State.ACTIVE, region=region)
-    keys = SshKey.objects.visible_to(request.user).filter(project=project)
-    kind = InstanceType.objects.filter(is_offered=True).first()
-    return {"project": project.pk, "region": region and region.pk,
-            "image": getattr(images.order_by("name", "pk").first(), "pk", None),
-            "type": kind and kind.pk, "name": suggested_name(), "count": 1,
-            "ssh_keys": list(keys.values_list("pk", flat=True))}
+# -- defaults --
+
+def defaults(user: Any, found: Offer, last: Mapping[str, object]) -> dict[str, object]:
+    """What is chosen at first: what was chosen last where it is still offered, else what does for most."""
+    subnets = [row.pk for row in found.subnets if row.vpc.is_default][:1]
+    standing: dict[str, object] = {
+        "project": found.project and found.project.pk, "region": found.region and found.region.pk,
+        "image": next((row.pk for row in found.images), None), "type": next((row.pk for row in found.types), None),
+        "subnets": subnets, "security_groups": [row.pk for row in found.groups if row.is_default],
+        "ssh_keys": [row.pk for row in found.keys], "floating_ip": _has_address_left(user, found),
+        "name": suggested_name(), "count": 1}
+    return standing | _still_offered(found, last, standing)
 
 
-def _show(request: HttpRequest, form: OrderForm, project: Project, status: int = 200) -> HttpResponse:
-    order = form.order() if form.is_bound else _order_of(form)
-    context = {"form": form, "project": project, "summary": Summary.of(order), "types": _priced_types(form, form.place)}
-    return render(request, "instances/create.html", context, status=status)
+def _still_offered(found: Offer, last: Mapping[str, object], standing: Mapping[str, object]) -> dict[str, object]:
+    """What of the last choices there still is to choose."""
+    rows = {"zone": found.zones, "image": found.images, "type": found.types, "subnets": found.subnets,
+            "security_groups": found.groups, "ssh_keys": found.keys}
+    kept: dict[str, object] = {}
+    for name in rows.keys() & last.keys():
+        known, value = {str(row.pk) for row in rows[name]}, last[name]
+        kept[name] = [one for one in value if one in known] if isinstance(value, list) else value if value in known else None
+    kept = {name: value for name, value in kept.items() if value}
+    if isinstance(last.get("root_disk_gib"), int):
+        kept["root_disk_gib"] = last["root_disk_gib"]
+    return kept | {"floating_ip": standing["floating_ip"] and last.get("floating_ip", True) is not False}
 
 
-def _order_of(form: OrderForm) -> Order | None:
-    """The defaults as an order, so that the first page shows a price already."""
-    filled = QueryDict(mutable=True)
-    for name, value in form.initial.items():
-        filled.setlist(name, value if isinstance(value, list) else [value if value is not None else ""])
-    bound = type(form)(filled, **form.scope)
-    bound.is_valid()
-    return bound.order()
+def _has_address_left(user: Any, found: Offer) -> bool:
+    """Whether the quota has one more public address."""
+    if not found.has_public_network or not user.grants.may("floatingip.manage", found.project.pk):
+        return False
+    return all(line.fits for line in lines(found.project, found.region, {"floating_ips": 1}))
 
 
-def _priced_types(form: OrderForm, region: Region | None) -> list[tuple[InstanceType, Money | None]]:
-    """Every size with what it alone costs an hour, in one look at the prices."""
-    kinds = list(form.fields["type"].queryset)
-    readings = [reading for kind in kinds for reading in Instance(type=kind).readings(InstanceState.RUNNING)]
-    try:
-        found = price_of(region, readings, database_now()) if region and readings else None
-    except PortalError:  # one size without a price: cards stay bare, the summary says which
-        found = None
-    hourly = {line.sku: line.hourly for line in found.lines} if found else {}
-    return [(kind, hourly.get(kind.slug)) for kind in kinds]
+def _remembered(request: HttpRequest, project: Project) -> dict[str, object]:
+    return dict(request.session.get(REMEMBERED, {}).get(str(project.pk), {}))
+
+
+def _remember(request: HttpRequest, form: OrderForm) -> None:
+    chosen = form.cleaned_data
+    kept = {name: _plain(chosen[name]) for name in REMEMBERED_FIELDS if name in chosen}
+    others = {pk: one for pk, one in request.session.get(REMEMBERED, {}).items() if pk != str(form.offer.project.pk)}
+    latest = dict(list(others.items())[-MOST_REMEMBERED:])
+    request.session[REMEMBERED] = latest | {str(form.offer.project.pk): kept}
+
+
+def _plain(value: Any) -> object:
+    """Rows as their ids, for the session."""
+    if isinstance(value, (list, tuple)):
+        return [str(row.pk) for row in value]
+    return str(value.pk) if hasattr(value, "pk") else value
+
+
+# -- sizes --
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """A card: a size with its price and, where it cannot be had, why."""
+
+    type: InstanceType
+    hourly: Money | None
+    why_not: str
+
+
+def sizes(form: OrderForm, found: Summary | None = None) -> list[Size]:
+    """Without a summary only what the offer itself says is known."""
+    left = {line.resource: line.limit - line.used for line in sorted(
+        found.limited, key=lambda line: line.limit - line.used, reverse=True)} if found else {}
+    capacities = placement.capacities(form.offer.region) if found and form.offer.region else []
+    return [Size(type=kind, hourly=form.offer.prices.get(kind.pk), why_not=_why_not(kind, form.offer, left, capacities))
+            for kind in form.offer.types]
+
+
+def _why_not(kind: InstanceType, found: Offer, left: Mapping[str, int], capacities: list[Mapping[str, int]]) -> str:
+    wanted = {"vcpu": kind.vcpus, "memory_mib": kind.memory_mib}
+    if kind.pk not in found.prices:
+        return _("It has no price here yet.")
+    if capacities and not any(placement.is_within(wanted, capacity) for capacity in capacities):
+        return _("No host of this region is large enough.")
+    if left.get("instances", 1) < 1:
+        return _("The quota allows no more instances.")
+    if kind.vcpus > left.get("vcpus", kind.vcpus):
+        return _("Your quota has %(left)s vCPUs left.") % {"left": max(0, left["vcpus"])}
+    if kind.memory_mib > left.get("memory_mib", kind.memory_mib):
+        return _("Your quota has %(left)s MiB of memory left.") % {"left": max(0, left["memory_mib"])}
+    return ""

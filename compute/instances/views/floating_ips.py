@@ -1,26 +1,39 @@
-"""Floating IPs with the instances that they point to: list, allocate, associate, disassociate, release."""
+"""Floating IPs with the instances that they point to: list, one, allocate, associate, disassociate, release."""
 from uuid import UUID
 
-from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
+from billing.templatetags.money import money
 from compute.instances import addresses
 from compute.instances.forms import AssociateForm
+from compute.instances.lists.floating_ips import FloatingIpList
+from compute.instances.views.sheets import (
+    UNDER_WAY,
+    Action,
+    Danger,
+    Sheet,
+    Tab,
+    cost_tab,
+    edit_action,
+    may_not,
+    show,
+    timeline_tab,
+)
 from compute.network import operations, queries
 from compute.network.addressing import open_pool
 from compute.network.forms import FloatingIpForm
-from compute.network.models import FloatingIp
+from compute.network.models import AddressPool, FloatingIp
 from compute.network.views.asking import ask, nowhere, place, sent, show_form
-from portal.kernel.pages import acted, fragment
+from portal.kernel.pages import acted
 from tenants.access import fetch
 from tenants.pages import page
-from tenants.scope import current_project, narrow
 
-ROWS_A_PAGE = 50
 LIST = "floating_ips:list"
+DISASSOCIATING = gettext_lazy("Connections through it end. The address stays yours and is billed as idle.")
 
 
 def _rows(request: HttpRequest) -> QuerySet[FloatingIp]:
@@ -30,21 +43,8 @@ def _rows(request: HttpRequest) -> QuerySet[FloatingIp]:
 
 @page("floatingip.view")
 def listing(request: HttpRequest) -> HttpResponse:
-    """What there is, newest first; `?state=`, `?name=` (of its name or address), `?page=`."""
-    state, name = request.GET.get("state", ""), request.GET.get("name", "").replace("\0", "").strip()
-    rows = narrow(request, _rows(request))
-    if state in FloatingIp.State.values:
-        rows = rows.filter(state=state)
-    if name:
-        rows = rows.filter(name__icontains=name[:100]) | rows.filter(allocation__address__startswith=name[:15])
-    found = Paginator(rows.order_by("-created_at", "-pk"), ROWS_A_PAGE).get_page(request.GET.get("page"))
-    guests = addresses.guests(request.user, [row.port for row in found if row.port])
-    prices = queries.AddressPrices.now({row.pool for row in found})
-    shown = [(row, guests.get(row.port.domain) if row.port else None, prices.of(row)) for row in found]
-    return fragment(request, "network/floating_ips.html", "network/_floating_ips.html", page=found, state=state, name=name,
-                    rows=shown, project=current_project(request), is_filtered=bool(state or name),
-                    states=[choice for choice in FloatingIp.State.choices if choice[0] != "released"],
-                    in_flight=any(FloatingIp.TONES[row.state] == "busy" for row in found))
+    """What there is, newest first."""
+    return FloatingIpList(request).answer()
 
 
 @page("floatingip.manage", methods=("GET", "POST"))
@@ -60,7 +60,7 @@ def create(request: HttpRequest) -> HttpResponse:
     region = form.initial["region"]
     pool = open_pool(region) if region else None
     return show_form(request, form, title=_("Allocate floating IP"), action=_("Allocate"), back=reverse(LIST),
-                     crumbs=[(_("Floating IPs"), reverse(LIST))], pool=pool, prices=_prices(pool),
+                     pool=pool, prices=_prices(pool),
                      quota=queries.limited(project, region, {"floating_ips": 1}) if region else [])
 
 
@@ -68,9 +68,61 @@ def _prices(pool) -> list[tuple[str, object]]:
     """What it costs a month, used and unused."""
     if pool is None:
         return []
-    prices = queries.AddressPrices.now([pool])
+    return _told(queries.AddressPrices.now([pool]), pool)
+
+
+def _told(prices: queries.AddressPrices, pool: AddressPool) -> list[tuple[str, object]]:
     found = [(_("while it is associated"), prices.attached(pool)), (_("while it is idle"), prices.idle(pool))]
     return [(label, money) for label, money in found if money is not None]
+
+
+@page("floatingip.view")
+def detail(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """`?tab=` overview, timeline or cost."""
+    floating = fetch(request.user, _rows(request).select_related(*UNDER_WAY), "floatingip.view", pk=pk)
+    prices = queries.AddressPrices.now([floating.pool])
+    tabs = {"overview": Tab(label=_("Overview"), part="network/_floating_ip.html",
+                            content=lambda: _overview(request, floating, prices)),
+            "timeline": timeline_tab(request, lambda: [pk]), "cost": cost_tab(request, floating)}
+    return show(request, Sheet(
+        row=floating, list_page=LIST, lead="network/_floating_ip_lead.html", tabs=tabs, actions=_actions(request, floating),
+        live=f"floating_ip:{pk} port instance", in_flight=FloatingIp.TONES[floating.state] == "busy",
+        context={"floating": floating}))
+
+
+def _overview(request: HttpRequest, floating: FloatingIp, prices: queries.AddressPrices) -> dict[str, object]:
+    port = floating.port
+    guest = addresses.guests(request.user, [port]).get(port.domain) if port else None
+    return {"guest": guest, "prices": _told(prices, floating.pool), "danger": _danger(request, floating, prices)}
+
+
+def _actions(request: HttpRequest, floating: FloatingIp) -> list[Action]:
+    refused, state = may_not(request, "floatingip.associate", floating), floating.state
+    edit = edit_action(request, floating, "floatingip.manage", "floating_ips:edit")
+    if state in (FloatingIp.State.ATTACHED, FloatingIp.State.DISASSOCIATING):
+        return [Action(label=_("Disassociate"), symbol="unlink", url=reverse("floating_ips:disassociate", args=[floating.pk]),
+                       why_not=refused or _not_while(floating, FloatingIp.State.ATTACHED), text=DISASSOCIATING,
+                       question=_("Disassociate %(address)s?") % {"address": floating.address}), edit]
+    return [Action(label=_("Associate"), symbol="link", url=reverse("floating_ips:associate", args=[floating.pk]), is_link=True,
+                   why_not=refused or _not_while(floating, FloatingIp.State.IDLE)), edit]
+
+
+def _not_while(floating: FloatingIp, wanted: str) -> str:
+    return "" if floating.state == wanted else _("Not possible while it is “%(state)s”.") % {
+        "state": floating.get_state_display()}
+
+
+def _danger(request: HttpRequest, floating: FloatingIp, prices: queries.AddressPrices) -> Danger:
+    price = prices.idle(floating.pool)
+    effects = [_("The address goes back to the pool; you may not get it again.")]
+    effects.append(_("Its price of %(price)s a month ends at once.") % {"price": money(price)} if price else _(
+        "Billing stops at once."))
+    why_not = may_not(request, "floatingip.manage", floating) or (
+        _("An instance is reached by it: disassociate it first.") if floating.port_id else
+        _not_while(floating, FloatingIp.State.IDLE))
+    return Danger(effects=effects, action=Action(
+        label=_("Release"), symbol="trash", url=reverse("floating_ips:release", args=[floating.pk]), is_bad=True,
+        question=_("Release %(address)s?") % {"address": floating.address}, text="\n".join(effects), why_not=why_not))
 
 
 @page("floatingip.associate", methods=("GET", "POST"))
@@ -82,7 +134,7 @@ def associate(request: HttpRequest, pk: UUID) -> HttpResponse:
             lambda: operations.associate(floating, form.cleaned_data["port"], actor=request.user)):
         return acted(request, _("%(address)s is being associated.") % {"address": floating.address}, reverse(LIST))
     return show_form(request, form, title=_("Associate %(address)s") % {"address": floating.address}, action=_("Associate"),
-                     crumbs=[(_("Floating IPs"), reverse(LIST))], back=reverse(LIST),
+                     back=reverse(LIST),
                      lead=_("From outside the port is reached by it, and seen as it."))
 
 
@@ -90,7 +142,7 @@ def associate(request: HttpRequest, pk: UUID) -> HttpResponse:
 def disassociate(request: HttpRequest, pk: UUID) -> HttpResponse:
     floating = fetch(request.user, _rows(request), "floatingip.associate", pk=pk)
     question = ask(request, title=_("Disassociate %(address)s?") % {"address": floating.address}, yes=_("Disassociate"),
-                   text=_("Connections through it end. The address stays yours and is billed as idle."), back=reverse(LIST))
+                   text=DISASSOCIATING, back=reverse(LIST))
     if question:
         return question
     operations.disassociate(floating, actor=request.user)
@@ -106,4 +158,4 @@ def release(request: HttpRequest, pk: UUID) -> HttpResponse:
     if question:
         return question
     operations.release(floating, actor=request.user)
-    return acted(request, _("%(address)s was released.") % {"address": address}, reverse(LIST))
+    return acted(request, _("%(address)s was released.") % {"address": address}, reverse(LIST), leave=True)

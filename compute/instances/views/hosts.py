@@ -1,46 +1,21 @@
 """The operators' pages of hosts: joins hosts with their pools and the instances on them, so it lives on the right-hand side."""
-from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
-from django.core.paginator import Paginator
-from django.db.models import Count, Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
 from compute.hosts import operations
-from compute.hosts.models import CLAIMED, Host
+from compute.hosts.models import Host
 from compute.hosts.steps import PROGRAMS
+from compute.instances.lists.hosts import HostList, bars
 from compute.instances.models import Instance
 from portal.kernel.pages import acted, fragment
 from tenants.access import fetch
 from tenants.pages import STAFF, page
 
-ROWS_A_PAGE = 50
 SHOWN_INSTANCES, SHOWN_STRANGERS, SHOWN_OPERATIONS = 200, 100, 5
-LABELS: dict[str, Any] = {"vcpu": gettext_lazy("vCPU"), "memory_mib": gettext_lazy("Memory")}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Bar:
-    """What is claimed of one class."""
-
-    name: str
-    label: str
-    used: int
-    total: int
-
-    @property
-    def is_over(self) -> bool:
-        return self.used > self.total
-
-
-def bars(host: Host) -> list[Bar]:
-    capacity = host.capacity
-    return [Bar(name=name, label=str(LABELS[name]), used=getattr(host, f"claimed_{name}"), total=capacity[name])
-            for name in CLAIMED]
 
 
 def _rows(request: HttpRequest) -> QuerySet[Host]:
@@ -49,17 +24,8 @@ def _rows(request: HttpRequest) -> QuerySet[Host]:
 
 @page(STAFF)
 def listing(request: HttpRequest) -> HttpResponse:
-    """All hosts by name; `?state=`, `?name=`, `?page=`."""
-    state, name = request.GET.get("state", ""), request.GET.get("name", "").replace("\0", "").strip()
-    rows = _rows(request).annotate(instance_count=Count("instances", filter=~Q(instances__state="deleted")))
-    if state in Host.State.values:
-        rows = rows.filter(state=state)
-    if name:
-        rows = rows.filter(name__icontains=name[:100])
-    found = Paginator(rows.order_by("name", "pk"), ROWS_A_PAGE).get_page(request.GET.get("page"))
-    return fragment(request, "hosts/list.html", "hosts/_table.html", page=found, state=state, name=name,
-                    rows=[(host, bars(host)) for host in found], states=Host.State.choices,
-                    is_filtered=bool(state or name), in_flight=any(host.state == Host.State.PREPARING for host in found))
+    """All hosts by name."""
+    return HostList(request).answer()
 
 
 @page(STAFF)

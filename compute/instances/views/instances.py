@@ -1,63 +1,35 @@
-"""List, detail and verbs of instances."""
+"""List and verbs of instances. The page of one is in `instance`."""
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
-from django.core.paginator import Paginator
-from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from compute.instances import operations, queries
-from compute.instances.models import Instance, InstanceState
+from compute.instances import addresses, details, operations, queries
+from compute.instances.lists.instances import InstanceList, rows_of
+from compute.instances.models import Instance
 from compute.instances.verbs import Verb
 from portal.kernel.errors import InvalidInput
-from portal.kernel.pages import acted, fragment, is_fragment
+from portal.kernel.pages import acted, is_fragment
 from tenants.access import fetch
 from tenants.pages import page
-from tenants.scope import current_project, narrow
-
-ROWS_A_PAGE = 50
-# Never shown in lists: secrets that would be decrypted for nothing.
-HEAVY = ("user_data", "vnc_password", "public_keys")
-
-
-def _rows(request: HttpRequest) -> QuerySet[Instance]:
-    return Instance.objects.visible_to(request.user).defer(*HEAVY).select_related(
-        "project__organization", "region", "zone", "type", "image", "host")
 
 
 @page("instance.view")
 def listing(request: HttpRequest) -> HttpResponse:
-    """What there is, newest first; `?state=`, `?name=`, `?page=`."""
-    state, name = request.GET.get("state", ""), request.GET.get("name", "").replace("\0", "").strip()
-    rows = narrow(request, _rows(request))
-    if state in InstanceState.values:
-        rows = rows.filter(state=state)
-    if name:
-        rows = rows.filter(name__icontains=name[:100])
-    found = Paginator(rows.order_by("-created_at", "-pk"), ROWS_A_PAGE).get_page(request.GET.get("page"))
-    shown = queries.rows(list(found), request.user)
-    return fragment(request, "instances/list.html", "instances/_table.html", page=found, state=state, name=name,
-                    rows=shown, project=current_project(request),
-                    states=[(value, label) for value, label in InstanceState.choices if value != "deleted"],
-                    is_filtered=bool(state or name), in_flight=any(instance.in_flight for instance in found))
+    """What there is, newest first."""
+    return InstanceList(request).answer()
 
 
 @page("instance.view")
-def detail(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """One instance; `?tab=` overview, network, console, events or cost."""
-    instance = fetch(request.user, _rows(request).defer("user_data", "vnc_password"), "instance.view", pk=pk)
-    tab = request.GET.get("tab", "overview")
-    tab = tab if tab in queries.TABS else "overview"
-    view = queries.Detail.of(instance, request.user)
-    if is_fragment(request) and request.GET.get("part") == "header":
-        return fragment(request, "instances/_header.html", "instances/_header.html", view=view, tab=tab)
-    part = f"instances/_{tab}.html"
-    return fragment(request, "instances/detail.html", part, view=view, instance=instance, tab=tab, part=part,
-                    tabs=queries.tabs(instance).items(), **queries.TAB_CONTENT[tab](instance, request.user))
+def menu(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """The verbs of one row, as it is when the menu is opened: drawn with every row they would cost more than the rest of it."""
+    instance = fetch(request.user, rows_of(request), "instance.view", pk=pk)
+    return render(request, "instances/_menu.html", {
+        "instance": instance, "buttons": queries.buttons(instance, request.user)})
 
 
 def act_on(verb: Verb) -> Callable[..., HttpResponse]:
@@ -65,7 +37,7 @@ def act_on(verb: Verb) -> Callable[..., HttpResponse]:
 
     @page(verb.permission, methods=("POST",))
     def act(request: HttpRequest, pk: UUID) -> HttpResponse:
-        instance = fetch(request.user, _rows(request), verb.permission, pk=pk)
+        instance = fetch(request.user, rows_of(request), verb.permission, pk=pk)
         verb.require(instance)
         if verb.confirm and "confirmed" not in request.POST:
             return _ask(request, verb, instance)
@@ -83,7 +55,14 @@ def _ask(request: HttpRequest, verb: Verb, instance: Instance, error: str = "") 
     """The confirmation as a page of its own; browsers with a script ask in a dialog before they send anything."""
     if is_fragment(request):
         raise InvalidInput.field("typed_name", error or _("Please confirm."))
-    context: dict[str, Any] = {"verb": verb, "instance": instance, "error": error, "action": request.path}
+    context: dict[str, Any] = {"verb": verb, "instance": instance, "error": error, "action": request.path,
+                               "effects": effects_of(verb, instance)}
     return render(request, "instances/confirm.html", context, status=400 if error else 200)
 
 
+def effects_of(verb: Verb, instance: Instance) -> list[str]:
+    """What the verb does, in sentences."""
+    if not verb.is_dangerous:
+        return [str(verb.confirm)]
+    floating = details.floating_of(addresses.addresses(instance))
+    return details.effects_of_deleting(instance, details.volumes_of(instance), floating)

@@ -1,4 +1,4 @@
-"""SSH keys: list, add, generate (the private part is shown once, on the answer itself), delete."""
+"""SSH keys: list, one, add, generate (the private part is shown once, on the answer itself), delete."""
 from uuid import UUID
 
 from django.contrib import messages
@@ -7,24 +7,26 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from compute.instances import keys
+from compute.instances import keys, related
 from compute.instances.forms import KeyForm, NewKeyForm
+from compute.instances.lists.keys import KeyList
 from compute.instances.models import SshKey
+from compute.instances.views.sheets import UNDER_WAY, Action, Danger, Sheet, Tab, edit_action, may_not, show, timeline_tab
 from portal.kernel.errors import InvalidInput
 from portal.kernel.models import Region
 from portal.kernel.pages import acted
 from tenants.access import fetch
 from tenants.models import Project
 from tenants.pages import page
-from tenants.scope import default_project, narrow
+from tenants.scope import default_project
+
+LIST = "ssh_keys:list"
 
 
 def _show(request: HttpRequest, *, add: KeyForm | None = None, new: NewKeyForm | None = None, status: int = 200,
           **context: object) -> HttpResponse:
-    rows = narrow(request, SshKey.objects.visible_to(request.user)).select_related("project__organization")
-    context |= {"keys": rows.order_by("name", "-created_at")[:500], "add": add or KeyForm(),
-                "new": new or NewKeyForm(auto_id="id_new_%s"), "target": default_project(request, "sshkey.manage")}
-    return render(request, "instances/keys.html", context, status=status)
+    return KeyList(request).answer(status=status, add=add or KeyForm(), new=new or NewKeyForm(auto_id="id_new_%s"),
+                                   target=default_project(request, "sshkey.manage"), **context)
 
 
 @page("sshkey.view")
@@ -54,7 +56,7 @@ def add(request: HttpRequest) -> HttpResponse:
                 form.add_error(name if name in form.fields else None, texts)
         else:
             messages.success(request, _("The key was added."))
-            return redirect("ssh_keys:list")
+            return redirect(LIST)
     return _show(request, add=form, status=400)
 
 
@@ -71,6 +73,27 @@ def generate(request: HttpRequest) -> HttpResponse:
     return response
 
 
+@page("sshkey.view")
+def detail(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """`?tab=` overview, instances or timeline."""
+    key = fetch(request.user, SshKey.objects.select_related("project__organization", *UNDER_WAY), "sshkey.view", pk=pk)
+    tabs = {"overview": Tab(label=_("Overview"), part="instances/_key.html", content=lambda: {"danger": _danger(request, key)}),
+            "instances": Tab(label=_("Instances"), part="resources/_instances.html", content=lambda: {
+                **related.shown(request, related.with_key(key)), "no_instances": _("No instance was given it.")}),
+            "timeline": timeline_tab(request, lambda: [pk])}
+    return show(request, Sheet(row=key, list_page=LIST, lead="instances/_key_lead.html", tabs=tabs, context={"key": key},
+                               live=f"ssh_key:{pk} instance",
+                               actions=[edit_action(request, key, "sshkey.manage", "ssh_keys:edit")]))
+
+
+def _danger(request: HttpRequest, key: SshKey) -> Danger:
+    effects = [_("New instances cannot be given it any more."), _("Instances that have it keep it.")]
+    return Danger(effects=effects, action=Action(
+        label=_("Delete SSH key"), symbol="trash", url=reverse("ssh_keys:delete", args=[key.pk]), is_bad=True,
+        question=_("Delete the SSH key “%(name)s”?") % {"name": key.name}, text="\n".join(effects),
+        why_not=may_not(request, "sshkey.manage", key)))
+
+
 @page("sshkey.manage", methods=("POST",))
 def delete(request: HttpRequest, pk: UUID) -> HttpResponse:
     key = fetch(request.user, SshKey.objects.select_related("project"), "sshkey.manage", pk=pk)
@@ -79,6 +102,6 @@ def delete(request: HttpRequest, pk: UUID) -> HttpResponse:
             "title": _("Delete the SSH key “%(name)s”?") % {"name": key.name}, "yes": _("Delete"),
             "action": request.path,
             "text": _("New instances cannot be given it any more. Instances that have it keep it."),
-            "back": reverse("ssh_keys:list")})
+            "back": reverse(LIST)})
     keys.delete_key(key, actor=request.user)
-    return acted(request, _("The key was deleted."), reverse("ssh_keys:list"), leave=True)
+    return acted(request, _("The key was deleted."), reverse(LIST), leave=True)

@@ -6,15 +6,17 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
-from compute.instances import addresses
+from compute.instances import addresses, related
 from compute.instances.forms import PortAddressForm
+from compute.instances.views.sheets import UNDER_WAY, Action, Danger, Sheet, Tab, edit_action, may_not, show, timeline_tab
 from compute.network import operations, queries
 from compute.network.forms import PortGroupsForm
 from compute.network.models import Port, Vpc
 from compute.network.views.asking import sent, show_form
 from portal.kernel.models import Operation
-from portal.kernel.pages import acted, fragment
+from portal.kernel.pages import acted
 from tenants.access import fetch, require
 from tenants.pages import page
 
@@ -23,22 +25,62 @@ ROWS_A_PAGE = 50
 
 @page("vpc.view")
 def vpc(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """A VPC: its drawing, subnets and ports; `?page=` of the ports."""
-    found = fetch(request.user, queries.vpcs(request.user), "vpc.view", pk=pk)
-    [row] = queries.vpc_rows([found])
-    may = request.user.grants.may
-    return fragment(request, "network/vpc.html", "network/_vpc.html", vpc=found, row=row, **_inside(request, found),
-                    may_manage=may("vpc.manage", found.project_id),
-                    may_associate=may("floatingip.associate", found.project_id))
+    """A VPC: its drawing with subnets and ports (`?page=`), the instances in it, what was done to it."""
+    found = fetch(request.user, queries.vpcs(request.user).select_related(*UNDER_WAY), "vpc.view", pk=pk)
+    subnets = queries.subnet_rows(found)
+    row = queries.vpc_row(found, len(subnets), sum(one.used for one in subnets))
+    no_subnet = "" if row.subnets else _("It has no subnet yet.")
+    actions = [_add(request, found, "vpcs:add-subnet", _("Add subnet"), "plus"),
+               _add(request, found, "vpcs:add-port", _("Add port"), "plug", no_subnet),
+               edit_action(request, found, "vpc.manage", "vpcs:edit")]
+    return show(request, Sheet(
+        row=found, list_page="vpcs:list", lead="network/_vpc_lead.html", tabs=_tabs(request, found, row, subnets),
+        actions=actions,
+        live=f"vpc:{found.pk} subnet port floating_ip instance security_group", in_flight=row.is_changing,
+        context={"vpc": found, "line": row, "alert": "network/_vpc_alert.html"}))
 
 
-def _inside(request: HttpRequest, vpc: Vpc) -> dict[str, object]:
+def _tabs(request: HttpRequest, vpc: Vpc, row: queries.VpcRow, subnets: list[queries.SubnetRow]) -> dict[str, Tab]:
+    return {"overview": Tab(label=_("Overview"), part="network/_vpc.html",
+                            content=lambda: _inside(request, vpc, row, subnets)),
+            "instances": Tab(label=_("Instances"), part="resources/_instances.html", content=lambda: {
+                **related.shown(request, related.in_vpc(vpc)), "no_instances": _("No instance is in this VPC.")}),
+            "timeline": timeline_tab(request, lambda: [vpc.pk, *(one.subnet.pk for one in subnets)])}
+
+
+def _add(request: HttpRequest, vpc: Vpc, name: str, label: str, symbol: str, why_not: str = "") -> Action:
+    return Action(label=label, symbol=symbol, url=reverse(name, args=[vpc.pk]), is_link=True,
+                  why_not=may_not(request, "vpc.manage", vpc) or why_not)
+
+
+def _inside(request: HttpRequest, vpc: Vpc, row: queries.VpcRow, subnets: list[queries.SubnetRow]) -> dict[str, object]:
     rows = queries.ports(Port.objects.live().filter(subnet__vpc=vpc)).order_by("subnet__cidr", "ip")
-    shown = Paginator(rows, ROWS_A_PAGE).get_page(request.GET.get("page"))
-    subnets, drawn = queries.subnet_rows(vpc), queries.ports_to_draw(vpc)
+    pages = Paginator(rows, ROWS_A_PAGE)
+    pages.count = row.ports  # counted already
+    shown = pages.get_page(request.GET.get("page"))
+    drawn = queries.ports_to_draw(vpc, list(shown) if pages.num_pages == 1 else None)
     guests = addresses.guests(request.user, [*shown, *drawn])
+    may = request.user.grants.may
     return {"page": shown, "ports": [queries.PortRow.of(port, guests) for port in shown], "subnets": subnets,
-            "drawings": queries.drawings(vpc, subnets, drawn, guests)}
+            "drawings": queries.drawings(vpc, subnets, drawn, guests), "danger": _danger(request, vpc, row),
+            "may_manage": may("vpc.manage", vpc.project_id), "may_associate": may("floatingip.associate", vpc.project_id)}
+
+
+def _danger(request: HttpRequest, vpc: Vpc, row: queries.VpcRow) -> Danger:
+    effects = [ngettext("Its router and its %(count)s subnet are deleted; there is no way back.",
+                        "Its router and its %(count)s subnets are deleted; there is no way back.", row.subnets) % {
+        "count": row.subnets}]
+    if vpc.router_address:
+        effects.append(_("Its public address %(address)s goes back to the pool; you may not get it again.") % {
+            "address": vpc.router_address})
+    if vpc.is_default:
+        effects.append(_("The next instance that names no network makes a new default VPC."))
+    in_use = ngettext("%(count)s port is in it.", "%(count)s ports are in it.", row.ports) % {
+        "count": row.ports} if row.ports else ""
+    return Danger(effects=effects, action=Action(
+        label=_("Delete VPC"), symbol="trash", url=reverse("vpcs:delete", args=[vpc.pk]), typed=vpc.name, is_bad=True,
+        question=_("Delete the VPC “%(name)s”?") % {"name": vpc.name}, text="\n".join(effects),
+        why_not=may_not(request, "vpc.manage", vpc) or in_use))
 
 
 def _port(request: HttpRequest, permission: str, pk: UUID) -> Port:

@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from compute.network.models import Vpc
-from compute.network.operations import update_resource
+from portal.kernel.describing import update_resource
 from portal.kernel.errors import InvalidInput
 from portal.kernel.rest.filters import MOST_VALUES, DeclaredFilters
 from portal.kernel.rest.serializers import RenameSerializer

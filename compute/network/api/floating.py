@@ -8,8 +8,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from compute.network import operations
+from compute.network.errors import AlreadyAssociated, NoPublicNetwork, PoolFull
 from compute.network.models import AddressPool, Fabric, FloatingIp, Port
 from portal.kernel.models import Region
+from portal.kernel.rest.examples import id_of
 from portal.kernel.rest.serializers import DescribedSerializer, NameField, ResourceSerializer, StrictSerializer, VisibleField
 from portal.kernel.rest.views import SIGNED_IN, STAFF, Fetched, Listed, RoomViewSet, accepted
 from tenants.api import VisibleProject
@@ -19,6 +21,7 @@ from .fields import InstanceField
 
 
 class FloatingIpSerializer(ResourceSerializer):
+    example = {"name": "shop"}
     address = serializers.IPAddressField(read_only=True, allow_null=True, protocol="ipv4")
     pool = serializers.UUIDField(source="pool_id", read_only=True)
     port = serializers.UUIDField(source="port_id", read_only=True, allow_null=True)
@@ -31,6 +34,7 @@ class FloatingIpSerializer(ResourceSerializer):
 
 
 class CreateFloatingIpSerializer(DescribedSerializer):
+    example = {"name": "shop"}
     project = VisibleProject("floatingip.manage")
     region = VisibleField(Region)
     pool = VisibleField(AddressPool, required=False, allow_null=True)
@@ -38,6 +42,7 @@ class CreateFloatingIpSerializer(DescribedSerializer):
 
 
 class AssociateSerializer(StrictSerializer):
+    example = {"instance": id_of("instance")}
     port = VisibleField(Port, "floatingip.associate", required=False)
     instance = InstanceField("floatingip.associate", required=False)
 
@@ -48,6 +53,7 @@ class AssociateSerializer(StrictSerializer):
 
 
 class AddressPoolSerializer(serializers.ModelSerializer):
+    example = {"name": "Public", "slug": "public"}
     region = serializers.UUIDField(source="region_id", read_only=True)
 
     class Meta:
@@ -57,6 +63,7 @@ class AddressPoolSerializer(serializers.ModelSerializer):
 
 
 class FabricSerializer(serializers.ModelSerializer):
+    example = {"driver": "ovn", "uri": "tcp:10.99.7.2:6641", "health_reason": ""}
     id = serializers.UUIDField(source="pk", read_only=True)
     region = serializers.UUIDField(source="region_id", read_only=True)
 
@@ -76,6 +83,7 @@ class FloatingIpViewSet(NetworkViewSet):
                    "associate": "floatingip.associate", "disassociate": "floatingip.associate"}
     bodies = {**NetworkViewSet.bodies, "create": CreateFloatingIpSerializer, "associate": AssociateSerializer}
     answers = {"create": (201, FloatingIpSerializer), "destroy": (204, None)}
+    errors = {"create": (NoPublicNetwork, PoolFull), "associate": (AlreadyAssociated,)}
     filters = {"state": "state", "pool": "pool", "port": "port", "instance": "port__domain", "address": "allocation__address"}
     search_fields = ("name", "description", "allocation__address")
 

@@ -5,7 +5,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from compute.network import operations
+from compute.network.errors import InUse, NoNetwork, TooMany
 from compute.network.models import SecurityGroup, SecurityGroupRule
+from compute.network.operations.security import RuleExists
+from portal.kernel.errors import StateConflict
 from portal.kernel.models import Region
 from portal.kernel.rest.serializers import DescribedSerializer, ResourceSerializer, StrictSerializer, VisibleField
 from portal.kernel.rest.views import Fetched, Listed, RoomViewSet
@@ -19,6 +22,8 @@ LAST_PORT = 65535
 
 
 class RuleSerializer(serializers.ModelSerializer):
+    example = {"protocol": "tcp", "port_min": 443, "port_max": 443, "remote_cidr": "0.0.0.0/0", "remote_group": None,
+               "description": "HTTPS"}
     security_group = serializers.UUIDField(source="group_id", read_only=True)
     remote_cidr = CidrField(read_only=True, allow_null=True)
     remote_group = serializers.UUIDField(source="remote_group_id", read_only=True, allow_null=True)
@@ -31,6 +36,7 @@ class RuleSerializer(serializers.ModelSerializer):
 
 
 class SecurityGroupSerializer(ResourceSerializer):
+    example = {"name": "web", "is_default": False}
     rules = RuleSerializer(many=True, read_only=True)
 
     class Meta(ResourceSerializer.Meta):
@@ -40,11 +46,13 @@ class SecurityGroupSerializer(ResourceSerializer):
 
 
 class CreateSecurityGroupSerializer(DescribedSerializer):
+    example = {"name": "web"}
     project = VisibleProject("securitygroup.manage")
     region = VisibleField(Region)
 
 
 class CreateRuleSerializer(StrictSerializer):
+    example = {"protocol": "tcp", "port_min": 443, "port_max": 443, "remote_cidr": "0.0.0.0/0"}
     security_group = VisibleField(SecurityGroup, "securitygroup.manage")
     direction = serializers.ChoiceField(choices=Rule.Direction.choices)
     protocol = serializers.ChoiceField(choices=Rule.Protocol.choices)
@@ -64,6 +72,7 @@ class SecurityGroupViewSet(NetworkViewSet):
                    "partial_update": "securitygroup.manage", "destroy": "securitygroup.manage"}
     bodies = {**NetworkViewSet.bodies, "create": CreateSecurityGroupSerializer}
     answers = {"create": (201, SecurityGroupSerializer), "destroy": (204, None)}
+    errors = {"create": (NoNetwork,), "destroy": (InUse,)}
     filters = {"is_default": "is_default"}
 
     def create(self, request: Request) -> Response:
@@ -85,6 +94,7 @@ class SecurityGroupRuleViewSet(Listed, Fetched, RoomViewSet):
                    "destroy": "securitygroup.manage"}
     bodies = {"create": CreateRuleSerializer}
     answers = {"create": (201, RuleSerializer), "destroy": (204, None)}
+    errors = {"create": (RuleExists, TooMany, StateConflict)}
     filters = {"project": "group__project", "region": "group__region", "security_group": "group", "direction": "direction",
                "protocol": "protocol", "remote_group": "remote_group"}
     search_fields = ("description",)

@@ -8,9 +8,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from compute.network import operations
+from compute.network.errors import AddressInUse, CidrOverlaps, InUse, NoNetwork, PoolFull, SubnetFull, TooMany
 from compute.network.models import Port, SecurityGroup, Subnet, Vpc
 from compute.network.operations.vpcs import lock_groups
+from portal.kernel.errors import StateConflict
 from portal.kernel.models import Region
+from portal.kernel.rest.examples import id_of
 from portal.kernel.rest.serializers import DescribedSerializer, RenameSerializer, ResourceSerializer, VisibleField
 from tenants.api import VisibleProject
 
@@ -32,6 +35,7 @@ def choice(states: dict[str, Q]) -> serializers.ChoiceField:
 # -- what is read --
 
 class VpcSerializer(ResourceSerializer):
+    example = {"name": "shop", "router_address": "198.51.100.9"}
     cidr = CidrField(read_only=True)
     state = choice(VPC_STATES)
     router_address = serializers.IPAddressField(read_only=True, allow_null=True, protocol="ipv4")
@@ -43,6 +47,7 @@ class VpcSerializer(ResourceSerializer):
 
 
 class SubnetSerializer(ResourceSerializer):
+    example = {"name": "shop-a", "gateway": "10.0.0.1", "dns": ["9.9.9.9"]}
     vpc = serializers.UUIDField(source="vpc_id", read_only=True)
     cidr = CidrField(read_only=True)
 
@@ -66,6 +71,9 @@ class PortSerializer(ResourceSerializer):
                   "floating_ip")
         read_only_fields = fields
 
+    example = {"name": "web-1 card", "ip": "10.0.0.5", "security_groups": [id_of("security_group")],
+               "floating_ip": id_of("floating_ip")}
+
     def get_security_groups(self, port: Port) -> list[UUID]:
         return [group.pk for group in port.groups.all()]
 
@@ -77,12 +85,14 @@ class PortSerializer(ResourceSerializer):
 # -- what is written --
 
 class CreateVpcSerializer(DescribedSerializer):
+    example = {"name": "shop", "cidr": "10.0.0.0/16"}
     project = VisibleProject("vpc.manage")
     region = VisibleField(Region)
     cidr = CidrField(required=False)
 
 
 class CreateSubnetSerializer(DescribedSerializer):
+    example = {"name": "shop-a", "cidr": "10.0.0.0/24"}
     vpc = VisibleField(Vpc, "vpc.manage")
     cidr = CidrField()
     gateway = AddressField(required=False)
@@ -91,6 +101,7 @@ class CreateSubnetSerializer(DescribedSerializer):
 
 
 class CreatePortSerializer(DescribedSerializer):
+    example = {"name": "web-1 card", "ip": "10.0.0.5"}
     subnet = VisibleField(Subnet, "vpc.manage")
     ip = AddressField(required=False)
     security_groups = serializers.ListField(child=VisibleField(SecurityGroup), required=False, max_length=MOST_GROUPS)
@@ -111,6 +122,7 @@ class VpcViewSet(NetworkViewSet):
                    "destroy": "vpc.manage"}
     bodies = {**NetworkViewSet.bodies, "create": CreateVpcSerializer}
     answers = {"create": (201, VpcSerializer), "destroy": (204, None)}
+    errors = {"create": (CidrOverlaps, NoNetwork, PoolFull), "destroy": (InUse,)}
     filters = {"cidr": "cidr", "is_default": "is_default"}
     conditions = {"state": VPC_STATES}
 
@@ -132,6 +144,7 @@ class SubnetViewSet(NetworkViewSet):
     permissions = VpcViewSet.permissions
     bodies = {**NetworkViewSet.bodies, "create": CreateSubnetSerializer}
     answers = {"create": (201, SubnetSerializer), "destroy": (204, None)}
+    errors = {"create": (CidrOverlaps, TooMany, StateConflict), "destroy": (InUse,)}
     filters = {"vpc": "vpc", "cidr": "cidr", "gateway": "gateway", "dhcp": "dhcp"}
 
     def vpc_of(self, row: Subnet) -> UUID:
@@ -158,6 +171,7 @@ class PortViewSet(NetworkViewSet):
     permissions = VpcViewSet.permissions
     bodies = {"create": CreatePortSerializer, "partial_update": ChangePortSerializer}
     answers = {"create": (201, PortSerializer), "destroy": (204, None)}
+    errors = {"create": (AddressInUse, SubnetFull, TooMany, NoNetwork, StateConflict)}
     filters = {"vpc": "subnet__vpc", "subnet": "subnet", "instance": "domain", "security_group": "groups", "ip": "ip",
                "mac": "mac"}
     conditions = {"state": PORT_STATES}

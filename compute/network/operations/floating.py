@@ -2,6 +2,7 @@
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
+from billing import credit
 from billing.prices import price_of
 from compute.network.addressing import allocate, give_back, open_pool
 from compute.network.apply import apply_vpc, changing
@@ -45,6 +46,8 @@ def allocate_floating_ip(project: Project, region: Region, *, actor, name: str =
     """A public address of the project's own, billed as idle until it is associated."""
     reserve(project, region, {"floating_ips": 1})
     floating = add_floating_ip(project, region, name=name, pool=pool, description=description, tags=tags)
+    now = database_now()
+    credit.require(project.organization, price_of(region, floating.readings(State.IDLE), now), now=now)
     floating.move_to(State.IDLE)
     audit.record("floating_ip.allocate", floating, actor=actor, after={"address": floating.allocation.address})
     return floating

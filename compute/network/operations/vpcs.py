@@ -202,14 +202,3 @@ def refuse_gone(*rows: Resource) -> None:
     """Somebody else deleted one between our look and our lock. In a statement of its own, or it would see what was before."""
     if Resource.objects.filter(pk__in=[row.pk for row in rows]).exclude(deleted_at=None).exists():
         raise StateConflict(state="deleted")
-
-
-@transaction.atomic
-def update_resource(row: Resource, *, actor, **changes: object) -> Resource:
-    """Change name, description, tags of anything here."""
-    before = {name: getattr(row, name) for name in changes}
-    type(row).objects.filter(pk=row.pk).update(**changes)
-    live.touch(row)
-    audit.record(f"{row.kind}.update", row, actor=actor, before=before, after=dict(changes))
-    row.refresh_from_db()
-    return row

@@ -26,7 +26,8 @@ def sent(request: HttpRequest) -> Any:
 
 
 def show_form(request: HttpRequest, form: VerbForm, **context: object) -> HttpResponse:
-    """The form as a page of its own: `title`, `action` (what the button says), `crumbs` ((name, address) pairs), `back`."""
+    """The form as a page of its own: `title`, `action` (what the button says), `back`; `crumbs`
+    ((name, address) pairs) when it belongs to a thing, not only to a list."""
     return render(request, "network/form.html", {"form": form, **context}, status=form.status)
 
 

@@ -1,33 +1,24 @@
-"""Security groups: list, make, the rule editor, delete."""
+"""Security groups: list, make, delete. The page of one is in `compute.instances.views.security_groups`."""
 from uuid import UUID
 
-from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from compute.network import operations, queries
-from compute.network.forms import GroupForm, RuleForm
+from compute.network.forms import GroupForm
+from compute.network.lists import GroupList
 from compute.network.models import SecurityGroup, SecurityGroupRule
 from compute.network.views.asking import ask, nowhere, place, sent, show_form
-from portal.kernel.pages import acted, fragment
+from portal.kernel.pages import acted
 from tenants.access import fetch
 from tenants.pages import page
-from tenants.scope import current_project, narrow
-
-ROWS_A_PAGE = 50
 
 
 @page("securitygroup.view")
 def listing(request: HttpRequest) -> HttpResponse:
-    """What there is, by name; `?name=`, `?page=`."""
-    name = request.GET.get("name", "").replace("\0", "").strip()
-    rows = narrow(request, SecurityGroup.objects.visible_to(request.user)).select_related("project__organization", "region")
-    if name:
-        rows = rows.filter(name__icontains=name[:100])
-    found = Paginator(rows.order_by("-is_default", "name", "pk"), ROWS_A_PAGE).get_page(request.GET.get("page"))
-    return fragment(request, "network/groups.html", "network/_groups.html", page=found, name=name, is_filtered=bool(name),
-                    rows=queries.group_rows(list(found)), project=current_project(request))
+    """What there is, by name."""
+    return GroupList(request).answer()
 
 
 @page("securitygroup.manage", methods=("GET", "POST"))
@@ -43,33 +34,8 @@ def create(request: HttpRequest) -> HttpResponse:
     lead = _("It starts with everything going out and nothing coming in.")
     region = form.initial["region"]
     return show_form(request, form, title=_("Create security group"), action=_("Create security group"), lead=lead,
-                     crumbs=[(_("Security groups"), reverse("security_groups:list"))], back=reverse("security_groups:list"),
+                     back=reverse("security_groups:list"),
                      quota=queries.limited(project, region, {"security_groups": 1, "security_group_rules": 1}) if region else [])
-
-
-@page("securitygroup.view")
-def detail(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """The rules of one group, and the form for one more."""
-    group = _fetch(request, "securitygroup.view", pk)
-    return _show(request, group, RuleForm(user=request.user, group=group))
-
-
-def _show(request: HttpRequest, group: SecurityGroup, form: RuleForm) -> HttpResponse:
-    [row] = queries.group_rows([group])
-    response = fragment(request, "network/group.html", "network/_group.html", group=group, row=row, form=form,
-                        rules=queries.rule_rows(group),
-                        may_manage=request.user.grants.may("securitygroup.manage", group.project_id))
-    response.status_code = form.status
-    return response
-
-
-@page("securitygroup.manage", methods=("POST",))
-def add_rule(request: HttpRequest, pk: UUID) -> HttpResponse:
-    group = _fetch(request, "securitygroup.manage", pk)
-    form = RuleForm(request.POST, user=request.user, group=group)
-    if form.carried_out(lambda: operations.add_rule(group, actor=request.user, **form.rule())):
-        return acted(request, _("The rule was added; it works within 2 seconds."), reverse("security_groups:detail", args=[pk]))
-    return _show(request, group, form)
 
 
 @page("securitygroup.manage", methods=("POST",))

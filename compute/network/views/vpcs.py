@@ -2,42 +2,26 @@
 from typing import Any
 from uuid import UUID
 
-from django.core.paginator import Paginator
 from django.db import transaction
-from django.db.models import F
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from compute.network import operations, queries, wording
+from compute.network import operations, queries
 from compute.network.forms import PortForm, SubnetForm, VpcForm
+from compute.network.lists import VpcList
 from compute.network.models import Port, Subnet, Vpc
 from compute.network.views.asking import ask, nowhere, place, sent, show_form
 from portal.kernel.errors import InvalidInput
-from portal.kernel.pages import acted, fragment
+from portal.kernel.pages import acted
 from tenants.access import fetch
 from tenants.pages import page
-from tenants.scope import current_project, narrow
-
-ROWS_A_PAGE = 50
-STATES = [(state, label) for state, (_tone, label) in wording.VPC_STATES.items() if state != "refused"]
 
 
 @page("vpc.view")
 def listing(request: HttpRequest) -> HttpResponse:
-    """What there is, newest first; `?state=`, `?name=`, `?page=`."""
-    state, name = request.GET.get("state", ""), request.GET.get("name", "").replace("\0", "").strip()
-    rows = narrow(request, queries.vpcs(request.user))
-    if state in dict(STATES):
-        behind = {"revision__gt": F("applied_revision")}
-        rows = rows.filter(**behind) if state == "pending" else rows.exclude(**behind)
-    if name:
-        rows = rows.filter(name__icontains=name[:100])
-    found = Paginator(rows.order_by("-created_at", "-pk"), ROWS_A_PAGE).get_page(request.GET.get("page"))
-    shown = queries.vpc_rows(list(found))
-    return fragment(request, "network/vpcs.html", "network/_vpcs.html", page=found, state=state, name=name, rows=shown,
-                    project=current_project(request), states=STATES, is_filtered=bool(state or name),
-                    in_flight=any(row.is_changing for row in shown))
+    """What there is, newest first."""
+    return VpcList(request).answer()
 
 
 @page("vpc.manage", methods=("GET", "POST"))
@@ -52,7 +36,6 @@ def create(request: HttpRequest) -> HttpResponse:
         return acted(request, text, reverse("vpcs:detail", args=[form.made.pk]))
     region = form.initial["region"]
     return show_form(request, form, title=_("Create VPC"), action=_("Create VPC"), back=reverse("vpcs:list"),
-                     crumbs=[(_("VPCs"), reverse("vpcs:list"))],
                      quota=queries.limited(project, region, {"vpcs": 1, "subnets": 1}) if region else [])
 
 
@@ -112,7 +95,7 @@ def _plug(form: PortForm, actor: Any) -> Port:
 
 def _within(vpc: Vpc) -> dict[str, object]:
     here = reverse("vpcs:detail", args=[vpc.pk])
-    return {"crumbs": [(_("VPCs"), reverse("vpcs:list")), (vpc.name, here)], "back": here}
+    return {"crumbs": [(vpc.name, here)], "back": here}
 
 
 @page("vpc.manage", methods=("POST",))

@@ -18,6 +18,7 @@ from compute.hosts.connections import address_of
 from compute.hosts.drivers.registry import watch_events
 from compute.hosts.models import Endpoint, Host
 from compute.instances.reconcile import reconcile_host
+from portal.kernel import maintenance
 from portal.kernel.operations import engine
 
 log = structlog.get_logger(__name__)
@@ -93,12 +94,16 @@ class Command(BaseCommand):
 
     def look_at(self, host_ids: set[UUID]) -> None:
         """Again later at those that somebody else is looking at just now: that may have begun before the event."""
+        if maintenance.is_on():  # all hosts are looked at when it ends
+            return
         for pk in host_ids:
             if not reconcile_host(pk) and Host.objects.followed().filter(pk=pk).exists():
                 self.changed.put(pk)
 
     def help_out(self) -> None:
-        """Advance what has been due for long."""
+        """Advance what has been due for long; nothing is due in maintenance."""
+        if maintenance.is_on():
+            return
         with connection.cursor() as cursor:
             cursor.execute(OVERDUE, [OVERDUE_S, OVERDUE_S])
             overdue = [row[0] for row in cursor.fetchall()]

@@ -1,0 +1,91 @@
+"""What the create page offers somebody in a project: read once, in as many statements however much there is."""
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Exists, OuterRef, Q, Subquery
+
+from billing.models import Price
+from billing.money import Money
+from compute.instances.models import InstanceType, SshKey
+from compute.network.models import AddressPool, Fabric, SecurityGroup, Subnet
+from portal.kernel.models import Region, Resource, Zone
+from portal.kernel.states import CLOCK
+from storage.models import Image
+from tenants.models import Project
+
+MOST_IMAGES = 200
+
+
+@dataclass(kw_only=True)
+class Offer:
+    """The rows to choose from. Networks, keys and images are those of the project and region looked at."""
+
+    project: Project | None
+    region: Region | None
+    projects: Sequence[Project]
+    regions: Sequence[Region] = ()
+    zones: Sequence[Zone] = ()
+    images: Sequence[Image] = ()
+    types: Sequence[InstanceType] = ()
+    keys: Sequence[SshKey] = ()
+    subnets: Sequence[Subnet] = ()
+    groups: Sequence[SecurityGroup] = ()
+    prices: dict[UUID, Money] = field(default_factory=dict)
+    has_networks: bool = False
+    has_public_network: bool = False
+
+
+def offer(user: Any, projects: Sequence[Project], project: Project | None, region_id: object = None) -> Offer:
+    """`projects` are those in which the user may create. The region is the one asked for, or the first, or None for nonsense."""
+    zones = list(_zones())
+    regions = list({zone.region_id: zone.region for zone in zones}.values())
+    region = next((one for one in regions if region_id in (None, "") or str(one.pk) == str(region_id)), None)
+    found = Offer(project=project, region=region, projects=projects, regions=regions)
+    if region is None:
+        return found
+    found.zones = [zone for zone in zones if zone.region_id == region.pk]
+    found.has_networks = project is not None and found.zones[0].has_fabric
+    found.has_public_network = found.has_networks and found.zones[0].has_public
+    found.images = list(_images(user, region))
+    found.types = list(_types(region))
+    found.prices = {kind.pk: Money(kind.hourly, kind.currency) for kind in found.types if kind.hourly is not None}
+    if project is not None:
+        _own(user, found, project, region)
+    return found
+
+
+def _zones() -> Any:
+    """Open ones of open regions, which know what networks there are."""
+    here = OuterRef("region")
+    return Zone.objects.filter(is_open=True, region__is_open=True).select_related("region").order_by(
+        "region__name", "region", "name", "pk").annotate(
+        has_fabric=Exists(Fabric.objects.filter(region=here)),
+        has_public=Exists(AddressPool.objects.filter(region=here, is_open=True)))
+
+
+def _images(user: Any, region: Region) -> Any:
+    """Public ones first, then the newest."""
+    rows = Image.objects.visible_to(user).filter(state=Image.State.ACTIVE, region=region)
+    return rows.order_by("-visibility", "-created_at", "-pk")[:MOST_IMAGES]
+
+
+def _types(region: Region) -> Any:
+    """Sizes with what each alone costs an hour, running."""
+    price = Price.objects.at(CLOCK).filter(book__is_default=True, region=region, meter="instance.running", sku=OuterRef("slug"))
+    return InstanceType.objects.filter(is_offered=True).annotate(
+        hourly=Subquery(price.values("price_per_hour")[:1]), currency=Subquery(price.values("book__currency")[:1]))
+
+
+def _own(user: Any, found: Offer, project: Project, region: Region) -> None:
+    """SSH keys, subnets and security groups of the project, in one statement over all resources."""
+    kinds = {SshKey.KIND: "sshkey.view", Subnet.KIND: "vpc.view", SecurityGroup.KIND: "securitygroup.view"}
+    seen = [kind for kind, permission in kinds.items() if user.grants.may(permission, project.pk)]
+    rows = Resource.objects.live().filter(Q(kind=SshKey.KIND) | Q(region=region), project=project, kind__in=seen)
+    rows = list(rows.select_related("ssh_key", "as_subnet__vpc", "as_security_group").order_by("name", "pk"))
+    found.keys = [row.ssh_key for row in rows if row.kind == SshKey.KIND]
+    found.groups = sorted((row.as_security_group for row in rows if row.kind == SecurityGroup.KIND),
+                          key=lambda group: not group.is_default)
+    found.subnets = sorted((row.as_subnet for row in rows if row.kind == Subnet.KIND), key=lambda subnet: (
+        not subnet.vpc.is_default, subnet.vpc.name, str(subnet.vpc_id), subnet.cidr))

@@ -1,0 +1,89 @@
+"""The page of one instance: `?tab=` overview, network, console, timeline or cost."""
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Exists, OuterRef
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from compute.instances import addresses, details, timeline, wording
+from compute.instances.models import Instance
+from compute.instances.verbs import VERBS, Verb
+from compute.instances.views.instances import rows_of
+from compute.instances.views.sheets import UNDER_WAY, Action, Danger, Sheet, Tab, cost_tab, edit_action, show, timeline_tab
+from compute.network.models import Fabric
+from tenants.access import fetch
+from tenants.pages import page
+
+CONSOLE = "console.js"
+
+
+@page("instance.view")
+def detail(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """What it is and does; live, part by part."""
+    has_network = Exists(Fabric.objects.filter(region=OuterRef("region")))
+    rows = rows_of(request).defer(None).defer("user_data", "vnc_password").annotate(has_network=has_network)
+    instance = fetch(request.user, rows.select_related(*UNDER_WAY), "instance.view", pk=pk)
+    return show(request, sheet_of(request, instance))
+
+
+def sheet_of(request: HttpRequest, instance: Instance) -> Sheet:
+    may_open_console = request.user.grants.may("instance.console", instance.project_id)
+    tabs = {"overview": Tab(label=gettext_lazy("Overview"), part="instances/_overview.html",
+                            content=lambda: _overview(request, instance)),
+            "network": Tab(label=gettext_lazy("Network"), part="instances/_network.html",
+                           content=lambda: _network(request, instance)),
+            "console": Tab(label=gettext_lazy("Console"), part="instances/_console.html", is_live=False),
+            "timeline": timeline_tab(request, lambda: timeline.subjects_of_instance(instance.pk)),
+            "cost": cost_tab(request, instance, lambda: [row.pk for row in details.volumes_of(instance)])}
+    if not instance.has_network:
+        del tabs["network"]
+    is_console = request.GET.get("tab") == "console" and may_open_console
+    return Sheet(
+        row=instance, list_page="instances:list", lead="instances/_lead.html", tabs=tabs, in_flight=instance.in_flight,
+        live=f"instance:{instance.pk} volume port floating_ip security_group", actions=_actions(request, instance),
+        context={"instance": instance, "observed": _observed(instance), "alert": "instances/_alert.html",
+                 "may_open_console": may_open_console, "script": CONSOLE if is_console else ""})
+
+
+def _observed(instance: Instance) -> str:
+    """What the host says, where it differs from what we say."""
+    expected = wording.EXPECTED.get(instance.state)
+    differs = expected is not None and instance.observed_state not in ("", expected)
+    return wording.observed(instance.observed_state) if differs else ""
+
+
+def _actions(request: HttpRequest, instance: Instance) -> list[Action]:
+    """Deleting is in the danger zone: the button leads there."""
+    verbs = [verb_action(request, verb, instance) for verb in VERBS.values() if not verb.is_dangerous]
+    danger = verb_action(request, VERBS["delete"], instance)
+    there = f"{reverse('instances:detail', args=[instance.pk])}#danger"
+    return [*verbs, edit_action(request, instance, "instance.update", "instances:edit"),
+            Action(label=danger.label, symbol=danger.symbol, url=there, is_link=True, is_bad=True, why_not=danger.why_not)]
+
+
+def verb_action(request: HttpRequest, verb: Verb, instance: Instance, text: str = "") -> Action:
+    """The button of a verb; `text` is what is asked before, where the table's sentence does not do."""
+    allowed = request.user.grants.may(verb.permission, instance.project_id)
+    question = _("%(verb)s “%(name)s”?") % {"verb": verb.label, "name": instance.name} if verb.confirm else ""
+    return Action(label=verb.label, symbol=verb.icon, url=reverse(f"instances:{verb.name}", args=[instance.pk]),
+                  why_not=str(verb.why_not(instance)) if allowed else _("Your role does not include this."),
+                  question=question, text=text or verb.confirm, is_bad=verb.is_dangerous,
+                  typed=instance.name if verb.is_dangerous else "")
+
+
+def _overview(request: HttpRequest, instance: Instance) -> Mapping[str, object]:
+    parts = details.Parts.of(instance, request.user)
+    effects = details.effects_of_deleting(instance, parts.volumes, details.floating_of(parts.addresses))
+    action = verb_action(request, VERBS["delete"], instance, text="\n".join(effects))
+    return {"parts": parts, "addresses": parts.addresses, "danger": Danger(action=action, effects=effects)}
+
+
+def _network(request: HttpRequest, instance: Instance) -> dict[str, Any]:
+    """Its ports, with what may be done to them."""
+    may = {name: request.user.grants.may(permission, instance.project_id) for name, permission in (
+        ("manage", "vpc.manage"), ("associate", "floatingip.associate"))}
+    return {"addresses": addresses.addresses(instance), "may": may}
