@@ -1,0 +1,1 @@
+"""A browser that walks every page, as somebody, in a language: what it finds wrong fails the test."""
