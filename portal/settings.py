@@ -1,8 +1,10 @@
 """Settings of the site. Everything that differs between machines comes from the environment (portal/env.py)."""
+from decimal import Decimal
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from csp.constants import NONCE, NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
+from django.templatetags.static import static
 from django.utils.translation import gettext_lazy as _
 
 from portal import env
@@ -91,7 +93,7 @@ TEMPLATES = [{
             "csp.context_processors.nonce",
             "portal.context.shell",
         ],
-        "builtins": ["portal.templatetags.ui"],
+        "builtins": ["portal.templatetags.ui", "portal.templatetags.frame"],
     },
 }]
 
@@ -109,7 +111,8 @@ def _database(url: str) -> dict[str, object]:
         "CONN_MAX_AGE": 0,  # as Django advises under ASGI: a request has a thread of its own
         # One statement never blocks a worker for ever; a lost server is noticed.
         "OPTIONS": {"connect_timeout": 5, "options": "-c statement_timeout=30000 -c lock_timeout=10000 "
-                                                     "-c idle_in_transaction_session_timeout=60000"},
+                                                     "-c idle_in_transaction_session_timeout=60000",
+                    **{name: unquote(query[name]) for name in ("sslmode", "sslrootcert") if name in query}},
     }
 
 
@@ -134,6 +137,17 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_connect_timeout": 1, "socket_timeout"
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 
+# What an organization may take in every region when nothing else is set for it, by plan; none: without limit.
+PLANS = {
+    "standard": {},
+    "trial": {"instances": 4, "vcpus": 8, "memory_mib": 8192, "volumes": 8, "volume_gib": 80, "vpcs": 2, "subnets": 6,
+              "ports": 24, "security_groups": 8, "security_group_rules": 100, "floating_ips": 2},
+}
+# Strangers sign up by themselves and get an organization on trial. In production only when said so.
+SIGNUP_OPEN = env.flag("SIGNUP_OPEN", DEMO)
+TRIAL_CREDIT = Decimal(env.text("TRIAL_CREDIT", "20"))  # in the currency of the default price book
+TRIAL_DAYS = env.integer("TRIAL_DAYS", 30)
+
 AUTH_USER_MODEL = "tenants.User"
 AUTHENTICATION_BACKENDS = [
     "axes.backends.AxesStandaloneBackend",
@@ -151,9 +165,19 @@ LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "dashboard"
 ACCOUNT_ADAPTER = "tenants.adapter.AccountAdapter"
 ACCOUNT_LOGIN_METHODS = {"username", "email"}
-ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
+ACCOUNT_FORMS = {"signup": "portal.signup.SignupForm"}
+# Nobody is stuck in a demo that sends no mail; elsewhere an address is proved before it opens anything.
+ACCOUNT_EMAIL_VERIFICATION = "optional" if DEMO else "mandatory"
+ACCOUNT_PREVENT_ENUMERATION = "strict"  # where addresses are not proved, two accounts may have the same
+ACCOUNT_CONFIRM_EMAIL_ON_GET = False  # programs that look into mails confirm nothing
+ACCOUNT_EMAIL_CONFIRMATION_HMAC = True
+ACCOUNT_LOGIN_ON_PASSWORD_RESET = False
+ACCOUNT_EMAIL_NOTIFICATIONS = True
+ACCOUNT_MAX_EMAIL_ADDRESSES = 3
+ACCOUNT_DEFAULT_HTTP_PROTOCOL = urlsplit(SITE_URL).scheme
 ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
-ACCOUNT_RATE_LIMITS = {"login": "60/m/ip", "login_failed": "10/5m/key"}
+ACCOUNT_RATE_LIMITS = {"login": "60/m/ip", "login_failed": "10/5m/key", "signup": "10/m/ip,60/d/ip"}
 AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = 0.25  # hours
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
@@ -162,18 +186,24 @@ GUARDIAN_RAISE_403 = False
 # Guardian only stores bindings; `has_perm` is never asked (tenants.access), so its backend is not wanted.
 SILENCED_SYSTEM_CHECKS = ["guardian.W001"]
 ANONYMOUS_USER_NAME = None
-EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
+# smtp://user:password@host:587?tls=1 or smtps://…; without it mails are kept as files, for operators to read (/operator/outbox/).
+EMAIL_URL = env.text("EMAIL_URL", "")
 EMAIL_FILE_PATH = STATE_DIR / "mail"
+EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend" if EMAIL_URL else "portal.outbox.Outbox"
+vars().update(env.mail_server(EMAIL_URL) if EMAIL_URL else {})
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("MAIL_FROM", f"Mains <noreply@{urlsplit(SITE_URL).hostname}>")
 
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("zh-hans", "简体中文")]
 LOCALE_PATHS = [BASE_DIR / "portal" / "locale"]
+FORMAT_MODULE_PATH = "portal.formats"
 TIME_ZONE = "UTC"
 USE_TZ = True
 
 STATIC_URL = "static/"
 STATIC_ROOT = STATE_DIR / "static"
-STATICFILES_DIRS = [BASE_DIR / "static"]
+# The documentation's screens lie beside its text, so that a checkout shows them too.
+STATICFILES_DIRS = [BASE_DIR / "static", ("docs", BASE_DIR / "portal" / "docs")]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
@@ -200,6 +230,7 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "Cloud from the tap: instances, volumes, consoles and usage.",
     "SCHEMA_PATH_PREFIX": "/api/v1", "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR", "SWAGGER_UI_FAVICON_HREF": "SIDECAR", "REDOC_DIST": "SIDECAR",
+    "POSTPROCESSING_HOOKS": ["drf_spectacular.hooks.postprocess_schema_enums", "portal.kernel.rest.compacting.compact"],
     "COMPONENT_SPLIT_REQUEST": True, "ENUM_NAME_OVERRIDES": {},
 }
 
@@ -231,11 +262,21 @@ if SECURE and DEMO:
     raise RuntimeError("MAINS_DEMO=1 makes users with known passwords: not with an https MAINS_URL.")
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 
+# Of each API key or user (portal.kernel.rest.rate); 0 requests: no limit.
+API_RATE = {"requests": env.integer("API_REQUESTS_A_MINUTE", 1200), "window_s": 60}
+
 # The engine (portal.kernel.operations.engine). Seconds.
 # Off in tests that drive the engine themselves.
 DOORBELLS = env.flag("DOORBELLS", True)
 ENGINE = {"lease_s": env.integer("ENGINE_LEASE_S", 30), "person_after": env.integer("ENGINE_PERSON_AFTER", 8),
           "backoff_s": (1, 2, 4, 8, 15, 30, 60)}
+
+# For how many days things that are over stay known (portal.upkeep.retention); 0: for ever, as for the audit trail.
+RETENTION = {
+    "operation_days": env.integer("RETAIN_OPERATION_DAYS", 400), "audit_days": env.integer("RETAIN_AUDIT_DAYS", 0),
+    "key_days": env.integer("RETAIN_KEY_DAYS", 400), "sign_in_days": env.integer("RETAIN_SIGN_IN_DAYS", 90),
+    "placement_days": env.integer("RETAIN_PLACEMENT_DAYS", 90), "console_days": env.integer("RETAIN_CONSOLE_DAYS", 30),
+}
 
 # Which host takes an instance (compute.hosts.placement): weights, and how many GiB a pool promises for each free one.
 PLACEMENT = {"weights": {"room": 1.0, "quiet": 0.05}, "disk_ratio": 4}
@@ -245,7 +286,9 @@ _TEAL = {"50": "#eef8fa", "100": "#d5eef2", "200": "#aadde5", "300": "#74c6d3", 
          "600": "#0b7285", "700": "#0a5d6d", "800": "#0b4a57", "900": "#0c3b46", "950": "#07252d"}
 UNFOLD = {"SITE_TITLE": "Mains", "SITE_HEADER": "Mains", "SITE_SUBHEADER": _("Site administration"), "SITE_SYMBOL": "water_drop",
           "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: f"/{STATIC_URL}mains.svg"}],
-          "COLORS": {"primary": _TEAL}}
+          "COLORS": {"primary": _TEAL}, "SHOW_LANGUAGES": True, "SHOW_BACK_BUTTON": False,
+          "STYLES": [lambda request: static("admin.css")], "DASHBOARD_CALLBACK": "portal.admin.board.context",
+          "SIDEBAR": {"show_search": True, "navigation": "portal.admin.sidebar.navigation"}}
 
 LOGGING = {
     "version": 1, "disable_existing_loggers": False,

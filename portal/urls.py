@@ -1,9 +1,12 @@
 """All addresses of the site. Each room's own are in its `urls.py`; what joins rooms is in `portal.views`."""
+from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path
 
 from portal import health
-from portal.views import api_keys, dashboard, operations
+from portal.lists import ApiKeyList, OperationList, StuckList
+from portal.views import api_keys, cli, dashboard, docs, frame, notifications, operations, outbox, search, ui
+from tenants.bulk import bulk_paths
 
 operation_pages = [
     path("", operations.listing, name="list"),
@@ -11,16 +14,34 @@ operation_pages = [
     path("button/", operations.button, name="button"),
     path("<uuid:pk>/", operations.detail, name="detail"),
     path("<uuid:pk>/cancel/", operations.cancel, name="cancel"),
+    *bulk_paths(OperationList),
+]
+notification_pages = [
+    path("", notifications.listing, name="list"),
+    path("drawer/", notifications.drawer, name="drawer"),
+    path("read/", notifications.read, name="read"),
 ]
 operator_pages = [
     path("operations/", operations.needing_a_person, name="operations"),
     path("operations/<uuid:pk>/retry/", operations.retry, name="retry"),
     path("operations/<uuid:pk>/cancel/", operations.operator_cancel, name="cancel"),
+    *bulk_paths(StuckList, "operations/"),
 ]
 api_key_pages = [
     path("", api_keys.listing, name="list"),
     path("create/", api_keys.create, name="create"),
     path("<uuid:pk>/revoke/", api_keys.revoke, name="revoke"),
+    *bulk_paths(ApiKeyList),
+]
+docs_pages = [
+    path("", docs.index, name="index"),
+    path("<slug:guide>/", docs.guide, name="guide"),
+    path("<slug:guide>/<slug:page>/", docs.page, name="page"),
+]
+cli_pages = [
+    path("", cli.about, name="page"),
+    path("commands/", cli.commands, name="commands"),
+    path("mains", cli.download, name="file"),
 ]
 
 urlpatterns = [
@@ -28,9 +49,17 @@ urlpatterns = [
     path("", include("compute.network.urls")),
     path("", include("compute.instances.urls")),
     path("", include("billing.urls")),
+    path("search/", search.search, name="search"),
+    path("switch/", frame.switch, name="switch"),
+    path("region/", frame.region, name="region"),
+    path("ui/", ui.show, name="ui"),
+    path("notifications/", include((notification_pages, "notifications"))),
     path("operations/", include((operation_pages, "operations"))),
     path("operator/", include((operator_pages, "operator"))),
+    *([] if settings.EMAIL_URL else [path("operator/outbox/", include(([path("", outbox.listing, name="list")], "outbox")))]),
     path("api-keys/", include((api_key_pages, "api_keys"))),
+    path("docs/", include((docs_pages, "docs"))),
+    path("cli/", include((cli_pages, "cli"))),
     path("accounts/", include("allauth.urls")),
     path("i18n/", include("django.conf.urls.i18n")),
     path("api/v1/", include("portal.api_urls")),

@@ -62,7 +62,8 @@ class NotSignedIn(PortalError):
 class PaymentRequired(PortalError):
     code, status = "no_credit", 402
     title = _("No credit")
-    text = _("The balance does not cover this. Top up first.")
+    text = _("{organization} has {left} {currency} of credit left, and this costs {hourly} {currency} an hour. What runs "
+             "goes on. Ask your operator for more credit.")
 
 
 class Forbidden(PortalError):
@@ -170,6 +171,15 @@ class DeadlineExceeded(PortalError):
     code, status = "deadline_exceeded", 504
     title = _("Took too long")
     text = _("This took longer than allowed and was undone.")
+
+
+class OtherVersion(PortalError):
+    """An operation was accepted by a version of the code whose steps this one does not have."""
+
+    code, status = "other_version", 409
+    title = _("Begun by another version")
+    text = _("This operation was begun by another version of Mains, and this one does not know its steps: {steps}. Nothing was "
+             "touched and it waits. An operator brings back that version, or a later one that knows them.")
 
 
 class Cancelled(PortalError):

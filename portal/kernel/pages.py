@@ -34,7 +34,7 @@ class ErrorMiddleware:
             return redirect_to_login(request.get_full_path())
         if isinstance(exception, PortalError):
             if isinstance(exception, Forbidden):
-                _note_refusal(request, exception)
+                note_refusal(request, exception)
             return error_page(request, exception)
         if isinstance(exception, (OperationalError, InterfaceError)):
             log.warning("pages.database_unavailable", error=str(exception))
@@ -90,7 +90,8 @@ def _unavailable() -> HttpResponse:
     return HttpResponse(text, status=503, headers={"Retry-After": str(RETRY_AFTER_S)})
 
 
-def _note_refusal(request: HttpRequest, error: Forbidden) -> None:
+def note_refusal(request: HttpRequest, error: Forbidden) -> None:
+    """Write the refused attempt into the audit, by itself: it stays whatever becomes of the request."""
     if not request.user.is_authenticated:
         return
     try:

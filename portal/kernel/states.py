@@ -7,10 +7,14 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from django.db import connection, models, transaction
+from django.db.models import Func
 
 from portal.kernel import live
 from portal.kernel.declarations import Reading, registry
 from portal.kernel.errors import StateConflict
+
+CLOCK = Func(function="clock_timestamp", output_field=models.DateTimeField())
+"""The same within a statement."""
 
 
 def database_now():

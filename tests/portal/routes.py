@@ -8,8 +8,8 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from portal.kernel.rest.views import RoomViewSet
 
-# Other people's pages: they show no tenant's data, and ask nothing of our access.
-FOREIGN = ("accounts/", "i18n/", "admin/", "static/", "__debug__/")
+# Other people's pages, and the documentation: they show no tenant's data, and ask nothing of our access.
+FOREIGN = ("accounts/", "i18n/", "admin/", "static/", "__debug__/", "docs/")
 # Ours, and meant for everybody: the schema, its docs page and the API's own 404.
 OPEN_API = frozenset({"api-schema", "api-docs", "api-not-found"})
 # Ours, and meant for everybody: what a supervisor or a scraper asks. `details` are refused by their own test.

@@ -8,7 +8,7 @@ from typing import Any
 from django.db.backends.postgresql.psycopg_any import DateTimeTZRange
 from django.db.models import Model
 
-from billing.models import Price, PriceBook, UsageInterval
+from billing.models import Credit, Price, PriceBook, UsageInterval
 from compute.hosts.models import Endpoint, Host
 from compute.instances.models import Instance, InstanceType, SshKey
 from compute.network.addressing import allocate, new_mac
@@ -93,6 +93,8 @@ def make_rows(cast: Cast, project: Project, owner: User, shared: Rows, *, number
                                               organization=project.organization),
         ApiKey: ApiKey.objects.create(owner=owner, name=f"k-{number}", prefix=f"mns_{owner.username}{number}",
                                       secret_hash="x"),
+        Credit: Credit.objects.create(organization=project.organization, amount=10, currency="CNY", reason=f"gift {number}",
+                                      created_at=now - timedelta(hours=1)),
         UsageInterval: UsageInterval.objects.create(
             resource=instance, project=project, region=cast.region, meter="instance.running", sku="small",
             quantity=Decimal(1), period=DateTimeTZRange(now - timedelta(hours=1), None)),

@@ -1,0 +1,133 @@
+"""What the permission matrix sends: which model an address's id names, and a body or form that every route accepts."""
+from collections.abc import Callable
+from typing import Any
+
+from django.db.models import Model
+from django.urls import reverse
+
+from compute.hosts.models import Host
+from compute.instances.models import Instance, InstanceType, SshKey
+from compute.network.models import AddressPool, FloatingIp, Port, SecurityGroup, SecurityGroupRule, Subnet, Vpc
+from portal.kernel.models import Operation, Region, Zone
+from storage.models import Image, Volume
+from tenants.models import ApiKey
+from tests.portal.routes import Route
+from tests.portal.scenery import Scene
+
+# What the id in an HTML path names, by the address's namespace.
+PAGE_MODELS: dict[str, type[Model]] = {
+    "instances": Instance, "ssh_keys": SshKey, "operations": Operation, "operator": Operation, "api_keys": ApiKey,
+    "console": Instance, "hosts": Host, "vpcs": Vpc, "subnets": Subnet, "ports": Port, "security_groups": SecurityGroup,
+    "security_group_rules": SecurityGroupRule, "floating_ips": FloatingIp, "volumes": Volume,
+    "images": Image,
+}
+Body = Callable[[Scene], dict[str, Any]]
+
+
+def ours(scene: Scene, model: type[Model]) -> str:
+    return str(scene.ours[model].pk)
+
+
+def placed(scene: Scene, **further: Any) -> dict[str, Any]:
+    """A new thing of our project in the region."""
+    return {"name": "new", "project": str(scene.cast.project.pk), "region": ours(scene, Region)} | further
+
+
+# A body that is accepted, of every route that needs one: "<route name>.<method>".
+BODIES: dict[str, Body] = {
+    "organization-detail.PATCH": lambda scene: {"name": "Acme 2"},
+    "project-list.POST": lambda scene: {"name": "db", "organization": str(scene.cast.organization.pk),
+                                        "parent": str(scene.cast.project.pk)},
+    "project-detail.PATCH": lambda scene: {"description": "new"},
+    "project-quotas.PUT": lambda scene: {
+        "limits": [{"region": ours(scene, Region), "resource": "instances", "limit": 9}]},
+    "api-key-list.POST": lambda scene: {"name": "ci"},
+    "host-list.POST": lambda scene: {"name": "rack-2", "address": "root@10.99.7.12", "zone": ours(scene, Zone)},
+    "host-maintenance.POST": lambda scene: {"enabled": True},
+    "ssh-key-list.POST": lambda scene: {"name": "laptop", "project": str(scene.cast.project.pk), "generate": True},
+    "instance-list.POST": lambda scene: {
+        "name": "db", "project": str(scene.cast.project.pk), "region": ours(scene, Region), "zone": ours(scene, Zone),
+        "type": ours(scene, InstanceType), "image": ours(scene, Image), "ssh_keys": [ours(scene, SshKey)],
+        "subnets": [ours(scene, Subnet)], "security_groups": [ours(scene, SecurityGroup)]},
+    "ssh-key-detail.PATCH": lambda scene: {"name": "renamed"},
+    "volume-detail.PATCH": lambda scene: {"name": "renamed"},
+    "image-detail.PATCH": lambda scene: {"name": "renamed"},
+    "instance-detail.PATCH": lambda scene: {"name": "renamed"},
+    "vpc-list.POST": placed,
+    "vpc-detail.PATCH": lambda scene: {"name": "renamed"},
+    "subnet-list.POST": lambda scene: {"name": "new", "vpc": ours(scene, Vpc), "cidr": "10.0.1.0/24"},
+    "subnet-detail.PATCH": lambda scene: {"name": "renamed"},
+    "port-list.POST": lambda scene: {
+        "name": "new", "subnet": ours(scene, Subnet), "security_groups": [ours(scene, SecurityGroup)]},
+    "port-detail.PATCH": lambda scene: {"security_groups": [ours(scene, SecurityGroup)]},
+    "security-group-list.POST": placed,
+    "security-group-detail.PATCH": lambda scene: {"name": "renamed"},
+    "security-group-rule-list.POST": lambda scene: {
+        "security_group": ours(scene, SecurityGroup), "direction": "ingress", "protocol": "any",
+        "remote_group": ours(scene, SecurityGroup)},
+    "floating-ip-list.POST": lambda scene: placed(scene, pool=ours(scene, AddressPool)),
+    "floating-ip-detail.PATCH": lambda scene: {"name": "renamed"},
+    "floating-ip-associate.POST": lambda scene: {"port": ours(scene, Port)},
+}
+# What forms and query strings of pages carry.
+FORMS: dict[str, Body] = {
+    "instances:create.POST": lambda scene: {
+        "name": "db", "project": str(scene.cast.project.pk), "region": ours(scene, Region), "zone": "",
+        "type": ours(scene, InstanceType), "image": ours(scene, Image), "subnets": ours(scene, Subnet),
+        "security_groups": ours(scene, SecurityGroup), "ssh_keys": ours(scene, SshKey)},
+    "instances:summary.POST": lambda scene: {
+        "project": str(scene.cast.project.pk), "region": ours(scene, Region), "subnets": ours(scene, Subnet)},
+    "instances:check.POST": lambda scene: {
+        "project": str(scene.cast.project.pk), "region": ours(scene, Region), "subnets": ours(scene, Subnet)},
+    "instances:delete.POST": lambda scene: {"confirmed": "1", "typed_name": scene.ours[Instance].name},
+    "hosts:maintenance.POST": lambda scene: {"enabled": "1"},
+    "ssh_keys:add.POST": lambda scene: {
+        "project": str(scene.cast.project.pk), "name": "laptop", "public_key": "ssh-rsa x"},
+    "ssh_keys:generate.POST": lambda scene: {"project": str(scene.cast.project.pk), "name": "laptop"},
+    "ssh_keys:delete.POST": lambda scene: {"confirmed": "1"},
+    "api_keys:create.POST": lambda scene: {"name": "ci"},
+    "api_keys:revoke.POST": lambda scene: {"confirmed": "1"},
+    "vpcs:create.POST": lambda scene: placed(scene, cidr="10.9.0.0/16", subnet_name="new"),
+    "vpcs:delete.POST": lambda scene: {"confirmed": "1", "typed_name": scene.ours[Vpc].name},
+    "vpcs:add-subnet.POST": lambda scene: {"name": "new", "cidr": "10.0.1.0/24"},
+    "vpcs:add-port.POST": lambda scene: {
+        "name": "new", "subnet": ours(scene, Subnet), "security_groups": ours(scene, SecurityGroup)},
+    "subnets:delete.POST": lambda scene: {"confirmed": "1"},
+    "ports:delete.POST": lambda scene: {"confirmed": "1"},
+    "ports:security-groups.POST": lambda scene: {"security_groups": ours(scene, SecurityGroup)},
+    "ports:floating-ip.POST": lambda scene: {"floating_ip": ours(scene, FloatingIp)},
+    "security_groups:create.POST": placed,
+    "security_groups:delete.POST": lambda scene: {"confirmed": "1"},
+    "security_groups:add-rule.POST": lambda scene: {
+        "direction": "ingress", "preset": "https", "remote": "group", "remote_group": ours(scene, SecurityGroup)},
+    "security_group_rules:delete.POST": lambda scene: {"confirmed": "1"},
+    "floating_ips:create.POST": placed,
+    "floating_ips:associate.POST": lambda scene: {"port": ours(scene, Port)},
+    "floating_ips:disassociate.POST": lambda scene: {"confirmed": "1"},
+    "floating_ips:release.POST": lambda scene: {"confirmed": "1"},
+}
+FORMS |= {f"{space}:edit.POST": lambda scene: {"name": "renamed", "description": "", "tags": "", "version": "1"}
+          for space in ("instances", "ssh_keys", "volumes", "images", "vpcs", "subnets", "ports", "security_groups",
+                        "floating_ips")}
+# Verbs on many rows of a list, one address each.
+BULK = {"instances": (Instance, "start stop reboot delete"), "ssh_keys": (SshKey, "delete"), "api_keys": (ApiKey, "revoke"),
+        "hosts": (Host, "prepare maintain serve"), "vpcs": (Vpc, "delete"), "security_groups": (SecurityGroup, "delete"),
+        "floating_ips": (FloatingIp, "disassociate release"), "operations": (Operation, "cancel"),
+        "operator": (Operation, "retry cancel")}
+FORMS |= {f"{space}:bulk-{verb}.POST": lambda scene, model=model: {"id": ours(scene, model), "confirmed": "1", "typed_count": "1"}
+          for space, (model, verbs) in BULK.items() for verb in verbs.split()}
+# They are sent a form because it is long, and change nothing: what is wrong in it is their answer.
+QUESTIONS = {"instances:summary", "instances:check"}
+
+
+def key(route: Route) -> str:
+    return f"{route.name}.{route.method}"
+
+
+def model_of(route: Route) -> type[Model]:
+    return route.model if route.is_api else PAGE_MODELS[route.name.split(":")[0]]
+
+
+def address(route: Route, pk: object) -> str:
+    name = route.name
+    return reverse(name, args=[pk]) if route.takes_an_id else reverse(name)
