@@ -8,7 +8,7 @@ import sys
 
 LONG = ["tests/crash", "tests/engine", "tests/lab_crash", "tests/compute/drivers/test_killed_at_every_call.py",
         "tests/stories/test_networks_isolation.py", "tests/stories/test_networks_faults.py",
-        "tests/instances/test_creates_over_hosts.py", "tests/rest/test_schemathesis.py"]
+        "tests/instances/test_creates_over_hosts.py", "tests/rest/test_schemathesis.py", "tests/walk"]
 
 if __name__ == "__main__":
     command = [sys.executable, "-m", "pytest", "-v", "-s", "--durations=0", *(sys.argv[1:] or LONG)]

@@ -1,4 +1,5 @@
-"""Every page as owner, viewer and operator: reached by links, without a fault, accessible, in both languages and themes."""
+"""Every page as owner, viewer and operator: reached by links, without a fault, accessible, in both languages and themes, on a
+wide screen and on a phone. `make soak ARGS=tests/walk` leaves none of it out."""
 import pytest
 from django.db import connection
 
@@ -6,6 +7,7 @@ from compute.network.models import AddressPool
 from tests.cast import Cast, make_cast
 from tests.portal.scenery import make_scene
 from tests.portal_server import serving
+from tests.soak import SOAKING
 from tests.walk.walker import Walker, axe, chromium, phone
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -29,9 +31,12 @@ def look_closely(walker: Walker) -> None:
     phone(walker)
 
 
-@pytest.mark.parametrize(("who", "language", "look"), [
-    ("alice", "en", look_closely), ("vera", "zh-hans", phone), ("root", "zh-hans", look_closely)],
-    ids=lambda one: one if isinstance(one, str) else one.__name__)
+SLICE = [("alice", "en", look_closely), ("vera", "zh-hans", phone), ("root", "zh-hans", look_closely)]
+ALL = [(who, language, look_closely) for who in ("alice", "vera", "root") for language in ("en", "zh-hans")]
+
+
+@pytest.mark.parametrize(("who", "language", "look"), ALL if SOAKING else SLICE,
+                         ids=lambda one: one if isinstance(one, str) else one.__name__)
 def test_every_page_is_without_fault(cast: Cast, who: str, language: str, look) -> None:
     session = session_of(cast, who)
     connection.close()
