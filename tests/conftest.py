@@ -12,6 +12,8 @@ import psycopg
 import pytest
 from django.db.backends.postgresql.operations import DatabaseOperations
 from psycopg import sql
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 STAGE_MISSING = ("These tests need the stage `test`: run them with `make test ARGS=…`, or, with `make services` up, "
                  "python3 compute/lab/setup exec test .venv/bin/pytest …")
@@ -35,11 +37,16 @@ def pytest_configure(config: pytest.Config) -> None:
     DatabaseOperations.sql_flush = _delete_rows
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Under `-n … --dist loadgroup` a module stays together, and so does all that stands on the machine itself."""
-    for item in items:
-        module = item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group("machine" if module.startswith(ON_THE_MACHINE) else module))
+class ByModule(LoadScopeScheduling):
+    """Under `-n` a module stays together, and so does all that stands on the machine itself."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        module = nodeid.partition("::")[0]
+        return "machine" if module.startswith(ON_THE_MACHINE) else module
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByModule:
+    return ByModule(config, log)
 
 
 @pytest.hookimpl(wrapper=True)

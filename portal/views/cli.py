@@ -80,6 +80,7 @@ def reference(language: str) -> tuple[str, tuple[str, ...]]:
     for opening, inline in pairwise(tokens):
         if opening.type == "heading_open" and opening.tag == "h2":
             opening.attrSet("id", inline.content.replace(" ", ""))
+            opening.attrSet("translate", "no")  # words of the command line
             kinds.append(inline.content)
     return markdown.renderer.render(tokens, markdown.options, {}), tuple(kinds)
 

@@ -25,7 +25,7 @@ from tests.portal.routes import routes
 from tests.portal.scenery import make_scene
 from tests.soak import SOAKING
 
-REQUESTS = 11_000 if SOAKING else 1_100  # of each of two callers; sequences may end a tenth early
+REQUESTS = 12_500 if SOAKING else 1_250  # asked of each of two callers; sequences may end a fifth early
 SEQUENCES, STEPS = (3000, 20) if SOAKING else (300, 10)  # more than the requests last for
 ACTIONS = [route for route in routes() if route.is_api]
 CHECKS = ("not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance")
@@ -103,7 +103,7 @@ def test_no_request_breaks_the_server_or_the_schema(who: str) -> None:
     labels = set().union(*tried.values())
     print(f"\n{who}: {app.total} requests over {len(labels)} operations, answers {dict(sorted(app.answers.items()))}")
     assert failures == [], "\n\n".join(sorted(set(failures)))
-    assert app.total >= REQUESTS / 1.1 and len(labels) > 90
+    assert app.total >= REQUESTS / 1.25 and len(labels) > 90
     assert tried.keys() >= {PhaseName.EXAMPLES, PhaseName.FUZZING, PhaseName.STATEFUL_TESTING}
     assert app.answers[200] > 100 and app.answers[400] > 100, "only one kind of answer: nothing was tried"
 

@@ -13,7 +13,7 @@ import axe_playwright_python
 import polib
 from django.conf import settings
 from django.urls import Resolver404, resolve
-from playwright.sync_api import Browser, ConsoleMessage, Page, Response, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Error, Page, Response, sync_playwright
 
 from tests.stories.browsing import CHROMIUM, QUIET
 
@@ -35,7 +35,7 @@ LOOKS = """() => {
   const silent = ["SCRIPT", "STYLE", "CODE", "PRE", "TEXTAREA"], texts = new Set();
   const read = (node) => node.childNodes.forEach((child) => {
     if (child.nodeType === 3) texts.add(child.data.trim().replace(/\\s+/g, " "));
-    if (child.nodeType === 1 && !silent.includes(child.tagName) && !child.lang) read(child);
+    if (child.nodeType === 1 && !silent.includes(child.tagName) && !child.lang && child.translate !== false) read(child);
   });
   read(document.body);
   return {
@@ -60,12 +60,17 @@ class Walker:
         self.page.set_default_timeout(15_000)
         self.faults: list[str] = []
         self.seen: dict[tuple[str, ...], str] = {}
-        self.page.on("pageerror", lambda error: self._say(f"script: {error}"))
+        self.page.on("pageerror", self._break)
         self.page.on("console", self._hear)
         self.page.on("response", self._note)
 
     def _say(self, text: str) -> None:
         self.faults.append(f"{self.page.url.removeprefix(self.address)}: {text}")
+
+    def _break(self, error: Error) -> None:
+        # The console's module is still on its way when the walk goes on.
+        if "dynamically imported module" not in str(error):
+            self._say(f"script: {error}")
 
     def _hear(self, message: ConsoleMessage) -> None:
         if message.type == "error" and not message.text.startswith("Failed to load resource"):
