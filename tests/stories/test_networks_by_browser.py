@@ -84,7 +84,7 @@ def reach(page: Page, portal: Portal, guest: Guest) -> None:
     expect(opened.value.locator("h1")).to_have_text(guest.name)
     opened.value.close()
     page.goto(f"{portal.url}/instances/{guest.pk}/?tab=network")
-    expect(page.locator("#network")).to_contain_text(at_page.outside)
+    expect(page.locator("#part[data-tab=network]")).to_contain_text(at_page.outside)
     shoot(page, f"networks-{guest.name}-network", whole=True)
 
 
