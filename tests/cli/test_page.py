@@ -52,4 +52,4 @@ def test_the_reference_is_what_the_program_says(program, language: str, word: st
     text = Client().get("/cli/commands/", headers={"Accept-Language": language}).content.decode()
     assert word in text and "<h3>mains instance create</h3>" in text
     for kind in program.RESOURCES:
-        assert f'<h2 id="{kind}">' in text and f'href="#{kind}"' in text
+        assert f'<h2 id="{kind}"' in text and f'href="#{kind}"' in text

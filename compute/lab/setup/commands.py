@@ -78,9 +78,8 @@ def services(_rest: Sequence[str]) -> int:
 
 
 def test(rest: Sequence[str]) -> int:
-    """Run the tests in their own stage: all of them by several processes, chosen ones by one."""
-    processes = str(min(4, max(2, os.cpu_count() or 2)))
-    return _in_test_stage([str(PYTHON), "-m", "pytest", *(rest or ["-n", processes])])
+    """Run the tests in their own stage."""
+    return _in_test_stage([str(PYTHON), "-m", "pytest", *rest])
 
 
 def bench(rest: Sequence[str]) -> int:
