@@ -11,6 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from django.db.backends.postgresql.operations import DatabaseOperations
+from django.utils import translation
 from psycopg import sql
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
@@ -52,6 +53,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByModul
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     """Tests of several processes run beside each other; those of `ALONE` wait until they have the machine."""
+    translation.deactivate()  # the language of the last page that an earlier test fetched
     if "PYTEST_XDIST_WORKER" not in os.environ:
         return (yield)
     how = fcntl.LOCK_EX if item.nodeid.startswith(ALONE) else fcntl.LOCK_SH
