@@ -17,6 +17,8 @@ from tenants.models import Organization, Project, User
 from tenants.roles import bind
 
 PASSWORD = "correct horse battery"
+# Tests of many requests a minute as one person.
+UNLIMITED = {"requests": 0, "window_s": 60}
 ROLES = {"adam": "admin", "oscar": "operator", "vera": "viewer"}
 NAMES = ("alice", "adam", "oscar", "vera", "mallory", "root")
 

@@ -24,7 +24,7 @@ from portal.kernel.rest.serializers import VisibleField
 from portal.kernel.rest.views import RoomViewSet
 from tenants.models import ApiKey
 from tenants.pages import PUBLIC
-from tests.cast import ROLES, make_cast
+from tests.cast import ROLES, UNLIMITED, make_cast
 from tests.portal.routes import FOREIGN, OPEN_API, OPEN_PAGES, Route, patterns, routes
 from tests.portal.scenery import Scene, make_scene
 from tests.portal.sent import BODIES, FORMS, QUESTIONS, address, key, model_of
@@ -42,7 +42,7 @@ PAGES = [route for route in ALL if not route.is_api]
 @pytest.fixture(scope="module")
 def scene(django_db_setup: None, django_db_blocker) -> Iterator[Scene]:
     """Made once: every request of the matrix is rolled back by itself, and the scene at the end."""
-    with django_db_blocker.unblock(), override_settings(DOORBELLS=False), transaction.atomic():
+    with django_db_blocker.unblock(), override_settings(DOORBELLS=False, API_RATE=UNLIMITED), transaction.atomic():
         yield make_scene(make_cast())
         transaction.set_rollback(True)
 

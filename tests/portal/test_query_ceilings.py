@@ -18,7 +18,7 @@ from storage.models import Pool
 from tenants import operations
 from tenants.models import User
 from tenants.roles import bind
-from tests.cast import make_cast
+from tests.cast import UNLIMITED, make_cast
 from tests.portal.routes import Route, routes
 from tests.portal.scenery import Scene, make_rows, make_scene
 
@@ -79,7 +79,7 @@ def measure(scene: Scene) -> dict[str, tuple[int, int]]:
 
 @pytest.fixture(scope="module")
 def counts(django_db_setup: None, django_db_blocker) -> Iterator[tuple[Counts, Counts]]:
-    with django_db_blocker.unblock(), override_settings(DOORBELLS=False), transaction.atomic():
+    with django_db_blocker.unblock(), override_settings(DOORBELLS=False, API_RATE=UNLIMITED), transaction.atomic():
         scene = make_scene(make_cast())
         before = measure(scene)
         grow(scene)

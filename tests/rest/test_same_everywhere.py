@@ -8,7 +8,7 @@ from django.urls import reverse
 
 from portal.kernel.rest.projection import projection_of
 from portal.kernel.rest.rights import STAFF
-from tests.cast import make_cast
+from tests.cast import UNLIMITED, make_cast
 from tests.portal.routes import Route, routes
 from tests.portal.scenery import Scene, make_scene
 
@@ -23,7 +23,7 @@ LIGHT = {"instance", "volume", "image", "ssh-key", "audit", "operation", "subnet
 
 @pytest.fixture(scope="module")
 def scene(django_db_setup: None, django_db_blocker) -> Iterator[Scene]:
-    with django_db_blocker.unblock(), override_settings(DOORBELLS=False), transaction.atomic():
+    with django_db_blocker.unblock(), override_settings(DOORBELLS=False, API_RATE=UNLIMITED), transaction.atomic():
         yield make_scene(make_cast())
         transaction.set_rollback(True)
 
