@@ -4,7 +4,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from django import template
 from django.utils.formats import number_format
 
-from billing.money import SYMBOLS, Money, plain, shown, shown_decimals
+from billing.money import CENT, SYMBOLS, Money, plain, shown, shown_decimals
 
 register = template.Library()
 TENTH = Decimal("0.1")
@@ -15,6 +15,19 @@ def money(value: Money) -> str:
     """`¥1,234.56`; amounts below a cent show two digits that mean something."""
     return _with_currency(number_format(shown(value.amount), shown_decimals(value.amount), force_grouping=True),
                           value.currency)
+
+
+@register.filter
+def cents(value: Money) -> str:
+    """For a headline: to the cent, and what is less than one as `< ¥0.01`."""
+    is_less = 0 < value.amount < CENT
+    return f"< {money(Money(CENT, value.currency))}" if is_less else money(value)
+
+
+@register.filter
+def price(value: Money) -> str:
+    """An amount per hour, with all of its digits: rounded to the cent it would contradict the month's."""
+    return rate(value.amount, value.currency)
 
 
 @register.filter

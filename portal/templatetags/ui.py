@@ -17,7 +17,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from billing.templatetags.money import money
+from billing.templatetags.money import cents, money, price
 from portal.kernel.declarations import registry
 from portal.kernel.errors import PortalError, classes_by_code
 from portal.kernel.models import Operation
@@ -25,6 +25,8 @@ from portal.kernel.operations import kinds
 
 register = template.Library()
 register.filter("money", money)
+register.filter("cents", cents)
+register.filter("price", price)
 
 SPRITE = "vendor/tabler-icons-3.51.0/sprite.svg"
 OPERATION_TONES = {"queued": "busy", "running": "busy", "succeeded": "ok", "failed": "bad", "cancelled": "off"}

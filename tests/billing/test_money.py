@@ -5,7 +5,7 @@ import pytest
 from django.utils.translation import override
 
 from billing.money import Money, plain
-from billing.templatetags.money import exact, money, rate
+from billing.templatetags.money import cents, exact, money, price, rate
 
 
 @pytest.mark.parametrize(("amount", "shown"), [
@@ -25,6 +25,17 @@ def test_a_currency_without_a_sign_is_named() -> None:
 def test_a_price_keeps_all_of_its_digits() -> None:
     assert rate(Decimal("0.0125000000"), "CNY") == "¥0.0125"
     assert exact(Decimal("3600.000000")) == "3,600"
+
+
+@pytest.mark.parametrize(("amount", "shown"), [
+    ("0", "¥0.00"), ("0.0000661", "< ¥0.01"), ("0.01", "¥0.01"), ("12.345", "¥12.35"), ("-0.001", "¥-0.0010")])
+def test_a_headline_is_to_the_cent(amount: str, shown: str) -> None:
+    with override("en"):
+        assert cents(Money(Decimal(amount), "CNY")) == shown
+
+
+def test_an_hours_price_agrees_with_its_months() -> None:
+    assert price(Money(Decimal("0.0143000000"), "CNY")) == "¥0.0143"
 
 
 @pytest.mark.parametrize(("amount", "text"), [
