@@ -187,11 +187,7 @@ class ProjectQuotas(OrganizationQuotas):
 
 
 class DimensionFilter(OneOf):
-    title, parameter_name = _("resource"), "dimension"
-
-    @staticmethod
-    def words() -> dict[str, Any]:
-        return {name: declared.label for name, declared in registry.dimensions.items()}
+    title, parameter_name, declared = _("resource"), "dimension", registry.dimensions
 
 
 @admin.register(Quota)

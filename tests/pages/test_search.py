@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 import pytest
 from django.db import connection, transaction
-from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils.translation import gettext, override
@@ -17,8 +16,7 @@ from portal.kernel.declarations import registry
 from portal.kernel.models import Resource
 from storage.models import Image, Volume
 from tenants.operations import create_organization, create_project
-from tests.cast import make_cast
-from tests.portal.scenery import Scene, make_rows, make_scene
+from tests.portal.scenery import Scene, make_rows, standing_scene
 
 pytestmark = pytest.mark.django_db
 KINDS = (Instance, Volume, Image, Vpc, Subnet, SecurityGroup, FloatingIp)
@@ -27,9 +25,8 @@ HTMX = {"HTTP_HX_REQUEST": "true"}
 
 @pytest.fixture(scope="module")
 def whole(django_db_setup: None, django_db_blocker) -> Iterator[Scene]:
-    with django_db_blocker.unblock(), override_settings(DOORBELLS=False), transaction.atomic():
-        yield make_scene(make_cast())
-        transaction.set_rollback(True)
+    with standing_scene(django_db_blocker) as scene:
+        yield scene
 
 
 @pytest.fixture

@@ -1,12 +1,16 @@
 """One of everything for two organizations, made row by row: what the permission matrix points at."""
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from ipaddress import IPv4Network
 from typing import Any
 
+from django.db import transaction
 from django.db.backends.postgresql.psycopg_any import DateTimeTZRange
 from django.db.models import Model
+from django.test import override_settings
 
 from billing.models import Credit, Price, PriceBook, UsageInterval
 from compute.hosts.models import Endpoint, Host
@@ -28,7 +32,7 @@ from portal.kernel.operations import kinds
 from portal.kernel.states import database_now
 from storage.models import Attachment, Image, Pool, Volume
 from tenants.models import ApiKey, Organization, Project, User
-from tests.cast import Cast
+from tests.cast import UNLIMITED, Cast, make_cast
 
 Rows = dict[type[Model], Any]
 
@@ -40,6 +44,14 @@ class Scene:
     cast: Cast
     ours: Rows
     theirs: Rows
+
+
+@contextmanager
+def standing_scene(blocker: Any, **settings: Any) -> Iterator[Scene]:
+    """A scene for a whole module, in one transaction that ends with it: no doorbells, no limit of requests a minute."""
+    with blocker.unblock(), override_settings(DOORBELLS=False, API_RATE=UNLIMITED, **settings), transaction.atomic():
+        yield make_scene(make_cast())
+        transaction.set_rollback(True)
 
 
 def make_scene(cast: Cast) -> Scene:

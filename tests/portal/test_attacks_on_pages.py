@@ -10,7 +10,7 @@ import pytest
 from django.contrib.auth.models import AnonymousUser
 from django.db import connection, transaction
 from django.db.models import UUIDField
-from django.test import Client, RequestFactory, override_settings
+from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
@@ -21,9 +21,8 @@ from portal.kernel.lists import export, keys
 from portal.kernel.rest.filters import field_at
 from portal.kernel.rest.views import Listed
 from portal.lists import ApiKeyList, OperationList
-from tests.cast import make_cast
 from tests.portal.routes import routes
-from tests.portal.scenery import Scene, make_scene
+from tests.portal.scenery import Scene, standing_scene
 
 ALL = routes()
 PAGES = [route for route in ALL if route.method == "GET" and not route.takes_an_id and not route.is_api]
@@ -41,10 +40,8 @@ FORGED: tuple[Any, ...] = (None, True, 2**70, -1, 0.5, [], {}, "", "x", "\0", "0
 @pytest.fixture(scope="module")
 def scene(django_db_setup: None, django_db_blocker) -> Iterator[Scene]:
     """One scene for the module, in a transaction that ends with it."""
-    with django_db_blocker.unblock(), override_settings(DOORBELLS=False, API_RATE={"requests": 0, "window_s": 60}), \
-            transaction.atomic():
-        yield make_scene(make_cast())
-        transaction.set_rollback(True)
+    with standing_scene(django_db_blocker) as scene:
+        yield scene
 
 
 def status(client: Client, path: str, query: dict[str, str]) -> int:

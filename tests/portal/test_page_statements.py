@@ -5,16 +5,15 @@ BEGIN and savepoints do not count; every other statement does, those of the sess
 from collections.abc import Iterator
 
 import pytest
-from django.db import connection, transaction
-from django.test import Client, override_settings
+from django.db import connection
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from portal.kernel.models import Region
 from tenants.models import Organization
-from tests.cast import make_cast
 from tests.portal.routes import routes
-from tests.portal.scenery import Scene, make_rows, make_scene
+from tests.portal.scenery import Scene, make_rows, standing_scene
 from tests.portal.sent import PAGE_MODELS
 
 MOST = 12
@@ -28,14 +27,12 @@ PAGES = [route for route in routes() if route.method == "GET" and not route.is_a
 @pytest.fixture(scope="module")
 def scene(django_db_setup: None, django_db_blocker) -> Iterator[Scene]:
     """A trial organization (so that credit is shown) with a few of everything, in one of two regions."""
-    with django_db_blocker.unblock(), override_settings(DOORBELLS=False), transaction.atomic():
-        scene = make_scene(make_cast())
+    with standing_scene(django_db_blocker) as scene:
         Organization.objects.filter(pk=scene.cast.organization.pk).update(plan=Organization.Plan.TRIAL)
         Region.objects.create(slug="south", name="South")
         for number in range(1, FEW):
             make_rows(scene.cast, scene.cast.project, scene.cast.alice, scene.ours, number=number)
         yield scene
-        transaction.set_rollback(True)
 
 
 def addresses(scene: Scene, *, with_tabs: bool) -> Iterator[tuple[str, str]]:

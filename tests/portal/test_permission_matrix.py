@@ -13,7 +13,6 @@ import pytest
 from django.contrib import admin
 from django.db import transaction
 from django.db.models import Model, UUIDField
-from django.test import override_settings
 from django.urls import reverse
 from rest_framework import serializers
 
@@ -24,9 +23,9 @@ from portal.kernel.rest.serializers import VisibleField
 from portal.kernel.rest.views import RoomViewSet
 from tenants.models import ApiKey
 from tenants.pages import PUBLIC
-from tests.cast import ROLES, UNLIMITED, make_cast
+from tests.cast import ROLES
 from tests.portal.routes import FOREIGN, OPEN_API, OPEN_PAGES, Route, patterns, routes
-from tests.portal.scenery import Scene, make_scene
+from tests.portal.scenery import Scene, standing_scene
 from tests.portal.sent import BODIES, FORMS, QUESTIONS, address, key, model_of
 
 PEOPLE = (None, "mallory", "vera", "oscar", "adam", "alice", "root")
@@ -42,9 +41,8 @@ PAGES = [route for route in ALL if not route.is_api]
 @pytest.fixture(scope="module")
 def scene(django_db_setup: None, django_db_blocker) -> Iterator[Scene]:
     """Made once: every request of the matrix is rolled back by itself, and the scene at the end."""
-    with django_db_blocker.unblock(), override_settings(DOORBELLS=False, API_RATE=UNLIMITED), transaction.atomic():
-        yield make_scene(make_cast())
-        transaction.set_rollback(True)
+    with standing_scene(django_db_blocker) as scene:
+        yield scene
 
 
 def holds(name: str, permission: str) -> bool:

@@ -3,8 +3,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Network
 
 import pytest
-from django.db import connection, transaction
-from django.test import override_settings
+from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
@@ -18,9 +17,8 @@ from storage.models import Pool
 from tenants import operations
 from tenants.models import User
 from tenants.roles import bind
-from tests.cast import UNLIMITED, make_cast
 from tests.portal.routes import Route, routes
-from tests.portal.scenery import Scene, make_rows, make_scene
+from tests.portal.scenery import Scene, make_rows, standing_scene
 
 MANY = 200
 # Each of these takes a binding and a project of its own, and 40 show the same as 200.
@@ -79,12 +77,10 @@ def measure(scene: Scene) -> dict[str, tuple[int, int]]:
 
 @pytest.fixture(scope="module")
 def counts(django_db_setup: None, django_db_blocker) -> Iterator[tuple[Counts, Counts]]:
-    with django_db_blocker.unblock(), override_settings(DOORBELLS=False, API_RATE=UNLIMITED), transaction.atomic():
-        scene = make_scene(make_cast())
+    with standing_scene(django_db_blocker) as scene:
         before = measure(scene)
         grow(scene)
         yield before, measure(scene)
-        transaction.set_rollback(True)
 
 
 @pytest.mark.django_db  # pytest-django makes the database only when some collected test says that it wants one

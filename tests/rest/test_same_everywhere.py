@@ -2,15 +2,12 @@
 from collections.abc import Iterator
 
 import pytest
-from django.db import transaction
-from django.test import override_settings
 from django.urls import reverse
 
 from portal.kernel.rest.projection import projection_of
 from portal.kernel.rest.rights import STAFF
-from tests.cast import UNLIMITED, make_cast
 from tests.portal.routes import Route, routes
-from tests.portal.scenery import Scene, make_scene
+from tests.portal.scenery import Scene, standing_scene
 
 API = [route for route in routes() if route.is_api]
 PLURAL = [route for route in API if route.action == "list"]
@@ -23,9 +20,8 @@ LIGHT = {"instance", "volume", "image", "ssh-key", "audit", "operation", "subnet
 
 @pytest.fixture(scope="module")
 def scene(django_db_setup: None, django_db_blocker) -> Iterator[Scene]:
-    with django_db_blocker.unblock(), override_settings(DOORBELLS=False, API_RATE=UNLIMITED), transaction.atomic():
-        yield make_scene(make_cast())
-        transaction.set_rollback(True)
+    with standing_scene(django_db_blocker) as scene:
+        yield scene
 
 
 def who(route: Route) -> str:

@@ -1,6 +1,6 @@
 """Columns as people read them: states as coloured words, sizes with units, kinds by their names."""
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from django.http import HttpRequest
 from django.utils import formats
@@ -60,49 +60,41 @@ def operation_kind(name: str) -> str:
 class OneOf(DropdownFilter):
     """A filter whose choices are known without asking the table, which would read all of it."""
 
-    words: Callable[[], Mapping[str, Any]]
+    declared: ClassVar[Mapping[str, Any]] = {}
+    """What the rooms have declared: value → something with a label."""
+
+    @classmethod
+    def words(cls) -> Mapping[str, Any]:
+        return {name: one.label for name, one in cls.declared.items()}
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        return sorted(type(self).words().items(), key=lambda pair: str(pair[1]))
+        return sorted(self.words().items(), key=lambda pair: str(pair[1]))
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
         return queryset.filter(**{self.parameter_name: self.value()}) if self.value() else queryset
 
 
 class ResourceKindFilter(OneOf):
-    title, parameter_name = _("kind"), "kind"
-
-    @staticmethod
-    def words() -> Mapping[str, Any]:
-        return {name: declared.label for name, declared in registry.kinds.items()}
+    title, parameter_name, declared = _("kind"), "kind", registry.kinds
 
 
 class OperationKindFilter(OneOf):
-    title, parameter_name = _("kind"), "kind"
-
-    @staticmethod
-    def words() -> Mapping[str, Any]:
-        return {name: declared.label for name, declared in kinds.items()}
+    title, parameter_name, declared = _("kind"), "kind", kinds
 
 
 class MeterFilter(OneOf):
-    title, parameter_name = _("meter"), "meter"
-
-    @staticmethod
-    def words() -> Mapping[str, Any]:
-        return {name: declared.label for name, declared in registry.meters.items()}
+    title, parameter_name, declared = _("meter"), "meter", registry.meters
 
 
 class TargetFilter(OneOf):
-    title, parameter_name = _("what was changed"), "target_type"
-    words = ResourceKindFilter.words
+    title, parameter_name, declared = _("what was changed"), "target_type", registry.kinds
 
 
 class ResultFilter(OneOf):
     title, parameter_name = _("result"), "result"
 
-    @staticmethod
-    def words() -> Mapping[str, Any]:
+    @classmethod
+    def words(cls) -> Mapping[str, Any]:
         return RESULTS
 
 

@@ -11,7 +11,7 @@ from compute.network.models import AddressPool
 from portal.kernel.models import AuditEvent, Operation, Region, Zone
 from storage.models import Image, Pool
 from tenants.models import Organization, OrganizationUserBinding, Quota, User
-from tests.portal.admin_scene import page, read_only, scene, staff, undone  # noqa: F401
+from tests.portal.admin.scene import page, read_only, staff
 from tests.portal.scenery import Scene
 
 EDITED = [model for model in admin.site._registry if model not in read_only()]
@@ -28,7 +28,7 @@ def trail(action: str) -> AuditEvent:
 
 
 @pytest.mark.parametrize("model", EDITED, ids=label)
-def test_no_nonsense_in_a_form_breaks_it(undone: Scene, model: type[Model]) -> None:  # noqa: F811
+def test_no_nonsense_in_a_form_breaks_it(undone: Scene, model: type[Model]) -> None:
     browser, count = undone.cast.browser("root"), model._base_manager.count()
     names = {field.name for field in model._meta.fields} | {"address", "zone", "valid_from_0", "valid_from_1", "password1"}
     inlines = {f"{name}-{form}_FORMS": "0" for name in ("quotas", "projectuserbinding_set", "projectgroupbinding_set",
@@ -40,7 +40,7 @@ def test_no_nonsense_in_a_form_breaks_it(undone: Scene, model: type[Model]) -> N
 
 
 @pytest.mark.parametrize("model", [Region, Zone, InstanceType, AddressPool, PriceBook, Pool], ids=label)
-def test_what_is_used_is_not_deleted_alone_or_in_bulk(undone: Scene, model: type[Model]) -> None:  # noqa: F811
+def test_what_is_used_is_not_deleted_alone_or_in_bulk(undone: Scene, model: type[Model]) -> None:
     browser, row = undone.cast.browser("root"), undone.ours[model]
     assert browser.post(page(model, "delete", row.pk), {"post": "yes"}).status_code == 403
     browser.post(page(model), {"action": "delete_selected", "_selected_action": [row.pk], "post": "yes"})
@@ -48,7 +48,7 @@ def test_what_is_used_is_not_deleted_alone_or_in_bulk(undone: Scene, model: type
     assert "delete_selected" not in browser.get(page(model)).content.decode()
 
 
-def test_what_nobody_used_is_deleted(undone: Scene) -> None:  # noqa: F811
+def test_what_nobody_used_is_deleted(undone: Scene) -> None:
     row = InstanceType.objects.create(slug="typo", name="Typo", vcpus=1, memory_mib=1)
     assert undone.cast.browser("root").post(page(InstanceType, "delete", row.pk), {"post": "yes"}).status_code == 302
     assert not InstanceType.objects.filter(pk=row.pk).exists() and trail("instancetype.delete").target_name == "Typo"
@@ -57,7 +57,7 @@ def test_what_nobody_used_is_deleted(undone: Scene) -> None:  # noqa: F811
 @pytest.mark.parametrize(("model", "name", "column"), [
     (Region, "close", "is_open"), (Zone, "close", "is_open"), (InstanceType, "retire", "is_offered"),
     (AddressPool, "close", "is_open")], ids=str)
-def test_it_is_retired_and_that_is_in_the_trail(undone: Scene, model: type[Model], name: str, column: str) -> None:  # noqa: F811
+def test_it_is_retired_and_that_is_in_the_trail(undone: Scene, model: type[Model], name: str, column: str) -> None:
     row = undone.ours[model]
     undone.cast.browser("root").post(page(model), {"action": name, "_selected_action": [row.pk]})
     assert getattr(model.objects.get(pk=row.pk), column) is False
@@ -65,7 +65,7 @@ def test_it_is_retired_and_that_is_in_the_trail(undone: Scene, model: type[Model
     assert (event.actor, event.before, event.after) == (undone.cast.root, {column: True}, {column: False})
 
 
-def test_a_sold_types_size_stays_what_it_was(undone: Scene) -> None:  # noqa: F811
+def test_a_sold_types_size_stays_what_it_was(undone: Scene) -> None:
     row = undone.ours[InstanceType]
     undone.cast.browser("root").post(page(InstanceType, "change", row.pk), {
         "name": "Tiny", "slug": "tiny", "vcpus": "99", "memory_mib": "99", "root_disk_gib": "2", "is_offered": "on"})
@@ -75,7 +75,7 @@ def test_a_sold_types_size_stays_what_it_was(undone: Scene) -> None:  # noqa: F8
     assert event.before == {"name": "Small", "root_disk_gib": 1} and event.after == {"name": "Tiny", "root_disk_gib": 2}
 
 
-def test_an_image_is_hidden_shown_and_retired(undone: Scene) -> None:  # noqa: F811
+def test_an_image_is_hidden_shown_and_retired(undone: Scene) -> None:
     row, browser = undone.ours[Image], undone.cast.browser("root")
     for name, column, value in (("publish", "visibility", "public"), ("hide", "visibility", "private"),
                                 ("retire", "state", "deleted")):
@@ -86,7 +86,7 @@ def test_an_image_is_hidden_shown_and_retired(undone: Scene) -> None:  # noqa: F
     assert trail("image.retire").before == {"state": "active"}
 
 
-def test_a_pool_is_checked_and_its_host_prepared_to_make_it(undone: Scene) -> None:  # noqa: F811
+def test_a_pool_is_checked_and_its_host_prepared_to_make_it(undone: Scene) -> None:
     browser, host = undone.cast.browser("root"), undone.ours[Pool].host
     form = {"host": host.pk, "name": "fast", "path": "no/where", "pool_class": "nvme"}
     assert "An absolute path" in browser.post(page(Pool, "add"), form).content.decode()
@@ -96,13 +96,13 @@ def test_a_pool_is_checked_and_its_host_prepared_to_make_it(undone: Scene) -> No
     assert Operation.objects.filter(kind="host.prepare", arguments__host=str(host.pk), state="queued").exists()
 
 
-def test_a_pool_with_volumes_stays_where_they_lie(undone: Scene) -> None:  # noqa: F811
+def test_a_pool_with_volumes_stays_where_they_lie(undone: Scene) -> None:
     row = undone.ours[Pool]
     undone.cast.browser("root").post(page(Pool, "change", row.pk), {"name": "x", "path": "/else", "pool_class": "x"})
     assert Pool.objects.get(pk=row.pk).path == "/nowhere"
 
 
-def test_secrets_are_masked_and_rows_told_by_name(undone: Scene) -> None:  # noqa: F811
+def test_secrets_are_masked_and_rows_told_by_name(undone: Scene) -> None:
     browser = undone.cast.browser("root")
     browser.post(page(Endpoint, "change", undone.ours[Endpoint].pk), {
         "name": "sim-1", "driver": "simulated", "uri": "simulated:///else", "mode": "managed", "private_key": "KEEP ME SECRET"})
@@ -112,7 +112,7 @@ def test_secrets_are_masked_and_rows_told_by_name(undone: Scene) -> None:  # noq
     assert trail("zone.create").after["region"] == "Lab"
 
 
-def test_bindings_and_quotas_in_an_organization_are_told_with_before_and_after(undone: Scene) -> None:  # noqa: F811
+def test_bindings_and_quotas_in_an_organization_are_told_with_before_and_after(undone: Scene) -> None:
     organization, browser = undone.ours[Organization], undone.cast.browser("root")
     quota, owner = undone.ours[Quota], OrganizationUserBinding.objects.get(content_object=organization)
     form = {"name": organization.name, "plan": "standard"} | {
@@ -129,7 +129,7 @@ def test_bindings_and_quotas_in_an_organization_are_told_with_before_and_after(u
     assert "alice" in gone.before["row"] and gone.organization == organization
 
 
-def test_staff_that_may_edit_users_cannot_raise_itself(undone: Scene) -> None:  # noqa: F811
+def test_staff_that_may_edit_users_cannot_raise_itself(undone: Scene) -> None:
     clerk, vera = staff(undone, "view_user", "change_user", "view_group", "change_group"), undone.cast.vera
     form = {"username": "vera", "email": "v@example.org", "is_active": "on", "is_staff": "on", "is_superuser": "on"}
     clerk.post(page(User, "change", vera.pk), form)
@@ -142,7 +142,7 @@ def test_staff_that_may_edit_users_cannot_raise_itself(undone: Scene) -> None:  
     assert clerk.post(page(Group, "change", undone.ours[Group].pk), {"name": "x"}).status_code == 403
 
 
-def test_a_new_password_is_in_the_trail_and_not_told(undone: Scene) -> None:  # noqa: F811
+def test_a_new_password_is_in_the_trail_and_not_told(undone: Scene) -> None:
     word, vera = "correct horse battery staple", undone.cast.vera
     sent = {"password1": word, "password2": word, "usable_password": "true"}
     assert undone.cast.browser("root").post(f"/admin/tenants/user/{vera.pk}/password/", sent).status_code == 302

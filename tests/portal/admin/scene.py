@@ -1,17 +1,14 @@
-"""The permission matrix's scene for admin: a row of every registered model, staff with chosen permissions, and browsers."""
-from collections.abc import Iterator
+"""What the matrix's scene lacks for admin: a row of every other registered model, staff with chosen permissions, addresses."""
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-import pytest
 from allauth.account.models import EmailAddress
 from axes.models import AccessAttempt, AccessFailureLog, AccessLog
 from django.contrib import admin
 from django.contrib.auth.models import Group, Permission
-from django.db import transaction
 from django.db.models import Model
-from django.test import Client, override_settings
+from django.test import Client
 from django.urls import reverse
 
 from billing.models import Credit, PriceBook
@@ -22,29 +19,8 @@ from portal.kernel.models import Hold, Operation, Resource
 from portal.kernel.states import database_now
 from storage.models import Attachment, Image, ImageCopy, Pool, Volume
 from tenants.models import Quota, User
-from tests.cast import Cast, make_cast
-from tests.portal.scenery import Rows, Scene, make_scene
-
-PLAIN_FILES = {"default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-               "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}}
-
-
-@pytest.fixture(scope="module")
-def scene(django_db_setup: None, django_db_blocker) -> Iterator[Scene]:
-    """Made once for a module; each test is rolled back by `undone`, the scene at the end."""
-    with django_db_blocker.unblock(), override_settings(DOORBELLS=False, STORAGES=PLAIN_FILES), transaction.atomic():
-        made = make_scene(make_cast())
-        made.ours.update(make_rest(made.cast, made.ours))
-        yield made
-        transaction.set_rollback(True)
-
-
-@pytest.fixture
-def undone(scene: Scene) -> Iterator[Scene]:
-    """The scene; what the test does to it is taken back."""
-    with transaction.atomic():
-        yield scene
-        transaction.set_rollback(True)
+from tests.cast import Cast
+from tests.portal.scenery import Rows, Scene
 
 
 def make_rest(cast: Cast, rows: Rows) -> Rows:

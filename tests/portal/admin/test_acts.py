@@ -10,7 +10,7 @@ from portal.kernel.admin.bases import MOST_AT_ONCE
 from portal.kernel.models import AuditEvent, Operation
 from storage.models import Image
 from tenants.models import ApiKey, User
-from tests.portal.admin_scene import page, said, scene, staff, undone  # noqa: F401
+from tests.portal.admin.scene import page, said, staff
 from tests.portal.scenery import Scene, make_rows
 
 pytestmark = pytest.mark.django_db
@@ -22,7 +22,7 @@ def do(browser: Client, name: str, *rows, **further: str) -> str:
     return said(browser.post(page(type(rows[0])), sent, follow=True))
 
 
-def test_instances_are_started_by_the_verb_and_each_says_how_it_went(undone: Scene) -> None:  # noqa: F811
+def test_instances_are_started_by_the_verb_and_each_says_how_it_went(undone: Scene) -> None:
     stopped, browser = undone.ours[Instance], undone.cast.browser("root")
     running = make_rows(undone.cast, undone.cast.project, undone.cast.adam, undone.ours, number=7)[Instance]
     Instance.objects.filter(pk=running.pk).update(state="running")
@@ -37,7 +37,7 @@ def test_instances_are_started_by_the_verb_and_each_says_how_it_went(undone: Sce
 
 @pytest.mark.parametrize(("model", "name"), [(Instance, "delete"), (Image, "retire"), (FloatingIp, "give_back"), (Vpc, "delete"),
                                              (ApiKey, "revoke"), (User, "lock_out")])
-def test_what_hurts_is_asked_first(undone: Scene, model: type, name: str) -> None:  # noqa: F811
+def test_what_hurts_is_asked_first(undone: Scene, model: type, name: str) -> None:
     row = undone.ours[model]
     before = model._base_manager.filter(pk=row.pk).values().get()
     asked = undone.cast.browser("root").post(page(model), {"action": name, "_selected_action": [row.pk]})
@@ -45,19 +45,19 @@ def test_what_hurts_is_asked_first(undone: Scene, model: type, name: str) -> Non
     assert model._base_manager.filter(pk=row.pk).values().get() == before
 
 
-def test_an_instance_is_deleted_once_it_is_confirmed(undone: Scene) -> None:  # noqa: F811
+def test_an_instance_is_deleted_once_it_is_confirmed(undone: Scene) -> None:
     row = undone.ours[Instance]
     assert "Delete has begun." in do(undone.cast.browser("root"), "delete", row, confirmed="yes")
     row.refresh_from_db()
     assert row.state == "deleting"
 
 
-def test_a_vpc_in_use_says_why_it_stays(undone: Scene) -> None:  # noqa: F811
+def test_a_vpc_in_use_says_why_it_stays(undone: Scene) -> None:
     assert "net-0: " in (told := do(undone.cast.browser("root"), "delete", undone.ours[Vpc], confirmed="yes")) and "port" in told
     assert Vpc.objects.live().filter(pk=undone.ours[Vpc].pk).exists()
 
 
-def test_a_floating_ip_that_is_in_use_is_not_released(undone: Scene) -> None:  # noqa: F811
+def test_a_floating_ip_that_is_in_use_is_not_released(undone: Scene) -> None:
     row = undone.ours[FloatingIp]
     assert "not possible" in do(undone.cast.browser("root"), "give_back", row, confirmed="yes")
     assert "Disassociate" in do(undone.cast.browser("root"), "take_off", row, confirmed="yes")
@@ -65,7 +65,7 @@ def test_a_floating_ip_that_is_in_use_is_not_released(undone: Scene) -> None:  #
     assert row.state == "disassociating"
 
 
-def test_a_key_is_revoked_and_a_person_locked_out_but_nobody_locks_themselves_out(undone: Scene) -> None:  # noqa: F811
+def test_a_key_is_revoked_and_a_person_locked_out_but_nobody_locks_themselves_out(undone: Scene) -> None:
     browser, key, vera = undone.cast.browser("root"), undone.ours[ApiKey], undone.cast.vera
     do(browser, "revoke", key, confirmed="yes")
     key.refresh_from_db()
@@ -75,7 +75,7 @@ def test_a_key_is_revoked_and_a_person_locked_out_but_nobody_locks_themselves_ou
     assert AuditEvent.objects.get(action="user.update", target_id=str(vera.pk)).after == {"is_active": False}
 
 
-def test_the_button_on_a_rows_page_leads_back_to_it_and_is_off_where_it_would_be_refused(undone: Scene) -> None:  # noqa: F811
+def test_the_button_on_a_rows_page_leads_back_to_it_and_is_off_where_it_would_be_refused(undone: Scene) -> None:
     browser, row = undone.cast.browser("root"), undone.ours[Instance]
     shown = browser.get(page(Instance, "change", row.pk)).content.decode()
     assert 'value="start" class="act">' in shown and 'value="stop" class="act" disabled>' in shown
@@ -83,7 +83,7 @@ def test_the_button_on_a_rows_page_leads_back_to_it_and_is_off_where_it_would_be
     assert answer["Location"] == page(Instance, "change", row.pk)
 
 
-def test_acts_are_for_those_who_may_change_the_model(undone: Scene) -> None:  # noqa: F811
+def test_acts_are_for_those_who_may_change_the_model(undone: Scene) -> None:
     host = undone.ours[Host]
     onlooker, keeper = staff(undone, "view_host"), undone.cast.browser("root")
     shown = onlooker.get(page(Host, "change", host.pk)).content.decode()
@@ -98,7 +98,7 @@ def test_acts_are_for_those_who_may_change_the_model(undone: Scene) -> None:  # 
     assert not Host.objects.get(pk=host.pk).is_in_maintenance
 
 
-def test_not_more_at_once_than_a_person_oversees(undone: Scene) -> None:  # noqa: F811
+def test_not_more_at_once_than_a_person_oversees(undone: Scene) -> None:
     rows = [Instance(project=undone.cast.project, region=undone.cast.region, name=f"many-{number}", state="stopped",
                      type=undone.ours[Instance].type, vcpus=1, memory_mib=1, image=undone.ours[Image], zone=undone.cast.zone,
                      host=undone.ours[Host]) for number in range(MOST_AT_ONCE + 1)]

@@ -10,7 +10,7 @@ from compute.instances.models import Instance
 from compute.network.models import FloatingIp, Port, SecurityGroup, Subnet, Vpc
 from portal.kernel.models import AuditEvent, Hold, Operation, Resource
 from storage.models import Attachment, Image, Volume
-from tests.portal.admin_scene import page, read_only, scene, undone  # noqa: F401
+from tests.portal.admin.scene import page, read_only
 from tests.portal.scenery import Scene
 
 MUST = {AuditEvent, Operation, Hold, Resource, UsageInterval, Credit, Instance, Volume, Attachment, Image, Vpc, Subnet, Port,
@@ -32,7 +32,7 @@ def test_the_list_of_them_holds_what_it_must() -> None:
 
 
 @pytest.mark.parametrize("model", read_only(), ids=label)
-def test_nothing_of_it_is_added_changed_or_deleted(undone: Scene, model: type[Model]) -> None:  # noqa: F811
+def test_nothing_of_it_is_added_changed_or_deleted(undone: Scene, model: type[Model]) -> None:
     browser, row = undone.cast.browser("root"), undone.ours[model]
     before, count = columns(row), model._base_manager.count()
     sent = dict.fromkeys(before, "1") | {"name": "changed", "state": "deleted", "_save": "Save"}

@@ -14,7 +14,7 @@ from portal.kernel.models import AuditEvent
 from portal.kernel.states import database_now
 from tenants.models import Quota
 from tests.architecture.source import room_of
-from tests.portal.admin_scene import page, scene, staff, undone  # noqa: F401
+from tests.portal.admin.scene import page, staff
 from tests.portal.scenery import Scene
 
 # Models without a page of their own, and where their rows are seen.
@@ -55,7 +55,7 @@ def test_each_list_is_in_the_portals_dress_with_search_and_filters(model: type[M
 
 
 @pytest.mark.parametrize("model", REGISTERED, ids=label)
-def test_a_list_asks_at_most_12_times_and_a_page_shows_its_row(scene: Scene, model: type[Model]) -> None:  # noqa: F811
+def test_a_list_asks_at_most_12_times_and_a_page_shows_its_row(scene: Scene, model: type[Model]) -> None:
     browser, row = scene.cast.browser("root"), scene.ours[model]
     with CaptureQueriesContext(connection) as asked:
         answer = browser.get(page(model))
@@ -68,13 +68,13 @@ def test_a_list_asks_at_most_12_times_and_a_page_shows_its_row(scene: Scene, mod
 
 
 @pytest.mark.parametrize("model", [Instance, AuditEvent, Quota], ids=label)
-def test_nonsense_in_the_address_breaks_no_list(scene: Scene, model: type[Model]) -> None:  # noqa: F811
+def test_nonsense_in_the_address_breaks_no_list(scene: Scene, model: type[Model]) -> None:
     browser = scene.cast.browser("root")
     for nonsense in ({"project__id__exact": "x"}, {"host": "\0"}, {"o": "x"}, {"p": "x"}, {"q": "\0"}, {"state": "x" * 999}):
         assert browser.get(page(model), nonsense).status_code in (200, 302), nonsense
 
 
-def test_deleted_rows_are_shown_when_asked_for_or_when_looked_up(undone: Scene) -> None:  # noqa: F811
+def test_deleted_rows_are_shown_when_asked_for_or_when_looked_up(undone: Scene) -> None:
     row, browser = undone.ours[Instance], undone.cast.browser("root")
     Instance.objects.filter(pk=row.pk).update(deleted_at=database_now())
     for query, is_shown in (({}, False), ({"deleted": "yes"}, True), ({"deleted": "any"}, True), ({"q": str(row.pk)}, True)):
@@ -82,13 +82,13 @@ def test_deleted_rows_are_shown_when_asked_for_or_when_looked_up(undone: Scene) 
         assert (row.pk in shown) is is_shown, query
 
 
-def test_a_row_is_found_by_its_id_alone(scene: Scene) -> None:  # noqa: F811
+def test_a_row_is_found_by_its_id_alone(scene: Scene) -> None:
     row = scene.ours[AuditEvent]
     found = scene.cast.browser("root").get(page(AuditEvent), {"q": f" {row.pk} "}).context["cl"]
     assert [event.pk for event in found.result_list] == [row.pk]
 
 
-def test_no_more_is_counted_than_people_page_through(undone: Scene) -> None:  # noqa: F811
+def test_no_more_is_counted_than_people_page_through(undone: Scene) -> None:
     with connection.cursor() as cursor:
         cursor.execute("""INSERT INTO kernel_auditevent (id, at, request_id, action, target_type, target_id, target_name, result)
                           SELECT gen_random_uuid(), now(), '', 'x', '', '', '', 'ok' FROM generate_series(1, %s)""",
@@ -100,7 +100,7 @@ def test_no_more_is_counted_than_people_page_through(undone: Scene) -> None:  # 
     assert "search or filter to find others" in shown
 
 
-def test_staff_sees_what_it_was_given_and_nothing_else(undone: Scene) -> None:  # noqa: F811
+def test_staff_sees_what_it_was_given_and_nothing_else(undone: Scene) -> None:
     clerk = staff(undone, "view_host")
     index = clerk.get("/admin/").content.decode()
     assert "/admin/hosts/host/" in index and "/admin/billing/price/" not in index and "/admin/kernel/operation/" not in index
