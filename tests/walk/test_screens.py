@@ -13,8 +13,10 @@ from django.conf import settings
 from django.db import connection
 from playwright.sync_api import Page
 
+from compute.hosts.models import Host
 from compute.instances.models import Instance
 from portal import manual
+from portal.kernel.models import Operation
 from storage.models import Image, Pool, Volume
 from tenants.models import User
 from tenants.operations import create_organization, create_project
@@ -70,9 +72,11 @@ def cast(transactional_db: None, settings) -> Iterator[tuple[Cast, dict[str, obj
         make_rows(cast, cast.project, cast.alice, scene.ours, number=number)
     for instance, name in zip(Instance.objects.filter(project=cast.project).order_by("name"), NAMES, strict=True):
         Instance.objects.filter(pk=instance.pk).update(name=name, state="stopped" if name == "mail" else "running")
+        Operation.objects.filter(target=instance.image_id).update(target=instance.pk)
         Volume.objects.filter(attachment__domain=instance.pk).update(name=name)
     for image, name in zip(Image.objects.filter(project=cast.project).order_by("name"), IMAGES, strict=True):
         Image.objects.filter(pk=image.pk).update(name=name)
+    Host.objects.update(chassis="sim-1")
     Pool.objects.update(capacity=2**41, available=2**41 - 2**38)
     newcomer = cast.people["newcomer"] = User.objects.create(username="newcomer", email="newcomer@example.org")
     create_project(create_organization("New Works", owner=newcomer, actor=newcomer), "Default", actor=newcomer)
