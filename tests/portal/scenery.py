@@ -7,7 +7,7 @@ from decimal import Decimal
 from ipaddress import IPv4Network
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.backends.postgresql.psycopg_any import DateTimeTZRange
 from django.db.models import Model
 from django.test import override_settings
@@ -50,6 +50,8 @@ class Scene:
 def standing_scene(blocker: Any, **settings: Any) -> Iterator[Scene]:
     """A scene for a whole module, in one transaction that ends with it: no doorbells, no limit of requests a minute."""
     with blocker.unblock(), override_settings(DOORBELLS=False, API_RATE=UNLIMITED, **settings), transaction.atomic():
+        with connection.cursor() as cursor:  # a test may wait for its turn on the machine
+            cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
         yield make_scene(make_cast())
         transaction.set_rollback(True)
 

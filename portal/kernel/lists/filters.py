@@ -33,6 +33,7 @@ class Filter:
         return [text for text in cleaned if text][: MOST_TAGS if self.takes_many else 1]
 
     def condition(self, value: str) -> Q:
+        """Which rows a value leaves."""
         raise NotImplementedError
 
     def words(self, value: str, choices: Choices = ()) -> str:
