@@ -4,6 +4,8 @@ No table of its own: the rows are operations, and what is new is what happened a
 """
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import reduce
+from operator import or_
 from typing import Any
 from uuid import UUID
 
@@ -18,7 +20,7 @@ from portal.kernel.models import Operation, Region
 from portal.kernel.states import CLOCK
 from tenants.models import User
 
-KEPT = timedelta(days=30)
+KEPT, MOST_SHOWN = timedelta(days=30), 500
 OF_REGION = ("id", "slug", "name", "is_open")
 MOST_COUNTED = 99
 """The bell says "99+" beyond it."""
@@ -64,9 +66,12 @@ def activity_of(request: HttpRequest) -> Activity:
 
 
 def notifications(user: Any) -> QuerySet[Operation]:
-    """The newest first, `at` being when it happened; nothing older than KEPT."""
-    rows = Operation.objects.visible_to(user).filter(_news(user, timezone.now() - KEPT))
-    return rows.annotate(at=Coalesce("finished_at", "person_since")).order_by("-at", "-pk")
+    """The newest first, `at` being when it happened; nothing older than KEPT, and of each sort the newest MOST_SHOWN."""
+    rows, since = Operation.objects.visible_to(user).order_by("-finished_at"), timezone.now() - KEPT
+    # Each sort has an index of its own; sorted together, all that somebody did in a month would be read for one page.
+    own, failed, *stuck = (rows.filter(which).values("pk")[:MOST_SHOWN] for which in _sorts(user, since))
+    newest = Operation.objects.filter(pk__in=own.union(failed, *stuck))
+    return newest.annotate(at=Coalesce("finished_at", "person_since")).order_by("-at", "-pk")
 
 
 def seen_until(user: Any) -> datetime:
@@ -82,7 +87,10 @@ def mark_seen(user: Any) -> None:
 
 def _news(user: Any, since: datetime) -> Q:
     """Own ones that ended, anybody's that failed; for operators also those that the engine cannot settle alone."""
-    ended = Q(parent=None, finished_at__gt=since) & (Q(actor=user.pk) | Q(state=Operation.State.FAILED))
-    if not user.grants.sees_everything:
-        return ended
-    return ended | Q(state__in=Operation.LIVE, person_since__gt=since)
+    return reduce(or_, _sorts(user, since))
+
+
+def _sorts(user: Any, since: datetime) -> list[Q]:
+    ended = Q(parent=None, finished_at__gt=since)
+    sorts = [ended & Q(actor=user.pk), ended & Q(state=Operation.State.FAILED)]
+    return [*sorts, Q(state__in=Operation.LIVE, person_since__gt=since)] if user.grants.sees_everything else sorts

@@ -19,9 +19,12 @@ ALL = "all"
 def projects_of(request: HttpRequest) -> list[Project]:
     """All projects that the user sees, by organization; one query a request."""
     if not hasattr(request, "_projects"):
-        request._projects = list(Project.objects.visible_to(request.user).select_related("organization")
-                                 .order_by("organization__name", "name", "pk"))
+        request._projects = list(_in_order(Project.objects.visible_to(request.user)))
     return request._projects
+
+
+def _in_order(projects: QuerySet[Project]) -> QuerySet[Project]:
+    return projects.select_related("organization").order_by("organization__name", "name", "pk")
 
 
 def current_project(request: HttpRequest) -> Project | None:
@@ -46,10 +49,12 @@ def _visible(request: HttpRequest, pk: str) -> Project | None:
 
 def default_project(request: HttpRequest, permission: str) -> Project | None:
     """Where something new goes: the project looked at, if `permission` is held there; else the first where it is."""
-    grants = request.user.grants
-    allowed = [project for project in projects_of(request) if grants.may(permission, project.pk)]
-    current = current_project(request)
-    return current if current in allowed else next(iter(allowed), None)
+    current, may = current_project(request), request.user.grants.may
+    if current is not None and may(permission, current.pk):
+        return current
+    if hasattr(request, "_projects"):
+        return next((project for project in request._projects if may(permission, project.pk)), None)
+    return _in_order(Project.objects.visible_to(request.user, permission)).first()
 
 
 def _remember(request: HttpRequest, asked: str) -> None:

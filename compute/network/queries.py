@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, F, OuterRef, Prefetch, QuerySet, Subquery, Window
-from django.db.models.functions import RowNumber
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db.models import Count, OuterRef, Prefetch, QuerySet, Subquery
 
 from billing.models import Price
 from billing.money import Money
@@ -43,7 +43,7 @@ def vpcs(user: Any) -> QuerySet[Vpc]:
 
 def vpc_rows(found: Collection[Vpc]) -> list[VpcRow]:
     subnets = _counted(Subnet.objects.live().filter(vpc__in=found), "vpc")
-    ports = _counted(Port.objects.live().filter(subnet__vpc__in=found), "subnet__vpc")
+    ports = _counted(WITH_ADDRESS.filter(subnet__vpc__in=found), "subnet__vpc")
     return [vpc_row(vpc, subnets.get(vpc.pk, 0), ports.get(vpc.pk, 0)) for vpc in found]
 
 
@@ -51,6 +51,10 @@ def vpc_row(vpc: Vpc, subnets: int, ports: int) -> VpcRow:
     """Of one whose subnets and ports have been counted."""
     tone, state = wording.vpc_state(vpc)
     return VpcRow(vpc=vpc, tone=tone, state=state, why=why_pending(vpc), subnets=subnets, ports=ports)
+
+
+# Which ports there are, told without the table of all resources: an index counts them.
+WITH_ADDRESS = Port.objects.filter(ip__isnull=False)
 
 
 def _counted(rows: QuerySet, by: str) -> dict[UUID, int]:
@@ -84,34 +88,53 @@ class PortRow:
                    floating=topology.floating_address(port), is_taken=port.domain is not None)
 
 
+# A page of the table below the drawing has fewer: most VPCs are told by these alone.
+FIRST_PORTS = 50
+
+
 @dataclass(frozen=True, kw_only=True)
 class SubnetRow:
-    """A subnet with how many of its addresses are taken."""
+    """A subnet with how many of its addresses are taken, and its first ports by address."""
 
     subnet: Subnet
     used: int
+    first: Sequence[UUID]
 
 
 def subnet_rows(vpc: Vpc) -> list[SubnetRow]:
-    ports = Port.objects.live().filter(subnet=OuterRef("pk")).order_by().values("subnet").annotate(count=Count("pk"))
-    found = Subnet.objects.live().filter(vpc=vpc).annotate(used=Subquery(ports.values("count")))
-    return [SubnetRow(subnet=subnet, used=subnet.used or 0) for subnet in found.order_by("cidr")]
+    here = WITH_ADDRESS.filter(subnet=OuterRef("pk"))
+    count = here.order_by().values("subnet").annotate(count=Count("pk")).values("count")
+    first = here.order_by("ip").values("pk")[:FIRST_PORTS]
+    found = Subnet.objects.live().filter(vpc=vpc).annotate(used=Subquery(count), first=ArraySubquery(first))
+    return [SubnetRow(subnet=subnet, used=subnet.used or 0, first=subnet.first) for subnet in found.order_by("cidr")]
 
 
-def ports_to_draw(vpc: Vpc, all_ports: Sequence[Port] | None = None) -> list[Port]:
-    """The first of every subnet, by address; out of all ports, where these have been read."""
-    if all_ports is not None:
-        return [port for found in topology.by_subnet(all_ports).values() for port in found[:topology.MOST_CARDS]]
-    nth = Window(RowNumber(), partition_by=F("subnet"), order_by=["ip"])
-    rows = Port.objects.live().filter(subnet__vpc=vpc).annotate(nth=nth).filter(nth__lte=topology.MOST_CARDS)
-    return list(ports(rows).order_by("subnet", "ip"))
+def port_ids(subnets: Sequence[SubnetRow], places: range) -> list[UUID]:
+    """The ports at these places among all of the subnets, by subnet and address. Subnets that have none of them are not read."""
+    if all(row.used <= len(row.first) for row in subnets):
+        return [pk for row in subnets for pk in row.first][places.start:places.stop]
+    within, before, passed = [], 0, 0
+    for row in subnets:
+        if passed + row.used <= places.start:
+            before = passed + row.used
+        elif passed < places.stop:
+            within.append(row.subnet)
+        passed += row.used
+    rows = WITH_ADDRESS.filter(subnet__in=within).order_by("subnet__cidr", "ip").values_list("pk", flat=True)
+    return list(rows[places.start - before:places.stop - before])
 
 
-def drawings(vpc: Vpc, subnets: Sequence[SubnetRow], drawn: Iterable[Port], guests: dict[UUID, Guest]) -> list[Drawing]:
-    """For wide screens and for narrow ones."""
-    network = Network(vpc=vpc, subnets=[row.subnet for row in subnets], ports=topology.by_subnet(drawn), guests=guests,
+def drawings(vpc: Vpc, subnets: Sequence[SubnetRow], known: dict[UUID, Port], guests: dict[UUID, Guest]) -> list[Drawing]:
+    """For wide screens and for narrow ones, of the ports that are known."""
+    network = Network(vpc=vpc, subnets=[row.subnet for row in subnets], guests=guests,
+                      ports={row.subnet.pk: [known[pk] for pk in drawn(row, subnets) if pk in known] for row in subnets},
                       counts={row.subnet.pk: row.used for row in subnets})
     return [topology.draw(network, sketch) for sketch in (topology.WIDE, topology.NARROW)]
+
+
+def drawn(row: SubnetRow, subnets: Sequence[SubnetRow]) -> Sequence[UUID]:
+    """Which of a subnet's ports the drawing of all the subnets shows."""
+    return row.first[:topology.most_cards(len(subnets))]
 
 
 # -- security groups --
@@ -158,7 +181,7 @@ class GroupRow:
 
 def group_rows(found: Collection[SecurityGroup]) -> list[GroupRow]:
     rules = _counted(SecurityGroupRule.objects.filter(group__in=found), "group")
-    used = _counted(Port.groups.through.objects.filter(securitygroup__in=found, port__deleted_at=None), "securitygroup")
+    used = _counted(Port.groups.through.objects.filter(securitygroup__in=found), "securitygroup")
     return [GroupRow(group=group, rules=rules.get(group.pk, 0), ports=used.get(group.pk, 0)) for group in found]
 
 

@@ -3,7 +3,7 @@
 Who uses a port is told by the caller (`Guest`): instances are unknown here. The template draws what is computed.
 """
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -15,8 +15,8 @@ from compute.network.models import Port, Subnet, Vpc
 
 TRUNK, INDENT, RISER = 8, 24, 12
 HEAD, CARD, ABOVE, GAP, BELOW = 50, 74, 22, 10, 14
-# What a subnet shows at most; the table below the drawing has the rest.
-MOST_CARDS = 24
+# What a subnet shows at most, and all of a VPC's share; the table below the drawing has the rest.
+MOST_CARDS, LEAST_CARDS, ALL_CARDS = 24, 3, 36
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +37,12 @@ class Box:
     height: int
 
     @property
+    def half(self) -> int:
+        return self.width // 2
+
+    @property
     def middle(self) -> int:
-        return self.x + self.width // 2
+        return self.x + self.half
 
     @property
     def bottom(self) -> int:
@@ -103,13 +107,18 @@ NARROW = Sketch(name="narrow", width=360, columns=2, head_width=312)
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """What is to be drawn: of every subnet at most MOST_CARDS ports, and how many there are."""
+    """What is to be drawn: of every subnet its first ports, and how many there are."""
 
     vpc: Vpc
     subnets: Sequence[Subnet]
     ports: Mapping[UUID, Sequence[Port]]
     counts: Mapping[UUID, int]
     guests: Mapping[UUID, Guest]
+
+
+def most_cards(subnets: int) -> int:
+    """How many ports each of so many subnets may show."""
+    return max(LEAST_CARDS, min(MOST_CARDS, ALL_CARDS // max(1, subnets)))
 
 
 def draw(network: Network, sketch: Sketch) -> Drawing:
@@ -189,10 +198,3 @@ def fit(text: str, pixels: int, size: int) -> str:
             return f"{shown}…"
         shown += letter
     return shown
-
-
-def by_subnet(ports: Iterable[Port]) -> dict[UUID, list[Port]]:
-    found: dict[UUID, list[Port]] = {}
-    for port in ports:
-        found.setdefault(port.subnet_id, []).append(port)
-    return found

@@ -4,6 +4,7 @@ Nothing here decides access. Every tag escapes what it is given.
 """
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from django import template
@@ -68,6 +69,7 @@ ACTS = {
 
 
 @register.simple_tag
+@lru_cache(maxsize=1000)  # a page has some two hundred
 def icon(name: str, kind: str = "") -> SafeString:
     """An icon of the sprite; decoration only, so hidden from screen readers."""
     return format_html('<svg class="icon {}" width="20" height="20" aria-hidden="true" focusable="false">'

@@ -20,6 +20,7 @@ PREFIX = f"test_mains_p{os.getpid()}_gw8"
 def set_up() -> None:
     """Django, ringing no doorbell, keeping its files in a folder of this run."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
+    os.environ.setdefault("DATABASE_POOL", "4")  # as in a web process
     django.setup()
     from django.conf import settings
 
@@ -54,6 +55,7 @@ def use(name: str) -> None:
     from django.db import connection, connections
 
     connection.close()
+    connection.close_pool()
     connection.settings_dict["NAME"] = name
     connections.settings["default"]["NAME"] = name  # for other threads' connections
 

@@ -15,7 +15,7 @@ from typing import Any
 from tests.bench import region
 from tests.bench.figures import Figure, Skipped, median
 
-REQUESTS, WARM, WORST = int(os.environ.get("MAINS_REQUESTS", 20)), 2, 25
+REQUESTS, WARM, WORST = int(os.environ.get("MAINS_REQUESTS", 20)), 2, int(os.environ.get("MAINS_WORST", 25))
 MOST_QUERIES, MOST_MS = 12, 100
 # Who asks: the owner of 20,000 instances, a viewer of 10,000, an operator of all.
 WHO = {"alice": "owner", "vera": "viewer", "root": "operator"}

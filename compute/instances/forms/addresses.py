@@ -2,13 +2,14 @@
 from typing import Any
 
 from django import forms
+from django.db.models import Exists, OuterRef
 from django.utils.translation import gettext_lazy as _
 
 from compute.instances.addresses import with_owners
 from compute.network.forms import VerbForm, read_once
 from compute.network.models import FloatingIp, Port
 
-MOST_OFFERED = 500  # more than anybody looks through; an instance's own page offers its ports too
+MOST_OFFERED = 200  # more than anybody looks through; an instance's own page offers its ports too
 
 
 class PortField(forms.ModelChoiceField):
@@ -25,8 +26,9 @@ class AssociateForm(VerbForm):
 
     def __init__(self, *args: Any, user: Any, floating: FloatingIp, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        rows = Port.objects.visible_to(user).filter(project=floating.project_id, region=floating.region_id, floating_ip=None,
-                                                    subnet__vpc__pool=floating.pool_id)
+        rows = Port.objects.visible_to(user).filter(
+            ~Exists(FloatingIp.objects.filter(port=OuterRef("pk"))),  # the planner takes `floating_ip=None` for a rare thing
+            project=floating.project_id, region=floating.region_id, subnet__vpc__pool=floating.pool_id)
         # Those offered are cut off, those accepted are not.
         field = self.fields["port"]
         read_once(field, with_owners(rows).order_by("name", "pk")[:MOST_OFFERED])

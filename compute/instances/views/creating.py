@@ -79,6 +79,7 @@ def create(request: HttpRequest) -> HttpResponse:
     """One page; sensible defaults, so that a newcomer only presses Create. `?image=`, `?type=` choose in advance."""
     if request.method == "POST":
         return _order(request)
+    projects_of(request)  # to choose from; among them is where it goes
     project = default_project(request, PERMISSION)
     if project is None:
         return render(request, "instances/create_nowhere.html")

@@ -20,7 +20,7 @@ from portal.kernel.pages import acted
 from tenants.access import fetch, require
 from tenants.pages import page
 
-ROWS_A_PAGE = 50
+ROWS_A_PAGE = 25
 
 
 @page("vpc.view")
@@ -54,15 +54,17 @@ def _add(request: HttpRequest, vpc: Vpc, name: str, label: str, symbol: str, why
 
 
 def _inside(request: HttpRequest, vpc: Vpc, row: queries.VpcRow, subnets: list[queries.SubnetRow]) -> dict[str, object]:
-    rows = queries.ports(Port.objects.live().filter(subnet__vpc=vpc)).order_by("subnet__cidr", "ip")
-    pages = Paginator(rows, ROWS_A_PAGE)
-    pages.count = row.ports  # counted already
-    shown = pages.get_page(request.GET.get("page"))
-    drawn = queries.ports_to_draw(vpc, list(shown) if pages.num_pages == 1 else None)
-    guests = addresses.guests(request.user, [*shown, *drawn])
+    shown = Paginator(range(row.ports), ROWS_A_PAGE).get_page(request.GET.get("page"))
+    listed = queries.port_ids(subnets, shown.object_list)
+    drawn = [pk for one in subnets for pk in queries.drawn(one, subnets)]
+    known = queries.ports(Port.objects.all()).select_related(None).in_bulk({*listed, *drawn})
+    here = {one.subnet.pk: one.subnet for one in subnets}
+    for port in known.values():
+        port.subnet = here[port.subnet_id]
+    guests = addresses.guests(request.user, known.values())
     may = request.user.grants.may
-    return {"page": shown, "ports": [queries.PortRow.of(port, guests) for port in shown], "subnets": subnets,
-            "drawings": queries.drawings(vpc, subnets, drawn, guests), "danger": _danger(request, vpc, row),
+    return {"page": shown, "ports": [queries.PortRow.of(known[pk], guests) for pk in listed if pk in known],
+            "subnets": subnets, "drawings": queries.drawings(vpc, subnets, known, guests), "danger": _danger(request, vpc, row),
             "may_manage": may("vpc.manage", vpc.project_id), "may_associate": may("floatingip.associate", vpc.project_id)}
 
 

@@ -77,7 +77,10 @@ class Subnet(Resource):
 
 
 class Port(Resource):
-    """A network card: MAC and address in a subnet. `domain` is the instance, opaque here; a deleted port has no address."""
+    """A network card: MAC and address in a subnet. `domain` is the instance, opaque here.
+
+    A deleted port has neither address nor groups, so that indexes count those that are there.
+    """
 
     KIND = "port"
 

@@ -187,6 +187,7 @@ def end_port(port: Port) -> None:
     """Take the port away, and its floating IP off it. The caller has locked the VPC by `changing`."""
     for floating in FloatingIp.objects.live().filter(port=port).select_related("pool"):
         floating.move_to(FloatingIp.State.IDLE, port=None)
+    port.groups.clear()
     Port.objects.filter(pk=port.pk).update(domain=None, ip=None, deleted_at=database_now())
     live.touch(port)
 

@@ -80,6 +80,7 @@ class Operation(models.Model):
             models.Index(fields=["project", "updated_at"], name="operation_news"),
             models.Index(fields=["-created_at", "-id"], name="operation_newest"),
             models.Index(fields=["state", "-created_at", "-id"], name="operation_by_state"),
+            models.Index(fields=["kind", "-created_at", "-id"], name="operation_by_kind"),
             # How long a kind takes (the newest that went well), what failed lately, what became of a person's own.
             models.Index(fields=["kind", "-finished_at"], name="operation_durations", condition=Q(state="succeeded")),
             models.Index(fields=["-finished_at"], name="operation_failures", condition=Q(state="failed")),
