@@ -2,19 +2,24 @@
 
 `portal.asgi:screens` is only the console, for a process of its own: an upgrade that restarts the other one drops no screen.
 """
+import gc
 import os
 
+import django
 from channels.routing import ProtocolTypeRouter, URLRouter
-from django.core.asgi import get_asgi_application
 from django.urls import URLPattern, path, re_path
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
+os.environ.setdefault("DATABASE_POOL", "16")
 # Loads the apps; what follows imports models.
-http = get_asgi_application()
+django.setup(set_prefix=False)
 
 from compute.instances.console.relay import console  # noqa: E402
 from portal.kernel.handshake import refuse  # noqa: E402
 from portal.kernel.sockets import live  # noqa: E402
+from portal.serving import Handler  # noqa: E402
+
+http = Handler()
 
 
 async def unknown(scope: dict, receive, send) -> None:
@@ -30,3 +35,7 @@ console_route = path("ws/console/", console)
 # HTTP too: a load balancer asks it for /livez.
 screens = ProtocolTypeRouter({"http": http, "websocket": websockets(console_route)})
 application = ProtocolTypeRouter({"http": http, "websocket": websockets(path("ws/live/", live), console_route)})
+
+# What has been loaded stays: looking through it for garbage stopped every request of the process for 100 ms now and then.
+gc.collect()
+gc.freeze()

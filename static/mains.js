@@ -24,8 +24,9 @@
   };
 
   /* ---- live: hints mark elements, marked elements are fetched again when nobody is using them ---- */
-  const DEBOUNCE_MS = 150, LONGEST_BACKOFF_MS = 15000;
-  const due = new Set();
+  const DEBOUNCE_MS = 150, LONGEST_BACKOFF_MS = 15000, MOST_ROWS = 20;
+  // Element → the ids of its rows that changed, or null: all of it.
+  const due = new Map();
   let timer = 0, failures = 0, hasBeenOpen = false, lostSince = 0;
 
   const isInUse = (element) => {
@@ -40,19 +41,33 @@
       || (element.dataset.liveWithin && !document.getElementById(element.dataset.liveWithin).open);
   };
   const wants = (element, kind, id) => element.dataset.live.split(" ").some((word) => word === kind || word === `${kind}:${id}`);
+  // A list whose rows are of the hint's kind fetches these rows alone; the server answers with all when that is not enough.
+  const mark = (element, kind, id) => {
+    const rows = due.has(element) ? due.get(element) : new Set();
+    due.set(element, rows && kind !== null && kind === element.dataset.rows && rows.size < MOST_ROWS ? rows.add(id) : null);
+  };
   const flush = () => {
+    clearTimeout(timer);
     timer = 0;
-    for (const element of [...due]) {
-      if (!element.isConnected) { due.delete(element); continue; }
-      if (isInUse(element)) continue;
+    if (document.hidden) return;  // nobody looks: once, when somebody does
+    for (const [element, rows] of [...due]) {
+      if (!element.isConnected) {
+        due.delete(element);
+        // Replaced meanwhile by an answer that may be older than the hint.
+        const successor = element.id && document.getElementById(element.id);
+        if (successor?.dataset.live) due.set(successor, null);
+        continue;
+      }
+      // htmx keeps only the last of what is asked while it waits for an answer.
+      if (isInUse(element) || element.classList.contains("htmx-request")) continue;
       due.delete(element);
-      if (window.htmx) htmx.trigger(element, "live");
+      if (window.htmx) htmx.trigger(element, "live", {rows: rows && [...rows].join(" ")});
     }
     if (due.size) schedule(1000);
   };
   const schedule = (delay) => { if (!timer) timer = setTimeout(flush, delay); };
   const changed = (kind, id) => {
-    document.querySelectorAll("[data-live]").forEach((element) => { if (kind === null || wants(element, kind, id)) due.add(element); });
+    document.querySelectorAll("[data-live]").forEach((element) => { if (kind === null || wants(element, kind, id)) mark(element, kind, id); });
     if (due.size) schedule(DEBOUNCE_MS);
     document.body.dispatchEvent(new CustomEvent("live", {detail: {kind, id}}));
   };
@@ -226,6 +241,16 @@
       new MutationObserver(() => tidyNotices(notices)).observe(notices, {childList: true});
     }
     document.body.addEventListener("mains:changed", () => changed(null));
+    document.addEventListener("visibilitychange", () => { if (due.size) flush(); });
+    document.body.addEventListener("htmx:configRequest", (event) => {
+      const {elt, headers, triggeringEvent} = event.detail, rows = triggeringEvent?.type === "live" && triggeringEvent.detail?.rows;
+      if (rows) Object.assign(headers, {"Live-Rows": rows, "Live-Frame": elt.dataset.frame});
+    });
+    document.body.addEventListener("htmx:afterRequest", (event) => {
+      const {elt, successful} = event.detail;
+      if (!successful && elt.dataset.rows) due.set(elt, null);  // which rows it was is forgotten
+      if (due.has(elt) && successful) flush();
+    });
     document.body.addEventListener("htmx:afterRequest", (event) => { if (event.detail.requestConfig?.verb === "post" && !event.target.closest("[data-quiet]")) changed(null); });
     document.body.addEventListener("htmx:responseError", (event) => { if (event.detail.xhr.status === 401) location.reload(); });
     if (document.querySelector("[data-live]")) connect();

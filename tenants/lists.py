@@ -15,18 +15,20 @@
 `?<filter>=`, `?ordering=name` or `-name`, `?cursor=`, `?format=csv`. An order names a field that an index serves.
 """
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from hashlib import blake2b
 from typing import Any, ClassVar
 
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import render
 from django.urls import reverse
-from django.utils.translation import gettext_lazy
+from django.utils.translation import get_language, gettext_lazy
 
 from portal.kernel.lists import Choice, Column, Empty, Filter, Keys, RowChoice, Tags, Text, export, keys, row_choices
 from portal.kernel.models import Region
-from portal.kernel.pages import fragment
+from portal.kernel.pages import fragment, is_fragment
 from tenants.bulk import BulkVerb
 from tenants.models import Project
 from tenants.scope import current_project
@@ -100,7 +102,7 @@ class Listing:
     url_name: ClassVar[str]
     title: ClassVar[Any]
     live: ClassVar[str] = ""
-    """Kinds whose events fetch it again."""
+    """Kinds whose events fetch it again; the first is the rows' own, unless the list polls."""
     row_template: ClassVar[str]
     page_template: ClassVar[str] = "lists/page.html"
     columns: ClassVar[tuple[Column, ...]]
@@ -147,10 +149,41 @@ class Listing:
         """The page, its live part, or the file."""
         if self.query.get("format") == "csv":
             return export.answer(self.name, [column.label for column in self.exported], self._batch)
+        if (changed := self._changed_rows()) is not None:
+            return changed
         response = fragment(self.request, self.page_template, "lists/_list.html", list=self, ordering=self.ordering,
                             in_flight=any(self.is_changing(line.row) for line in self.lines), **context)
         response.status_code = status
         return response
+
+    def _changed_rows(self) -> HttpResponse | None:
+        """Only the rows that a live page names in `Live-Rows`; None when more of what it shows has changed than these.
+
+        They are found by the same statements as the page, so that filters and rights are the same too.
+        """
+        named = set(self.request.headers.get("Live-Rows", "").split())
+        if not named or not is_fragment(self.request) or self.request.headers.get("Live-Frame") != self.frame:
+            return None
+        pks = tuple(pk for pk in self.keys.pks if str(pk) in named)
+        lines = self._lines(replace(self.keys, pks=pks))
+        if len(lines) < len(pks):  # gone between two statements
+            return None
+        response = render(self.request, "lists/_rows.html", {"list": self, "lines": lines, "is_alone": True}) if lines else (
+            HttpResponse(status=204))
+        response["HX-Reswap"], response["Cache-Control"], response["Vary"] = "none", "no-store", "HX-Request"
+        return response
+
+    @property
+    def own_kind(self) -> str:
+        """The kind whose events name rows of this list; empty where they are no reason to leave the others alone."""
+        return "" if self.polls or not self.live else self.live.split()[0]
+
+    @cached_property
+    def frame(self) -> str:
+        """A mark of all that is drawn beside the contents of rows: which rows there are, in which order, between which pages."""
+        parts = (get_language(), self.here, self.project and self.project.pk, self.keys,
+                 [verb["value"] for verb in self.offered])
+        return blake2b(repr(parts).encode(), digest_size=9).hexdigest()
 
     @property
     def row_id(self) -> str:

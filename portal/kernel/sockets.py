@@ -167,14 +167,15 @@ class Hub:
                 continue
             try:
                 if loop.time() - checked >= RECHECK_S - LOOK_S:
-                    self._narrow(await rights_of({socket.session_key for socket in self.sockets}))
+                    asked = set(self.sockets)  # who comes meanwhile has just been asked for
+                    self._narrow(asked, await rights_of({socket.session_key for socket in asked}))
                     checked = loop.time()
                 self._digest(await news_of(self.projects))
             except DatabaseFault as error:
                 log.warning("live.blind", error=type(error).__name__)
 
-    def _narrow(self, rights: dict[str, frozenset[UUID]]) -> None:
-        for socket in list(self.sockets):
+    def _narrow(self, asked: set[LiveSocket], rights: dict[str, frozenset[UUID]]) -> None:
+        for socket in asked:
             if socket.session_key in rights:
                 socket.projects = rights[socket.session_key]
             else:

@@ -1,0 +1,80 @@
+"""HTTP in a web process: Django's handler, with a bounded number of threads for what is not asynchronous.
+
+Django gives every request a thread of its own. A hundred pages that fetch at once then fight for the interpreter, each of
+them slowly and the event loop among them, so even hints and consoles wait for all. Here requests queue for TURNS threads,
+and the loop is never one of more than those few. Nothing holds a thread while it reads a body or sends an answer.
+"""
+import asyncio
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any
+
+from asgiref.sync import ThreadSensitiveContext, sync_to_async
+from django.core.exceptions import RequestAborted
+from django.core.handlers.asgi import ASGIHandler, get_script_prefix
+from django.core.signals import request_started
+from django.db import close_old_connections
+from django.http import HttpResponseBase
+from django.urls import set_script_prefix
+
+# More would be slower: what they do is computing, and one interpreter computes one thing at a time. One more than that, since
+# each waits for PostgreSQL now and then.
+TURNS = 2
+# `?wait=` sleeps in its view: as many of them as there may be, and none of them in the way of pages.
+WAITING = 200
+
+
+class Handler(ASGIHandler):
+    """Django over HTTP. A request's synchronous code, from the first middleware to the last, is one call on one thread."""
+
+    def __init__(self, turns: int = TURNS) -> None:
+        # All of our middlewares and views are synchronous, so the chain is: mixed ones go to and fro at each border.
+        self.load_middleware(is_async=False)
+        self._working: Executor = ThreadPoolExecutor(turns, "request")
+        self._waiting: Executor = ThreadPoolExecutor(WAITING, "waiting")
+
+    async def __call__(self, scope: dict, receive: Any, send: Any) -> None:
+        with suppress(RequestAborted):
+            body = await self.read_body(receive)
+            work = asyncio.ensure_future(self._serve(scope, body, send))
+            gone = asyncio.ensure_future(self.listen_for_disconnect(receive))
+            try:
+                await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                # Whoever left is not computed for, if it has not begun yet, and a download ends.
+                for task in (gone, work):
+                    if not task.done():
+                        task.cancel()
+                await asyncio.gather(work, gone, return_exceptions=True)
+            if not work.cancelled():
+                work.result()
+
+    async def _serve(self, scope: dict, body: Any, send: Any) -> None:
+        threads = self._waiting if _only_waits(scope) else self._working
+        response = await sync_to_async(self._answer, thread_sensitive=False, executor=threads)(scope, body)
+        if not response.streaming:
+            return await self.send_response(response, send)
+        # Each piece takes a turn of its own.
+        async with ThreadSensitiveContext(executor=self._working):
+            try:
+                await self.send_response(response, send)
+            finally:
+                await sync_to_async(response.close)()
+
+    def _answer(self, scope: dict, body: Any) -> HttpResponseBase:
+        try:
+            set_script_prefix(get_script_prefix(scope))
+            request_started.send(sender=self.__class__, scope=scope)
+            request, response = self.create_request(scope, body)
+            if request is not None:
+                response = self.get_response(request)
+            if not response.streaming:
+                response.close()
+        finally:
+            body.close()
+            close_old_connections()
+        return response
+
+
+def _only_waits(scope: dict) -> bool:
+    return scope["path"].startswith("/api/v1/operations/") and b"wait=" in scope["query_string"]
