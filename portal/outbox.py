@@ -58,8 +58,17 @@ def mails() -> list[Mail]:
 def _read(path: Path) -> Mail:
     raw = path.read_bytes()
     message = message_from_bytes(raw, policy=policy.default)
-    return Mail(id=path.stem, at=datetime.fromtimestamp(path.stat().st_mtime, UTC), to=str(message.get("To", "")),
-                subject=str(message.get("Subject", "")), text=_text(message, raw))
+    return Mail(id=path.stem, at=datetime.fromtimestamp(path.stat().st_mtime, UTC), to=_head(message, "To"),
+                subject=_head(message, "Subject"), text=_text(message, raw))
+
+
+def _head(message: ParsedMessage, name: str) -> str:
+    """A line of the mail's head; one that is none (an address with a line's end in it) as it lies there."""
+    try:
+        text = str(message.get(name, ""))
+    except (MessageError, LookupError, ValueError):
+        text = next(value for own, value in message.raw_items() if own.lower() == name.lower())
+    return " ".join(text.split())
 
 
 def _text(message: ParsedMessage, raw: bytes) -> str:

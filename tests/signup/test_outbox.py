@@ -37,7 +37,11 @@ def test_a_file_that_is_no_mail_does_no_harm(door: World, browser, settings) -> 
     folder.mkdir()
     (folder / "odd.eml").write_bytes(b"\xff\xfe\0 nonsense\nContent-Type: text/plain; charset=klingon\n\n\xff")
     (folder / "worse.eml").write_bytes(b"Content-Type: text/plain; charset=klingon\n\n\xff")
-    assert browser("root").get(reverse("outbox:list")).status_code == 200
+    broken = "=?utf-8?b?YWRhCkBleGFtcGxlLm9yZw==?="  # an address with a line's end in it, which no parser takes
+    (folder / "broken.eml").write_bytes(f"To: {broken}\nSubject: {broken}\n\nhello".encode())
+    page = browser("root").get(reverse("outbox:list"), {"mail": "broken"})
+    assert page.status_code == 200 and "hello" in page.content.decode()
+    assert all("\n" not in mail.to + mail.subject for mail in outbox.mails())
 
 
 def test_only_operators_read_it(door: World, browser) -> None:

@@ -39,10 +39,19 @@ LOOKS = """() => {
   });
   read(document.body);
   return {
-    overflow: document.documentElement.scrollWidth - window.innerWidth,
     lang: document.documentElement.lang, h1: document.querySelectorAll("h1").length, texts: [...texts],
     links: [...document.querySelectorAll("a[href]")].map((link) => new URL(link.getAttribute("href"), location).href),
   };
+}"""
+# What is wider than the window, and what sticks out of its card although the window has room.
+STICKS_OUT = """() => {
+  const said = [], wider = document.documentElement.scrollWidth - window.innerWidth;
+  if (wider > 0) said.push(`${wider} px wider than the window of ${window.innerWidth} px`);
+  document.querySelectorAll(".card").forEach((card) => {
+    const out = card.scrollWidth - card.clientWidth;
+    if (out > 1) said.push(`${out} px out of the card “${card.textContent.trim().slice(0, 40)}” at ${window.innerWidth} px`);
+  });
+  return said;
 }"""
 SET_THEME = "(theme) => { Object.assign(document.documentElement.dataset, {theme: theme, bsTheme: theme}); }"
 
@@ -50,9 +59,10 @@ SET_THEME = "(theme) => { Object.assign(document.documentElement.dataset, {theme
 class Walker:
     """One reader: signed in (or nobody), one language, one start."""
 
-    def __init__(self, browser: Browser, address: str, *, session: str = "", language: str = "en") -> None:
+    def __init__(self, browser: Browser, address: str, *, session: str = "", language: str = "en",
+                 bypass_csp: bool = False) -> None:
         self.address, self.language = f"http://{address}", language
-        self.context = browser.new_context(viewport=WIDE, locale="en-GB", reduced_motion="reduce")
+        self.context = browser.new_context(viewport=WIDE, locale="en-GB", reduced_motion="reduce", bypass_csp=bypass_csp)
         cookies = {settings.SESSION_COOKIE_NAME: session, settings.LANGUAGE_COOKIE_NAME: language}
         self.context.add_cookies([{"name": name, "value": value, "url": self.address}
                                   for name, value in cookies.items() if value])
@@ -99,6 +109,11 @@ class Walker:
             queue.extend(found["links"])
         return {kind[0] for kind in self.seen}
 
+    def measure(self) -> None:
+        """Nothing sticks out at the present width."""
+        for text in self.page.evaluate(STICKS_OUT):
+            self._say(text)
+
     def kind(self, url: str) -> tuple[str, ...] | None:
         """What sort of page an address is; None for what is not walked."""
         parts = urlsplit(url)
@@ -113,8 +128,7 @@ class Walker:
         return (match.view_name, *map(str, words), *(query.get(name, [""])[0] for name in KINDS))
 
     def _check(self, found: dict) -> None:
-        if found["overflow"] > 0:
-            self._say(f"{found['overflow']} px wider than the window")
+        self.measure()
         if found["lang"].lower() != self.language:
             self._say(f"is in {found['lang']}")
         if found["h1"] != 1:
@@ -136,9 +150,7 @@ def axe(walker: Walker, *, dark: bool = True) -> None:
 def phone(walker: Walker) -> None:
     """Nothing sticks out on a narrow screen."""
     walker.page.set_viewport_size(PHONE)
-    overflow = walker.page.evaluate("() => document.documentElement.scrollWidth - window.innerWidth")
-    if overflow > 0:
-        walker._say(f"{overflow} px wider than a phone")
+    walker.measure()
     walker.page.set_viewport_size(WIDE)
 
 
