@@ -78,6 +78,25 @@ def icon(name: str, kind: str = "") -> SafeString:
 
 
 @register.simple_tag
+def named(name: str, url: str = "", pk: Any = None) -> SafeString:
+    """A row's name, leading to its page, with a button that copies its id. A tag, since lists have fifty of them."""
+    label = gettext("Copy id")
+    link = format_html('<a class="name" href="{}" title="{}">{}</a>', url, name, name) if url else format_html(
+        '<span class="name" title="{}">{}</span>', name, name)
+    copy = format_html('<button type="button" class="copy needs-script" data-copy="{}" aria-label="{}" title="{}">{}</button>',
+                       pk, label, label, icon("copy")) if pk else ""
+    return format_html('<span class="named">{}{}</span>', link, copy)
+
+
+@register.simple_tag
+def project_cell(row: Any, chosen: Any = None) -> SafeString | str:
+    """The row's project and organization; nothing when one project is looked at."""
+    if chosen:
+        return ""
+    return format_html('<td class="wide-only">{}<div class="sub">{}</div></td>', row.project.name, row.project.organization.name)
+
+
+@register.simple_tag
 def badge(row: Any) -> SafeString:
     """The row's state: a dot of its tone and its label, never the colour alone."""
     tones = getattr(row, "TONES", OPERATION_TONES)
