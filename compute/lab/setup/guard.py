@@ -1,7 +1,6 @@
 """Run a command and leave nobody of it behind: when its main process ends, however it ends, its whole group is killed.
 
-For Celery's worker and for uvicorn with several processes, whose children would outlive a killed parent and go on holding
-connections, or the port, beside the new one.
+For Celery's worker, whose pool children would outlive a killed parent and go on holding connections beside the new one.
 `python3 guard.py COMMAND …`; a script of its own, run by the supervisor.
 """
 

@@ -57,7 +57,6 @@ stdout_logfile_backups=2
 """
 GROUP = "\n[group:portal]\nprograms=%s\n"
 PORTAL = ("web", "worker", "beat", "watcher")
-WEB_PROCESSES = 2
 
 
 def portal_commands(stage: Stage, env: dict[str, str]) -> dict[str, list[str]]:
@@ -69,8 +68,6 @@ def portal_commands(stage: Stage, env: dict[str, str]) -> dict[str, list[str]]:
     return {
         "web": [
             *bound,
-            python,
-            str(SETUP / "guard.py"),
             python,
             "-m",
             "uvicorn",
@@ -85,8 +82,6 @@ def portal_commands(stage: Stage, env: dict[str, str]) -> dict[str, list[str]]:
             "false",
             "--ws-max-size",  # what a console's browser may send at once
             "524288",
-            "--workers",  # Python computes on one core at a time
-            str(WEB_PROCESSES),
             "--no-access-log",
             "--timeout-graceful-shutdown",
             "3",
