@@ -9,8 +9,10 @@ import django
 from channels.routing import ProtocolTypeRouter, URLRouter
 from django.urls import URLPattern, path, re_path
 
+from portal import env
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
-os.environ.setdefault("DATABASE_POOL", "16")
+env.in_web_process = True
 # Loads the apps; what follows imports models.
 django.setup(set_prefix=False)
 

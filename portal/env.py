@@ -5,6 +5,9 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
+in_web_process = False
+"""Set by `portal.asgi` before the settings are read; nothing that a child process inherits."""
+
 
 def text(name: str, default: str | None = None) -> str:
     """The variable, or the content of the file that `NAME_FILE` names; raises ImproperlyConfigured when neither is set."""

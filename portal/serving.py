@@ -15,13 +15,13 @@ from django.core.handlers.asgi import ASGIHandler, get_script_prefix
 from django.core.signals import request_started
 from django.db import close_old_connections
 from django.http import HttpResponseBase
-from django.urls import set_script_prefix
+from django.urls import reverse, set_script_prefix
 
-# More would be slower: what they do is computing, and one interpreter computes one thing at a time. One more than that, since
-# each waits for PostgreSQL now and then.
-TURNS = 2
-# `?wait=` sleeps in its view: as many of them as there may be, and none of them in the way of pages.
-WAITING = 200
+# What requests do is computing, so more would not be faster; fewer would all be held up by a few that wait for a lock. Some of
+# the pool's connections stay for what the websockets ask.
+TURNS = 12
+# What must not wait for a turn, nor take one: `?wait=` sleeps in its view, and a probe asks whether the process lives.
+APART = 200
 
 
 class Handler(ASGIHandler):
@@ -31,7 +31,7 @@ class Handler(ASGIHandler):
         # All of our middlewares and views are synchronous, so the chain is: mixed ones go to and fro at each border.
         self.load_middleware(is_async=False)
         self._working: Executor = ThreadPoolExecutor(turns, "request")
-        self._waiting: Executor = ThreadPoolExecutor(WAITING, "waiting")
+        self._apart: Executor = ThreadPoolExecutor(APART, "apart")
 
     async def __call__(self, scope: dict, receive: Any, send: Any) -> None:
         with suppress(RequestAborted):
@@ -50,7 +50,7 @@ class Handler(ASGIHandler):
                 work.result()
 
     async def _serve(self, scope: dict, body: Any, send: Any) -> None:
-        threads = self._waiting if _only_waits(scope) else self._working
+        threads = self._apart if _is_apart(scope) else self._working
         response = await sync_to_async(self._answer, thread_sensitive=False, executor=threads)(scope, body)
         if not response.streaming:
             return await self.send_response(response, send)
@@ -76,5 +76,7 @@ class Handler(ASGIHandler):
         return response
 
 
-def _only_waits(scope: dict) -> bool:
-    return scope["path"].startswith("/api/v1/operations/") and b"wait=" in scope["query_string"]
+def _is_apart(scope: dict) -> bool:
+    if b"wait=" in scope["query_string"]:
+        return scope["path"].startswith(reverse("operation-list"))
+    return scope["path"] == reverse("livez")

@@ -13,6 +13,8 @@ import django
 import psycopg
 from psycopg import sql
 
+from portal import env
+
 # The tests' own pattern, so that whatever a killed run left is dropped by their next one.
 PREFIX = f"test_mains_p{os.getpid()}_gw8"
 
@@ -20,7 +22,7 @@ PREFIX = f"test_mains_p{os.getpid()}_gw8"
 def set_up() -> None:
     """Django, ringing no doorbell, keeping its files in a folder of this run."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
-    os.environ.setdefault("DATABASE_POOL", "4")  # as in a web process
+    env.in_web_process = True
     django.setup()
     from django.conf import settings
 

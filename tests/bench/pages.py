@@ -1,8 +1,9 @@
 """Every page, every GET of the API and every list of admin over 100,000 instances: statements and time of the server.
 
-In process through Django's test client, each request on a new connection to PostgreSQL as under ASGI. A loop of fixed work
+In process through Django's test client, each request with a connection of the pool as in a web process. A loop of fixed work
 runs before each request: what it takes above its own best says how much of the machine was left, so that figures of a busy
-machine can be read. `MAINS_REQUESTS=3` for a quick look; `MAINS_ONLY=instances:list` for some addresses.
+machine can be read. `MAINS_REQUESTS=3` for a quick look; `MAINS_ONLY=instances:list` for some addresses; `MAINS_WORST=60`
+shows more of the slowest.
 """
 import os
 import sys

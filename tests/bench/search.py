@@ -34,7 +34,7 @@ def _texts(cast: Any) -> dict[str, str]:
 
 
 def _ask(client: Any, text: str) -> list[float]:
-    """Seconds of each answer as the palette gets it, each on a new connection to PostgreSQL."""
+    """Seconds of each answer as the palette gets it, each with a connection of the pool."""
     from django.db import connection
     from django.urls import reverse
 

@@ -89,6 +89,19 @@ async def test_who_waits_for_an_operation_is_in_nobodys_way(handler: Handler, vi
     assert {await status(one) for one in (*waiting, page)} == {200}
 
 
+async def test_a_probe_is_answered_when_all_turns_are_taken(handler: Handler, views: Views, monkeypatch) -> None:
+    asked = [request(handler) for _number in range(TURNS)]
+    for one in asked:
+        await one.send_input({"type": "http.request", "body": b""})
+    await until(lambda: views.inside == TURNS)
+    monkeypatch.setattr(handler, "get_response", lambda request: HttpResponse("alive"))
+    probe = request(handler, "/livez")
+    await probe.send_input({"type": "http.request", "body": b""})
+    assert await status(probe) == 200 and views.inside == TURNS
+    views.may_go.set()
+    assert [await status(one) for one in asked] == [200] * TURNS
+
+
 async def test_who_left_before_their_turn_is_not_computed_for(handler: Handler, views: Views) -> None:
     asked = [request(handler) for _number in range(TURNS)]
     for one in asked:

@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from billing.models import UsageInterval
+from compute.network import operations, queries
 from compute.network.models import Allocation, FloatingIp, Port
 from compute.network.operations import make_defaults
 from portal.kernel.models import AuditEvent, Operation
@@ -266,6 +267,20 @@ def test_a_port_that_is_deleted_leaves_its_floating_ip_idle(net: Networked) -> N
     assert net.api().delete(f"{API}/ports/{port}/").status_code == 204
     shown = net.get(f"floating-ips/{floating}").json()
     assert (shown["state"], shown["port"]) == ("idle", None) and meters(floating) == ["floating_ip.idle"]
+
+
+def test_a_port_that_is_deleted_is_counted_nowhere(net: Networked) -> None:
+    port = Port.objects.get(pk=net.port()["id"])
+    group, vpc = port.groups.get(), port.subnet.vpc
+    operations.create_port(port.subnet, [group], name="other", actor=None)
+
+    def counted() -> tuple[int, int, int]:
+        [subnet] = queries.subnet_rows(vpc)
+        return queries.group_rows([group])[0].ports, queries.vpc_rows([vpc])[0].ports, subnet.used
+
+    assert counted() == (2, 2, 2)
+    assert net.api().delete(f"{API}/ports/{port.pk}/").status_code == 204
+    assert counted() == (1, 1, 1)
 
 
 # -- the catalogue, and what is the operators' alone --

@@ -79,7 +79,7 @@ def test_every_command_of_the_units_exists() -> None:
     demo = portal_commands(Stage("run"), {"MAINS_BIND": "127.0.0.1", "MAINS_URL": "http://127.0.0.1:8000"})
     celery_options = {word for name in ("worker", "beat") for word in demo[name] if word.startswith("-")}
     applications = {node.targets[0].id for node in ast.parse((ROOT / "portal" / "asgi.py").read_text()).body
-                    if isinstance(node, ast.Assign)}
+                    if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)}
     seen = set()
     for unit, (python, *words) in commands():
         assert python == "/opt/mains/.venv/bin/python", unit

@@ -154,6 +154,19 @@ def test_reading_empties_the_bell_and_keeps_the_list(quiet: World, browser) -> N
     assert unread(quiet, "adam") == 1
 
 
+def test_of_very_many_the_newest_are_listed(quiet: World, monkeypatch) -> None:
+    """Of one's own, of what failed, and of what waits for a person, each."""
+    monkeypatch.setattr(notifications, "MOST_SHOWN", 2)
+    for _number in range(3):
+        ended(quiet, "adam"), ended(quiet, "oscar", state="failed"), ended(quiet, "root")
+    operation(quiet, "oscar", person_since=timezone.now())
+    own = list(Operation.objects.filter(actor=quiet.people["adam"]).order_by("-finished_at")[:2])
+    failed = list(Operation.objects.filter(state="failed").order_by("-finished_at")[:2])
+    assert {row.pk for row in notifications.notifications(quiet.people["adam"])} == {row.pk for row in own + failed}
+    told = list(notifications.notifications(quiet.people["root"]))
+    assert len(told) == 5 and told == sorted(told, key=lambda row: row.at, reverse=True)
+
+
 def test_what_is_a_rivals_is_never_told(quiet: World, browser) -> None:
     row = ended(quiet, "adam", state="failed")
     for name in ("notifications:list", "notifications:drawer", "operations:drawer"):

@@ -5,6 +5,7 @@ from asgiref.testing import ApplicationCommunicator
 from django.conf import settings
 
 from portal.asgi import application
+from portal.kernel.sockets import Hub, LiveSocket
 from tests.cast import Cast, make_cast
 
 # Every websocket, and what it answers to nobody: (path, HTTP status of the refused handshake).
@@ -44,6 +45,13 @@ def is_let_in(answers: list[dict]) -> bool:
 
 def session_of(cast: Cast, name: str) -> str:
     return cast.browser(name).cookies[settings.SESSION_COOKIE_NAME].value
+
+
+def test_who_came_while_rights_were_looked_up_is_not_sent_away() -> None:
+    hub, known, late = Hub(), LiveSocket("known", frozenset()), LiveSocket("late", frozenset())
+    hub.sockets = {known, late}
+    hub._narrow({known}, {})
+    assert (known.close_code, late.close_code) == (4401, 0)
 
 
 def test_every_socket_is_listed_here() -> None:

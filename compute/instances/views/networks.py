@@ -57,7 +57,7 @@ def _inside(request: HttpRequest, vpc: Vpc, row: queries.VpcRow, subnets: list[q
     shown = Paginator(range(row.ports), ROWS_A_PAGE).get_page(request.GET.get("page"))
     listed = queries.port_ids(subnets, shown.object_list)
     drawn = [pk for one in subnets for pk in queries.drawn(one, subnets)]
-    known = queries.ports(Port.objects.all()).select_related(None).in_bulk({*listed, *drawn})
+    known = queries.ports(Port.objects.live()).select_related(None).in_bulk({*listed, *drawn})
     here = {one.subnet.pk: one.subnet for one in subnets}
     for port in known.values():
         port.subnet = here[port.subnet_id]
