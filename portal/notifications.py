@@ -2,6 +2,7 @@
 
 No table of its own: the rows are operations, and what is new is what happened after `User.notifications_seen_at`.
 """
+import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import reduce
@@ -16,6 +17,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from portal.kernel import maintenance
+from portal.kernel.composed import Composed
 from portal.kernel.models import Operation, Region
 from portal.kernel.states import CLOCK
 from tenants.models import User
@@ -45,17 +47,33 @@ class Activity:
 
 def activity(user: Any) -> Activity:
     """By one statement, since every page asks it: the one row is the user's."""
-    live, news = Q(state__in=Operation.LIVE), _news(user, seen_until(user))
-    rows = Operation.objects.visible_to(user).filter(live | news).order_by().annotate(all=Value(1)).values("all")
+    known = {"user_id": user.pk, "since": seen_until(user)}
+    if user.grants.sees_everything:
+        [row] = OPERATORS_FRAME.rows(**known)
+    else:
+        [row] = FRAME.rows(**known, projects=list(user.grants.projects("operation.view")))
+    draining_since, reason, at, counts, regions = row
+    counts = json.loads(counts) if counts else {"live": 0, "unread": 0}
+    regions = [Region(**one | {"id": UUID(one["id"])}) for one in map(json.loads, regions)]
+    return Activity(**counts, draining_since=draining_since, reason=reason, at=at, regions=regions)
+
+
+def _frame(user_id: UUID, since: datetime, projects: list[UUID] | None = None) -> QuerySet:
+    """`projects` where the user sees operations; None: everywhere, as operators do."""
+    live, news = Q(state__in=Operation.LIVE), reduce(or_, _sorts(user_id, since, is_operator=projects is None))
+    rows = Operation.objects.all() if projects is None else Operation.objects.filter(project__any_of=projects)
+    rows = rows.filter(live | news).order_by().annotate(all=Value(1)).values("all")
     counts = rows.annotate(live=Count("pk", filter=live), unread=Count("pk", filter=news))
     state = maintenance.rows()
-    regions = Region.objects.visible_to(user).order_by("name", "pk")
-    found = User.objects.filter(pk=user.pk).values(
-        draining_since=Subquery(state.values("draining_since")), reason=Subquery(state.values("reason")), at=CLOCK,
-        counts=Subquery(counts.values(counts=JSONObject(live="live", unread="unread"))),
-        regions=ArraySubquery(regions.values(region=JSONObject(**{name: name for name in OF_REGION})))).get()
-    counts = found.pop("counts") or {"live": 0, "unread": 0}
-    return Activity(**counts | found | {"regions": [Region(**one | {"id": UUID(one["id"])}) for one in found["regions"]]})
+    regions = Region.objects.order_by("name", "pk")
+    return User.objects.filter(pk=user_id).values_list(
+        Subquery(state.values("draining_since")), Subquery(state.values("reason")), CLOCK,
+        Subquery(counts.values(counts=JSONObject(live="live", unread="unread"))),
+        ArraySubquery(regions.values(region=JSONObject(**{name: name for name in OF_REGION}))))
+
+
+FRAME = Composed(_frame, user_id=UUID, since=datetime, projects=list)
+OPERATORS_FRAME = Composed(_frame, user_id=UUID, since=datetime)
 
 
 def activity_of(request: HttpRequest) -> Activity:
@@ -69,7 +87,8 @@ def notifications(user: Any) -> QuerySet[Operation]:
     """The newest first, `at` being when it happened; nothing older than KEPT, and of each sort the newest MOST_SHOWN."""
     rows, since = Operation.objects.visible_to(user).order_by("-finished_at"), timezone.now() - KEPT
     # Each sort has an index of its own; sorted together, all that somebody did in a month would be read for one page.
-    own, failed, *stuck = (rows.filter(which).values("pk")[:MOST_SHOWN] for which in _sorts(user, since))
+    sorts = _sorts(user.pk, since, is_operator=user.grants.sees_everything)
+    own, failed, *stuck = (rows.filter(which).values("pk")[:MOST_SHOWN] for which in sorts)
     newest = Operation.objects.filter(pk__in=own.union(failed, *stuck))
     return newest.annotate(at=Coalesce("finished_at", "person_since")).order_by("-at", "-pk")
 
@@ -85,12 +104,8 @@ def mark_seen(user: Any) -> None:
     user.refresh_from_db(fields=["notifications_seen_at"])
 
 
-def _news(user: Any, since: datetime) -> Q:
+def _sorts(user_id: UUID, since: datetime, *, is_operator: bool) -> list[Q]:
     """Own ones that ended, anybody's that failed; for operators also those that the engine cannot settle alone."""
-    return reduce(or_, _sorts(user, since))
-
-
-def _sorts(user: Any, since: datetime) -> list[Q]:
     ended = Q(parent=None, finished_at__gt=since)
-    sorts = [ended & Q(actor=user.pk), ended & Q(state=Operation.State.FAILED)]
-    return [*sorts, Q(state__in=Operation.LIVE, person_since__gt=since)] if user.grants.sees_everything else sorts
+    sorts = [ended & Q(actor=user_id), ended & Q(state=Operation.State.FAILED)]
+    return [*sorts, Q(state__in=Operation.LIVE, person_since__gt=since)] if is_operator else sorts

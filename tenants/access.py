@@ -3,6 +3,7 @@
 `fetch` is how a view, API action, form or socket gets an object: hidden answers NotFound, visible but not allowed
 Forbidden. `Grants` resolves a user's bindings once per request. Nothing else in the repository decides access.
 """
+import json
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -10,6 +11,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import JSONField, Q, QuerySet, UUIDField, Value
 from django.db.models.functions import Cast
 
+from portal.kernel.composed import Composed
 from portal.kernel.errors import Forbidden, NotFound
 from tenants.models import (
     OrganizationGroupBinding,
@@ -106,25 +108,32 @@ def _bindings(user) -> tuple[Bound, Bound, Placed]:
     of all organizations concerned; one statement, since every request asks it."""
     found: dict[str, Bound] = {ORGANIZATION: {}, PROJECT: {}}
     placed: Placed = []
-    rows = [model.objects.filter(**{owner: user}).values_list(
-        Value(level), "content_object_id", "permission__codename", Cast(None, UUIDField()), Cast(None, JSONField()))
-        for level, model, owner in BINDINGS]
-    for level, scope_id, codename, organization_id, path in rows[0].union(*rows[1:], _projects_around(user), all=True):
+    for level, scope_id, codename, organization_id, path in AROUND.rows(user_id=user.pk):
         if level == PLACED:
-            placed.append((scope_id, organization_id, path))
+            placed.append((scope_id, organization_id, json.loads(path)))
         else:
             found[level][scope_id] = found[level].get(scope_id, frozenset()) | permissions_of(role_of(codename))
     return found[ORGANIZATION], found[PROJECT], placed
 
 
-def _projects_around(user) -> QuerySet:
+def _around(user_id: UUID) -> QuerySet:
+    rows = [model.objects.filter(**{owner: user_id}).values_list(
+        Value(level), "content_object_id", "permission__codename", Cast(None, UUIDField()), Cast(None, JSONField()))
+        for level, model, owner in BINDINGS]
+    return rows[0].union(*rows[1:], _projects_around(user_id), all=True)
+
+
+def _projects_around(user_id: UUID) -> QuerySet:
     """Every project of the organizations in which the user is bound to anything."""
     bound = Q()
     for level, model, owner in BINDINGS:
-        scopes = model.objects.filter(**{owner: user}).order_by()
+        scopes = model.objects.filter(**{owner: user_id}).order_by()
         bound |= Q(organization__in=scopes.values("content_object" if level == ORGANIZATION else "content_object__organization"))
     return Project.objects.filter(bound).order_by().values_list(
         Value(PLACED), "pk", Value(""), "organization_id", "path")
+
+
+AROUND = Composed(_around, user_id=UUID)
 
 
 def fetch(user, queryset: QuerySet, permission: str, **lookup: object):

@@ -11,6 +11,7 @@ from django.db.models.functions import Cast
 
 from compute.instances.models import Instance, InstanceState
 from compute.network.models import FloatingIp
+from portal.kernel.composed import Composed
 from portal.kernel.declarations import registry
 from portal.kernel.models import Region, Resource
 from portal.kernel.remembered import remembered
@@ -49,17 +50,21 @@ def taken(project_ids: Collection[UUID]) -> Taken:
 
 def _sums(project_ids: list[UUID]) -> Taken:
     found: Taken = defaultdict(Counter)
-    live = {"project__in": project_ids, "deleted_at": None}
+    readers = {"kernel.Resource": _of_kind, "instances.Instance": _of_instances,
+               "storage.Volume": lambda _kind, gib, *_no: {"volume_gib": gib},
+               "network.FloatingIp": lambda _kind, attached, *_no: {"attached": attached}}
+    for project, region, table, kind, *amounts in BY_PLACE.rows(projects=project_ids):
+        found[project, region].update(readers[table](kind, *amounts))
+    return dict(found)
+
+
+def _by_place(projects: list[UUID]) -> QuerySet:
+    live = {"project__any_of": projects, "deleted_at": None}
     parts = [_grouped(Resource, live, F("kind"), Count("pk"), Value(0), Value(0)),
              _grouped(Instance, live, F("state"), Count("pk"), Sum("vcpus"), Sum("memory_mib")),
              _grouped(Volume, live, Value(""), Sum("size_gib"), Value(0), Value(0)),
              _grouped(FloatingIp, live, Value(""), Count("pk", filter=Q(state=FloatingIp.State.ATTACHED)), Value(0), Value(0))]
-    readers = {"kernel.Resource": _of_kind, "instances.Instance": _of_instances,
-               "storage.Volume": lambda _kind, gib, *_no: {"volume_gib": gib},
-               "network.FloatingIp": lambda _kind, attached, *_no: {"attached": attached}}
-    for project, region, table, kind, *amounts in parts[0].union(*parts[1:], all=True):
-        found[project, region].update(readers[table](kind, *amounts))
-    return dict(found)
+    return parts[0].union(*parts[1:], all=True)
 
 
 def _grouped(model: Any, live: dict[str, Any], kind: Any, *amounts: Any) -> QuerySet:
@@ -69,6 +74,9 @@ def _grouped(model: Any, live: dict[str, Any], kind: Any, *amounts: Any) -> Quer
         table=Value(model._meta.label), what=Cast(kind, CharField()))
     return rows.annotate(first=first, second=second, third=third).values_list(
         "project", "region", "table", "what", "first", "second", "third")
+
+
+BY_PLACE = Composed(_by_place, projects=list)
 
 
 def _of_kind(kind: str, amount: int, *_no: int) -> dict[str, int]:
