@@ -3,6 +3,7 @@
 Ready means that requests can be served, so only PostgreSQL and migrations decide; broker, work and hosts are reported.
 Strangers learn yes or no. Details are for superusers and for those who ask from this very machine.
 """
+import os
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -19,6 +20,7 @@ from django.urls import path
 from django.views.decorators.cache import never_cache
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -123,9 +125,9 @@ def _hosts() -> list[dict[str, object]]:
 
 # -- metrics --
 
-registry = CollectorRegistry()
-REQUESTS = Counter("mains_http_requests_total", "HTTP requests.", ["method", "view", "status"], registry=registry)
-LATENCY = Histogram("mains_http_request_seconds", "Time to answer.", ["view"], registry=registry,
+counters = CollectorRegistry()
+REQUESTS = Counter("mains_http_requests_total", "HTTP requests.", ["method", "view", "status"], registry=counters)
+LATENCY = Histogram("mains_http_request_seconds", "Time to answer.", ["view"], registry=counters,
                     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30))
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
@@ -188,7 +190,17 @@ def _counted(name: str, text: str, rows: QuerySet, *fields: str) -> GaugeMetricF
     return family
 
 
-registry.register(Census())
+census = CollectorRegistry()
+census.register(Census())
+
+
+def _counted_by_all() -> CollectorRegistry:
+    """The counters of all web processes, where there are several (portal.web); else those of this one."""
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return counters
+    together = CollectorRegistry()
+    MultiProcessCollector(together)
+    return together
 
 
 @never_cache
@@ -198,7 +210,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
     if not may_see_details(request):
         return HttpResponseNotFound()
     try:
-        return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+        return HttpResponse(generate_latest(census) + generate_latest(_counted_by_all()), content_type=CONTENT_TYPE_LATEST)
     except DatabaseFault:
         return HttpResponse(status=503)
 

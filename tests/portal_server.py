@@ -6,6 +6,8 @@ from contextlib import contextmanager
 
 import uvicorn
 
+from portal.web import configuration
+
 
 @contextmanager
 def serving() -> Iterator[str]:
@@ -13,9 +15,7 @@ def serving() -> Iterator[str]:
     from portal.asgi import application
 
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(
-        application, ws="websockets-sansio", ws_per_message_deflate=False, ws_max_size=512 * 1024, log_config=None,
-        access_log=False, lifespan="off", timeout_graceful_shutdown=2))
+    server = uvicorn.Server(configuration(application, log_config=None, lifespan="off", timeout_graceful_shutdown=2))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     try:

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import uvicorn
 from django.conf import settings
 from django.core.management import get_commands
 from django.urls import reverse
 
 from compute.lab.setup.stage import Stage
 from compute.lab.setup.supervision import portal_commands
+from portal import web
 from portal.checks import PLACEHOLDER
 from portal.kernel.models import Region
 
@@ -86,14 +86,13 @@ def test_every_command_of_the_units_exists() -> None:
         seen.add(words[1])
         if words[0] == "manage.py":
             assert words[1] in get_commands(), unit
-        elif words[1] == "uvicorn":
-            module, _colon, name = words[2].partition(":")
-            assert module == "portal.asgi" and name in applications, unit
-            uvicorn.main.make_context("uvicorn", list(words[2:]))  # refuses options that it does not know
+        elif words[1] == "portal.web":
+            asked = web.arguments([word.replace("%i", "1") for word in words[2:]])  # refuses options that it does not know
+            assert asked.application in applications, unit
         else:
             assert words[:4] == ["-m", "celery", "-A", "portal"] and words[4] in ("worker", "beat"), unit
             assert {word for word in words if word.startswith("-")} <= celery_options, unit
-    assert seen == {"uvicorn", "celery", "watch", "backup"}
+    assert seen == {"portal.web", "celery", "watch", "backup"}
 
 
 def test_workers_listen_to_the_queues_that_are_rung() -> None:
@@ -128,7 +127,7 @@ def port_of(unit: str) -> str:
 def test_proxies_lead_to_the_units(name: str) -> None:
     text = (FILES / name).read_text()
     assert text.count("{") == text.count("}")
-    web, console = port_of("mains-web.service"), port_of("mains-console.service")
+    web, console = port_of("mains-web@.service"), port_of("mains-console.service")
     assert web != console and f"127.0.0.1:{web}" in text and f"127.0.0.1:{console}" in text
     assert "/ws/console/" in text and reverse("metrics") in text and settings.SITE_URL not in text
     asgi = (ROOT / "portal" / "asgi.py").read_text()

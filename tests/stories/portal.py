@@ -86,8 +86,10 @@ class Portal:
             time.sleep(0.5)
 
     def kill(self, name: str) -> None:
-        """kill -9 of the named process, its children left to themselves until the supervisor notices."""
-        os.kill(self.processes[name].pid, signal.SIGKILL)
+        """kill -9 of the named process, its children left to themselves until the supervisor notices; of `web`, all of them."""
+        for one, process in self.processes.items():
+            if one == name or one.startswith(f"{name}-"):
+                os.kill(process.pid, signal.SIGKILL)
 
     def _end_group(self, process: subprocess.Popen) -> None:
         with contextlib.suppress(ProcessLookupError):

@@ -31,7 +31,7 @@ SUBPROTOCOL = "binary"
 TICKET_PREFIX = "ticket."
 CONNECT_LIMIT_S = 5
 OPENING_LIMIT_S = 10
-# With what waits in the server less than 2 MiB a socket. uvicorn's --ws-max-size says the same; noVNC sends 10 KiB.
+# With what waits in the server less than 2 MiB a socket. portal.web says the same; noVNC sends 10 KiB.
 FRAME_LIMIT = 512 * 1024
 # A hanging host blocks threads of its own, not those that ask the database.
 _host_threads = ThreadPoolExecutor(max_workers=8, thread_name_prefix="console-host")

@@ -56,7 +56,8 @@ stdout_logfile_maxbytes=10MB
 stdout_logfile_backups=2
 """
 GROUP = "\n[group:portal]\nprograms=%s\n"
-PORTAL = ("web", "worker", "beat", "watcher")
+WEB_PROCESSES = 2
+PORTAL = (*(f"web-{number + 1}" for number in range(WEB_PROCESSES)), "worker", "beat", "watcher")
 
 
 def portal_commands(stage: Stage, env: dict[str, str]) -> dict[str, list[str]]:
@@ -65,27 +66,10 @@ def portal_commands(stage: Stage, env: dict[str, str]) -> dict[str, list[str]]:
     bound = ["setpriv", "--pdeathsig", "TERM", "--"]  # nobody outlives a killed supervisor
     celery = [python, "-m", "celery", "-A", "portal"]
     schedule = str(stage.directory / "beat" / "schedule")
+    address = ["--host", env["MAINS_BIND"], "--port", str(stages.port_of(env["MAINS_URL"]))]
+    web = [*bound, python, "-m", "portal.web", *address, "--grace", "3"]
     return {
-        "web": [
-            *bound,
-            python,
-            "-m",
-            "uvicorn",
-            "portal.asgi:application",
-            "--host",
-            env["MAINS_BIND"],
-            "--port",
-            str(stages.port_of(env["MAINS_URL"])),
-            "--ws",
-            "websockets-sansio",
-            "--ws-per-message-deflate",
-            "false",
-            "--ws-max-size",  # what a console's browser may send at once
-            "524288",
-            "--no-access-log",
-            "--timeout-graceful-shutdown",
-            "3",
-        ],
+        **{name: [*web, "--number", name.removeprefix("web-")] for name in PORTAL if name.startswith("web-")},
         "worker": [
             *bound,
             python,
