@@ -24,7 +24,7 @@
   };
 
   /* ---- live: hints mark elements, marked elements are fetched again when nobody is using them ---- */
-  const DEBOUNCE_MS = 150, LONGEST_BACKOFF_MS = 15000, MOST_ROWS = 20;
+  const DEBOUNCE_MS = 60, LONGEST_BACKOFF_MS = 15000, MOST_ROWS = 20;
   // Element → the ids of its rows that changed, or null: all of it.
   const due = new Map();
   let timer = 0, failures = 0, hasBeenOpen = false, lostSince = 0;
@@ -40,6 +40,8 @@
       || (selection && !selection.isCollapsed && element.contains(selection.anchorNode))
       || (element.dataset.liveWithin && !document.getElementById(element.dataset.liveWithin).open);
   };
+  // htmx keeps only the last of what is asked while it waits for an answer.
+  const isBusy = (element) => isInUse(element) || element.classList.contains("htmx-request");
   const wants = (element, kind, id) => element.dataset.live.split(" ").some((word) => word === kind || word === `${kind}:${id}`);
   // A list whose rows are of the hint's kind fetches these rows alone; the server answers with all when that is not enough.
   const mark = (element, kind, id) => {
@@ -50,7 +52,10 @@
     clearTimeout(timer);
     timer = 0;
     if (document.hidden) return;  // nobody looks: once, when somebody does
-    for (const [element, rows] of [...due]) {
+    // Those that bring another part along come first.
+    const inOrder = [...due].sort(([one], [other]) => Boolean(other.dataset.liveAlong) - Boolean(one.dataset.liveAlong));
+    for (const [element, rows] of inOrder) {
+      if (!due.has(element)) continue;
       if (!element.isConnected) {
         due.delete(element);
         // Replaced meanwhile by an answer that may be older than the hint.
@@ -58,10 +63,11 @@
         if (successor?.dataset.live) due.set(successor, null);
         continue;
       }
-      // htmx keeps only the last of what is asked while it waits for an answer.
-      if (isInUse(element) || element.classList.contains("htmx-request")) continue;
+      if (isBusy(element)) continue;
       due.delete(element);
-      if (window.htmx) htmx.trigger(element, "live", {rows: rows && [...rows].join(" ")});
+      const along = document.getElementById(element.dataset.liveAlong), isAlong = due.has(along) && !isBusy(along);
+      if (isAlong) due.delete(along);
+      if (window.htmx) htmx.trigger(element, "live", {rows: rows && [...rows].join(" "), along: isAlong && along.id});
     }
     if (due.size) schedule(1000);
   };
@@ -243,8 +249,10 @@
     document.body.addEventListener("mains:changed", () => changed(null));
     document.addEventListener("visibilitychange", () => { if (due.size) flush(); });
     document.body.addEventListener("htmx:configRequest", (event) => {
-      const {elt, headers, triggeringEvent} = event.detail, rows = triggeringEvent?.type === "live" && triggeringEvent.detail?.rows;
+      const {elt, headers, triggeringEvent} = event.detail;
+      const {rows, along} = triggeringEvent?.type === "live" && triggeringEvent.detail || {};
       if (rows) Object.assign(headers, {"Live-Rows": rows, "Live-Frame": elt.dataset.frame});
+      if (along) headers["Live-Along"] = along;
     });
     document.body.addEventListener("htmx:afterRequest", (event) => {
       const {elt, successful} = event.detail;

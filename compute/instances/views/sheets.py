@@ -16,8 +16,8 @@ from compute.instances import costs, timeline
 from portal.kernel.models import Operation, Resource
 from portal.kernel.pages import fragment, is_fragment
 
-HEADER = "resources/_header.html"
-UNDER_WAY = ("hold__operation__actor", "hold__operation__target")
+HEADER, PART, BOTH = "resources/_header.html", "resources/_part.html", "resources/_both.html"
+UNDER_WAY = ("hold",)
 """What a kind's view selects with its row."""
 
 
@@ -78,26 +78,30 @@ class Sheet:
 
 
 def show(request: HttpRequest, sheet: Sheet, *, status: int = 200) -> HttpResponse:
-    """`?tab=` chooses the part (the first when it names none); a fragment is the part, or the header with `?part=header`."""
+    """`?tab=` chooses the part (the first when it names none); a fragment is the part, or the header with `?part=header`.
+
+    A live page that wants both asks for the part and names the header in `Live-Along`.
+    """
     name = request.GET.get("tab", "")
     name = name if name in sheet.tabs else next(iter(sheet.tabs))
     tab = sheet.tabs[name]
     is_header = is_fragment(request) and request.GET.get("part") == "header"
+    is_along = is_fragment(request) and not is_header and "Live-Along" in request.headers
     context = {"sheet": sheet, "resource": sheet.row, "tab": name, "shown": tab, "in_flight": sheet.in_flight,
-               "tabs": [(key, one.label, one.count) for key, one in sheet.tabs.items()], **sheet.context}
+               "is_along": is_along, "tabs": [(key, one.label, one.count) for key, one in sheet.tabs.items()], **sheet.context}
     if not is_header:
         context |= tab.content()
-    if is_header or not is_fragment(request):
+    if is_header or is_along or not is_fragment(request):
         context["operation"] = under_way(sheet.row)
-    response = fragment(request, "resources/detail.html", HEADER if is_header else "resources/_part.html", **context)
+    response = fragment(request, "resources/detail.html", HEADER if is_header else BOTH if is_along else PART, **context)
     response.status_code = status
     return response
 
 
 def under_way(row: Any) -> Operation | None:
-    """The operation that works on the resource now. Wants UNDER_WAY selected."""
+    """The operation that works on the resource now, by a statement when there is one. Wants UNDER_WAY selected."""
     hold = getattr(row, "hold", None)
-    return hold and hold.operation
+    return hold and Operation.objects.select_related("actor", "target").get(pk=hold.operation_id)
 
 
 def timeline_tab(request: HttpRequest, subjects: Callable[[], Collection[UUID]]) -> Tab:
