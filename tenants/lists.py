@@ -12,7 +12,8 @@
     @page("volume.view")
     def listing(request): return VolumeList(request).answer()
 
-`?<filter>=`, `?ordering=name` or `-name`, `?cursor=`, `?format=csv`. An order names a field that an index serves.
+`?<filter>=`, `?ordering=name` or `-name`, `?cursor=`, `?format=csv`, and `?rows=` a page, which the browser remembers. An order
+names a field that an index serves.
 """
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ from functools import cached_property
 from hashlib import blake2b
 from typing import Any, ClassVar
 
+from django.conf import settings
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
@@ -33,10 +35,12 @@ from tenants.bulk import BulkVerb
 from tenants.models import Project
 from tenants.scope import current_project
 
-ROWS_A_PAGE = 50
+ROWS_A_PAGE = (25, 50, 100)
+"""What a reader may choose from; the first unless they do."""
+REMEMBERED_S = 365 * 86400
 # Beyond this a list says "more than": counting all would cost what the page does not.
 COUNTED = 500
-NOT_FILTERS = ("project", "cursor", "format", "more")
+NOT_FILTERS = ("project", "cursor", "format", "more", "rows")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,6 +158,9 @@ class Listing:
         response = fragment(self.request, self.page_template, "lists/_list.html", list=self, ordering=self.ordering,
                             in_flight=any(self.is_changing(line.row) for line in self.lines), **context)
         response.status_code = status
+        if self.query.get("rows") == str(self.size):
+            response.set_cookie("rows", self.size, max_age=REMEMBERED_S, samesite="Lax", secure=settings.SESSION_COOKIE_SECURE,
+                                httponly=True)
         return response
 
     def _changed_rows(self) -> HttpResponse | None:
@@ -275,9 +282,21 @@ class Listing:
     # ---- rows ----
 
     @cached_property
+    def size(self) -> int:
+        """How many rows a page has: what this request or an earlier one chose."""
+        wanted = self.query.get("rows") or self.request.COOKIES.get("rows")
+        return next((size for size in ROWS_A_PAGE if str(size) == wanted), ROWS_A_PAGE[0])
+
+    @property
+    def sizes(self) -> list[tuple[int, str]]:
+        """Sizes to choose from, each with its address; none where all rows fit on the smallest page."""
+        is_short = self.is_counted and self.keys.seen <= ROWS_A_PAGE[0]
+        return [] if is_short else [(size, self._with(rows=str(size))) for size in ROWS_A_PAGE]
+
+    @cached_property
     def keys(self) -> Keys:
         cursor = self.query.get("cursor")
-        return keys(self.matching, self.sorted_by, cursor, ROWS_A_PAGE, look_for=0 if cursor else COUNTED)
+        return keys(self.matching, self.sorted_by, cursor, self.size, look_for=0 if cursor else COUNTED)
 
     @cached_property
     def lines(self) -> list[Line]:

@@ -1,4 +1,6 @@
 """Lists: filters and order in the address, pages of any depth, nothing yet apart from nothing found, cost."""
+import re
+
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -82,12 +84,28 @@ def test_pages_hold_every_row_once_in_both_directions(world: World, browser, ord
         text = page(client, path)
         forward.append(names(text))
         path, last = link(text, "next"), text
-    assert [len(rows) for rows in forward] == [50, 50, 20]
+    assert [len(rows) for rows in forward] == [25, 25, 25, 25, 20]
     flat = [name for rows in forward for name in rows]
     assert sorted(flat) == sorted(Instance.objects.values_list("name", flat=True))
     back = page(client, link(last, "prev"))
-    assert names(back) == forward[1]
-    assert names(page(client, link(back, "prev"))) == forward[0]
+    assert names(back) == forward[3]
+    assert names(page(client, link(back, "prev"))) == forward[2]
+
+
+def test_a_reader_chooses_how_many_rows_a_page_has_and_it_is_remembered(world: World, browser) -> None:
+    copy_resource(instance(world, "web"), 59)
+    client = browser("alice")
+    assert len(names(page(client, LIST))) == 25
+    larger = page(client, LIST, rows="50", ordering="name")
+    assert len(names(larger)) == 50 and re.search(r'rows=50" aria-current="true">50<', larger)
+    assert len(names(page(client, LIST))) == 50, "remembered"
+    assert len(names(page(client, link(larger, "next")))) == 10
+    assert "rows=" not in link(larger, "next"), "an address that is passed on says nothing of it"
+    for nonsense in ("0", "51", "1000000", "x", "-25", ""):
+        assert len(names(page(client, LIST, rows=nonsense))) == (50 if nonsense == "" else 25)
+    assert len(names(page(client, LIST))) == 50
+    Instance.objects.filter(pk__in=Instance.objects.values("pk")[:40]).delete()
+    assert 'class="sizes"' not in page(client, LIST), "nothing to choose where all is on one page"
 
 
 def test_a_page_starts_after_its_cursor_whatever_comes_and_goes(world: World, browser) -> None:
@@ -126,7 +144,7 @@ def test_a_live_part_is_fetched_as_it_was_shown(world: World, browser) -> None:
     part = client.get(path, headers={"HX-Request": "true"})
     text = part.content.decode()
     assert "<html" not in text and 'hx-swap="morph:outerHTML"' in text and part["Cache-Control"] == "no-store"
-    assert len(names(text)) == 10 and "cursor=" in text.partition('hx-get="')[2].partition('"')[0]
+    assert len(names(text)) == 25 and "cursor=" in text.partition('hx-get="')[2].partition('"')[0]
 
 
 def test_headings_and_cells_agree_in_every_list(db: None, settings) -> None:

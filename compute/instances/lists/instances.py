@@ -21,6 +21,12 @@ from tenants.scope import narrow
 HEAVY = ("user_data", "vnc_password", "public_keys")
 
 
+# What a line is drawn from. Reading the whole of seven tables takes twice as long.
+RELATED = ("project__organization", "region", "zone", "type", "image")
+DRAWN = ("kind", "name", "tags", "version", "created_at", "state_changed_at", "state", "observed_state", "vcpus", "memory_mib",
+         "fault", "project__name", "project__organization__name", "region__name", "zone__name", "type__name", "image__name")
+
+
 def rows_of(request: HttpRequest) -> QuerySet[Instance]:
     return Instance.objects.visible_to(request.user).defer(*HEAVY).select_related(
         "project__organization", "region", "zone", "type", "image", "host")
@@ -59,7 +65,7 @@ class InstanceList(Listing):
                   command='mains instance create web --type small --image "Mains demo" --wait')
 
     def rows(self) -> QuerySet[Instance]:
-        return narrow(self.request, rows_of(self.request))
+        return narrow(self.request, rows_of(self.request).select_related(None).select_related(*RELATED).only(*DRAWN))
 
     def items(self, rows: list[Instance]) -> list[queries.Reached]:
         return queries.reached(rows)

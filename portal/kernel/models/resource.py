@@ -69,7 +69,7 @@ class Resource(models.Model):
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
-        if not self.kind:
+        if self.__dict__.get("kind") == "":  # not when it was left out of what was read
             self.kind = self.KIND
 
     def __str__(self) -> str:
