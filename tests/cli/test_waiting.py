@@ -81,7 +81,9 @@ def test_the_time_that_was_given_is_kept(mains, program, starting: Stub, monkeyp
 def process(stub: Stub, tmp_path: Path, *words: str, stderr: int) -> subprocess.Popen:
     environment = {"PATH": os.environ["PATH"], "MAINS_URL": stub.url, "MAINS_API_KEY": KEY, "LANG": "C.UTF-8",
                    "XDG_CONFIG_HOME": str(tmp_path)}
-    return subprocess.Popen([sys.executable, str(FILE), *words], env=environment, stdout=subprocess.PIPE, stderr=stderr)
+    # A process of pytest-xdist ignores interruptions, and what it starts would too.
+    command = ["env", "--default-signal=INT", sys.executable, str(FILE), *words]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=stderr)
 
 
 def test_a_bar_on_a_terminal(starting: Stub, tmp_path: Path) -> None:

@@ -93,11 +93,11 @@ def test_the_supervisors_configuration_is_readable_wherever_the_clone_lies(setti
     parser = configparser.RawConfigParser()
     parser.read_string(supervision.configuration(Stage("run"), settings))
     assert parser["program:redis"]["directory"].replace("%%", "%") == str(Stage("run").directory / "redis")
-    assert parser["group:portal"]["programs"] == "web,worker,beat,watcher"
+    assert parser["group:portal"]["programs"] == "web-1,web-2,worker,beat,watcher"
 
 
 def test_the_test_stage_runs_no_portal_processes(settings: dict[str, str]) -> None:
-    assert "program:web" not in supervision.configuration(Stage("test"), settings)
+    assert "program:web-1" not in supervision.configuration(Stage("test"), settings)
 
 
 @pytest.fixture

@@ -57,7 +57,7 @@ def run(_rest: Sequence[str]) -> int:
             f"Waiting until {env['MAINS_URL']} is healthy",
             lambda: _is_healthy(env["MAINS_URL"]),
             timeout_s=READY_S,
-            hint=lambda: progress.tail(RUN.log / "web.log"),
+            hint=lambda: progress.tail(RUN.log / "web-1.log"),
         )
         for name in supervision.fallen(RUN, started):
             say(f"WARNING: {name} keeps ending. The end of its log:\n{progress.tail(RUN.log / f'{name}.log')}")
@@ -78,8 +78,9 @@ def services(_rest: Sequence[str]) -> int:
 
 
 def test(rest: Sequence[str]) -> int:
-    """Run the tests in their own stage."""
-    return _in_test_stage([str(PYTHON), "-m", "pytest", *rest])
+    """Run the tests in their own stage; all of them in two processes, since much of their time is waiting."""
+    shared = [] if rest or os.cpu_count() == 1 else ["-n", "2"]
+    return _in_test_stage([str(PYTHON), "-m", "pytest", *shared, *rest])
 
 
 def bench(rest: Sequence[str]) -> int:
