@@ -2,7 +2,6 @@
 
 `portal.asgi:screens` is only the console, for a process of its own: an upgrade that restarts the other one drops no screen.
 """
-import gc
 import os
 
 import django
@@ -19,7 +18,7 @@ django.setup(set_prefix=False)
 from compute.instances.console.relay import console  # noqa: E402
 from portal.kernel.handshake import refuse  # noqa: E402
 from portal.kernel.sockets import live  # noqa: E402
-from portal.serving import Handler  # noqa: E402
+from portal.serving import Handler, settle  # noqa: E402
 
 http = Handler()
 
@@ -38,6 +37,4 @@ console_route = path("ws/console/", console)
 screens = ProtocolTypeRouter({"http": http, "websocket": websockets(console_route)})
 application = ProtocolTypeRouter({"http": http, "websocket": websockets(path("ws/live/", live), console_route)})
 
-# What has been loaded stays: looking through it for garbage stopped every request of the process for 100 ms now and then.
-gc.collect()
-gc.freeze()
+settle()

@@ -16,6 +16,7 @@ from .spending import Spending, spending
 from .taken import Near, near_limits, taken, total
 
 RECENT = 6
+OF_EVENT = ("at", "action", "target_name", "result", "address", "actor__username")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +55,7 @@ def tenant_board(user: Any, project: Project | None, projects: list[Project], *,
     """What `user` may see, of one project or of all of `projects`, which are those that the user sees."""
     instances = _narrow(Instance.objects.visible_to(user), project)
     operations = _narrow(Operation.objects.visible_to(user), project)
-    events = _narrow(AuditEvent.objects.visible_to(user), project).select_related("actor")
+    events = _narrow(AuditEvent.objects.visible_to(user), project).select_related("actor").only(*OF_EVENT)
     if project is not None and user.grants.sees_everything:  # not the whole cloud for one project
         projects = [one for one in projects if one.organization_id == project.organization_id]
     found = taken([one.pk for one in projects])

@@ -63,9 +63,12 @@ def p95(values: list[float]) -> float:
 
 
 def measure() -> list[Figure]:
+    from portal.serving import settle
+
     big = region.opened()
     big.use()
     asked, loops = list(addresses(big.cast)), []
+    settle()  # as portal.asgi does
     answered = [one for one in asked if _ask(big.cast, one, loops)]
     if not answered:
         raise Skipped("nobody may see any of these addresses")

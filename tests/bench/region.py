@@ -5,7 +5,6 @@ four. Each instance has a volume, a port, capacity on one of 500 hosts, and a pa
 by PostgreSQL from a plan, a table of theirs each; only what there is few of is made by the site's own verbs.
 """
 import atexit
-import gc
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
@@ -42,8 +41,6 @@ def opened() -> BigRegion:
     atexit.register(stack.close)
     name = stack.enter_context(databases.database(3))
     region = BigRegion(cast=fill(), database=name)
-    gc.collect()
-    gc.freeze()  # as portal.asgi does
     return region
 
 

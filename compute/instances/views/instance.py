@@ -19,13 +19,16 @@ from tenants.access import fetch
 from tenants.pages import page
 
 CONSOLE = "console.js"
+SHOWN = (*(field.name for field in Instance._meta.concrete_fields if field.name not in ("user_data", "vnc_password")),
+         "project__name", "project__organization__name", "region__name", "zone__name", "type__name", "type__slug",
+         "image__kind", "image__name", "image__tags", "image__os", "host__name", "hold__operation")
 
 
 @page("instance.view")
 def detail(request: HttpRequest, pk: UUID) -> HttpResponse:
     """What it is and does; live, part by part."""
     has_network = Exists(Fabric.objects.filter(region=OuterRef("region")))
-    rows = rows_of(request).defer(None).defer("user_data", "vnc_password").annotate(has_network=has_network)
+    rows = rows_of(request).defer(None).only(*SHOWN).annotate(has_network=has_network)
     instance = fetch(request.user, rows.select_related(*UNDER_WAY), "instance.view", pk=pk)
     return show(request, sheet_of(request, instance))
 
