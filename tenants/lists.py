@@ -17,7 +17,6 @@ names a field that an index serves.
 """
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from hashlib import blake2b
 from typing import Any, ClassVar
 
@@ -26,6 +25,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.functional import cached_property
 from django.utils.translation import get_language, gettext_lazy
 
 from portal.kernel.lists import Choice, Column, Empty, Filter, Keys, RowChoice, Tags, Text, export, keys, row_choices

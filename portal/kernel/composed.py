@@ -1,12 +1,12 @@
 """Statements that are composed once for each process: what every request asks is not worth milliseconds of composing anew."""
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import cached_property
 from typing import Any
 from uuid import UUID
 
 from django.db import connection
 from django.db.models import ForeignKey, Lookup, QuerySet
+from django.utils.functional import cached_property
 
 # What stands in a statement for a value of this kind while it is composed.
 STAND_INS: dict[type, Callable[[int], Any]] = {

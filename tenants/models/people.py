@@ -1,11 +1,11 @@
 """Users. What a user may do is computed once per request (`grants`) from bindings, never stored on the user."""
 import uuid
-from functools import cached_property
 from typing import Self
 
 from django.contrib.auth.models import AbstractUser, UserManager
 from django.db import models
 from django.db.models import Q
+from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 from guardian.mixins import GuardianUserMixin
 

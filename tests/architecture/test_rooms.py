@@ -120,6 +120,13 @@ def test_no_behaviour_hangs_on_signals() -> None:
     assert wrong == []
 
 
+def test_no_cached_property_locks() -> None:
+    """That of functools has one lock for all objects of a class (until Python 3.12): requests waited for each other's rights."""
+    locking = [str(path.relative_to(ROOT)) for path in rooms_files() for name, _line in imports_of(path)
+               if name == "functools.cached_property" and not module_of(path).startswith("compute.lab")]
+    assert locking == []
+
+
 def test_models_do_not_override_save() -> None:
     wrong = [f"{module_of(path)}:{node.lineno}" for path in rooms_files() if "models" in module_of(path)
              for node in ast.walk(tree(path)) if isinstance(node, ast.FunctionDef) and node.name in ("save", "delete")]
