@@ -93,7 +93,9 @@ def project_cell(row: Any, chosen: Any = None) -> SafeString | str:
     """The row's project and organization; nothing when one project is looked at."""
     if chosen:
         return ""
-    return format_html('<td class="wide-only">{}<div class="sub">{}</div></td>', row.project.name, row.project.organization.name)
+    project, organization = row.project.name, row.project.organization.name
+    return format_html('<td class="wide-only" title="{} · {}"><div class="clip">{}</div><div class="sub clip">{}</div></td>',
+                       project, organization, project, organization)
 
 
 @register.simple_tag
