@@ -54,7 +54,7 @@ class PoolAdmin(CatalogueAdmin):
     list_display = ("name", "host", "pool_class", "path", "room")
     list_filter = (("region", RelatedDropdownFilter),)
     search_fields = ("name", "path", "host__name")
-    list_select_related = ("host",)
+    list_select_related = page_related = ("host",)
     autocomplete_fields = ("host",)
     fields = ("host", "name", "path", "pool_class")
 

@@ -8,7 +8,9 @@ from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, Permission
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.utils.functional import SimpleLazyObject
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import TabularInline
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, RelatedDropdownFilter
@@ -118,14 +120,35 @@ class Bindings(AsksForKeys, TabularInline):
 
     extra = 0
     hide_title = True
+    owner, NAMED_BY = "user", "user__username"
+    per_page = 25
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        return super().get_queryset(request).order_by("pk").select_related(self.owner)
+
+    def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
+        """Roles and names are looked up once for all rows, and only when a row asks."""
+        formset = super().get_formset(request, obj, **kwargs)
+        fields = formset.form.base_fields
+        if "permission" in fields:
+            known, scope, choices = request.__dict__.setdefault("_roles", {}), self._scope, fields["permission"].choices
+            fields["permission"].choices = lambda: known.get(scope) or known.setdefault(scope, [*iter(choices)])
+        if obj is not None and self.owner in fields:
+            widget = fields[self.owner].widget
+            shown = self.get_queryset(request).filter(content_object=obj).values_list(f"{self.owner}_id", self.NAMED_BY)
+            getattr(widget, "widget", widget).known = SimpleLazyObject(lambda: {str(pk): name for pk, name in shown})
+        return formset
+
+    @property
+    def _scope(self) -> str:
+        return self.model._meta.get_field("content_object").related_model._meta.model_name
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         field = super().formfield_for_foreignkey(db_field, request, **kwargs)
         if db_field.name == "permission":
-            scope = self.model._meta.get_field("content_object").related_model._meta.model_name
             field.label = _("Role")
             field.queryset = Permission.objects.filter(codename__startswith=PREFIX, content_type__app_label="tenants",
-                                                       content_type__model=scope)
+                                                       content_type__model=self._scope)
             field.label_from_instance = lambda role: str(LABELS.get(role_of(role.codename), role.codename))
         elif field is not None:
             field.label = _("User") if db_field.name == "user" else _("Group")
@@ -142,6 +165,7 @@ class OrganizationGroups(Bindings):
     verbose_name, verbose_name_plural = _("member group"), _("Member groups")
     model = OrganizationGroupBinding
     autocomplete_fields = ("group",)
+    owner, NAMED_BY, per_page = "group", "group__name", None
 
 
 class ProjectUsers(Bindings):
@@ -154,6 +178,7 @@ class ProjectGroups(Bindings):
     verbose_name, verbose_name_plural = _("member group"), _("Member groups")
     model = ProjectGroupBinding
     autocomplete_fields = ("group",)
+    owner, NAMED_BY, per_page = "group", "group__name", None
 
 
 class QuotaForm(forms.ModelForm):

@@ -72,7 +72,7 @@ class HostAdmin(CatalogueAdmin):
     list_filter = (("state", ChoicesDropdownFilter), ("health", ChoicesDropdownFilter), "is_in_maintenance",
                    ("region", RelatedDropdownFilter), ("zone", RelatedDropdownFilter))
     search_fields = ("provider__name", "hostname", "chassis")
-    list_select_related = ("zone", "region", "endpoint")
+    list_select_related = page_related = ("zone", "region", "endpoint")
     ordering = ("name",)
     autocomplete_fields = ("region", "zone", "endpoint")
     fields = ("name", "region", "zone", "endpoint", "reserved_memory_mib", "vcpu_ratio", "state", "state_reason", "health",
@@ -104,8 +104,10 @@ class HostAdmin(CatalogueAdmin):
 
     @display(description=_("Claimed of capacity"))
     def claimed(self, host: Host) -> str:
-        rows = Claim.objects.filter(provider=host).values_list("resource_class").order_by()
-        used = dict(rows.annotate(total=Sum("amount")))
+        if "_used" not in host.__dict__:  # asked several times for one page
+            rows = Claim.objects.filter(provider=host).values_list("resource_class").order_by()
+            host._used = dict(rows.annotate(total=Sum("amount")))
+        used = host._used
         return " · ".join(f"{CLASSES.get(name, name)}: {amount_text(name, used.get(name, 0))} / {amount_text(name, total)}"
                           for name, total in host.capacity.items())
 

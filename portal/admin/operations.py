@@ -44,6 +44,7 @@ class OperationAdmin(ReadOnlyAdmin):
     search_fields = ("target__name", "request_id")
     identifiers = ("pk", "target_id", "parent_id")
     list_select_related = ("target",)
+    page_related = ("target", "project", "region", "actor", "parent")
     ordering = ("-created_at", "-id")
     fields = ("kind_word", "state", "target", "project", "region", "actor", "parent", "request_id", "created_at", "started_at",
               "finished_at", "deadline", "arguments", "facts", "history", "result")

@@ -92,11 +92,12 @@ class OperatorsActions(AsksForKeys, ModelAdmin):
     paginator = CappedPaginator
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER  # each would count the whole table
-    list_per_page = 50
+    list_per_page = 25
     list_disable_select_all = True
     list_filter_submit = False
     change_form_outer_before_template = "admin/acts.html"
     identifiers: tuple[str, ...] = ("pk",)  # looked up at once when somebody searches for an id
+    page_related: tuple[str, ...] = ()  # what the page of one row shows of others
 
     def __init__(self, model: type[models.Model], admin_site: admin.AdminSite) -> None:
         name_columns(model)
@@ -116,7 +117,19 @@ class OperatorsActions(AsksForKeys, ModelAdmin):
         rows = super().get_queryset(request)
         kind = getattr(self.model, "KIND", "")
         # The kind says nothing new of a typed table; it lets PostgreSQL read a page off the index `resource_newest`.
-        return rows.filter(kind=kind) if kind else rows
+        rows = rows.filter(kind=kind) if kind else rows
+        is_page = request.resolver_match is not None and (request.resolver_match.url_name or "").endswith("_change")
+        return rows.select_related(*self.page_related) if is_page and self.page_related else rows
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """The row; while a page of it is made, the same one whoever asks."""
+        if request.method not in ("GET", "HEAD"):
+            return super().get_object(request, object_id, from_field)
+        found = request.__dict__.setdefault("_shown_rows", {})
+        key = (self.opts.label, object_id, from_field)
+        if key not in found:
+            found[key] = super().get_object(request, object_id, from_field)
+        return found[key]
 
     # -- acts --
 
@@ -243,7 +256,12 @@ class CatalogueAdmin(AuditedAdmin):
     """What others point at is retired, not deleted. Never deleted in bulk."""
 
     def is_used(self, obj: models.Model) -> bool:
-        """Whether any row points at it."""
+        """Whether any row points at it; looked up once for each time that it was read."""
+        if "_is_used" not in obj.__dict__:
+            obj._is_used = self._has_others(obj)
+        return obj._is_used
+
+    def _has_others(self, obj: models.Model) -> bool:
         others = [field for field in obj._meta.get_fields(include_hidden=True) if field.auto_created and not field.concrete]
         return any(other.related_model._base_manager.filter(**{other.field.name: obj}).exists() for other in others)
 
