@@ -85,7 +85,7 @@ def measure() -> list[Figure]:
 
 
 def _figures(what: str, rows: list[Asked], stretch: float) -> list[Figure]:
-    """Of the API only a ratio is demanded (`lists`). What a page takes is compared with the goal as if the machine had been free."""
+    """Of the API only a ratio is demanded (`lists`). Times are compared with the goal as if the machine had been free."""
     slow, many = max(rows, key=lambda one: one.p95), max(rows, key=lambda one: one.queries)
     over = sum(one.p95 / stretch > MOST_MS for one in rows)
     is_asked = what != "API"
