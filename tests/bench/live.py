@@ -2,7 +2,7 @@
 
 Real uvicorn processes, as many as `make run` has, with Redis between, and 100 websocket clients that do as static/mains.js
 does: a hint that concerns what they show, 60 ms of waiting for more, and the same parts again over a connection of their
-own, of a list only the rows that were named. Half of them look at the list of instances (50 rows), the others at the dashboard
+own, of a list only the rows that were named. Half of them look at the list of instances (25 rows), the others at the dashboard
 and at the instance that changes, in turn; ten people, each with ten of the pages. Every change renames the instance, so that
 an answer tells whether it is of this change.
 """

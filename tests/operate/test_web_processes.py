@@ -22,8 +22,6 @@ class Processes:
 
     def __init__(self, state: Path) -> None:
         self.state, self.port, self.running = state, _free_port(), {}
-        for number in (1, 2):
-            self.start(number)
 
     def start(self, number: int) -> None:
         environment = {**os.environ, "MAINS_STATE_DIR": str(self.state), "MAINS_URL": f"http://127.0.0.1:{self.port}",
@@ -63,10 +61,14 @@ def _free_port() -> int:
 @pytest.fixture
 def processes(tmp_path: Path) -> Iterator[Processes]:
     started = Processes(tmp_path)
-    yield started
-    for process in started.running.values():
-        process.kill()
-        process.wait()
+    try:
+        for number in (1, 2):
+            started.start(number)
+        yield started
+    finally:
+        for process in started.running.values():
+            process.kill()
+            process.wait()
 
 
 def test_a_killed_one_is_not_missed_and_counters_go_on(processes: Processes) -> None:

@@ -1,5 +1,4 @@
 """A live update of a list in a real Chromium: what the reader holds stays in their hands, what changed is shown."""
-import json
 import re
 from pathlib import Path
 
@@ -8,14 +7,12 @@ from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
-from playwright.sync_api import Route, WebSocketRoute, sync_playwright
+from playwright.sync_api import Route
 
 from compute.instances.models import Instance
 from tests.pages.listed import instance, names
-from tests.stories.browsing import CHROMIUM, QUIET
+from tests.pages.watched import HOME, watched
 from tests.world import World
-
-HOME = "http://portal.test"
 
 
 def frame_of(text: str) -> str:
@@ -112,29 +109,21 @@ def test_a_hint_changes_its_row_in_place_and_what_left_or_came_is_seen(world: Wo
         else:
             route.fulfill(status=204)
 
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        page = chromium.new_page()
-        hints: list[WebSocketRoute] = []
-        page.route_web_socket(re.compile("/ws/live/"), lambda socket: hints.append(socket))
-        page.route(re.compile(".*"), answer)
-        page.goto(f"{HOME}/instances/")
+    with watched("/instances/", answer) as (page, hint):
         page.check(f"#instance-{changed.pk} [data-bulk-item]")
         page.evaluate("window.rows = [...document.querySelectorAll('#instances tbody tr')]")
-        page.wait_for_function("window.htmx !== undefined")
-        hints[0].send(json.dumps({"kind": "instance", "id": str(changed.pk)}))
+        hint("instance", changed.pk)
         page.wait_for_selector(f"#instance-{changed.pk} >> text=Running")
         assert asked == [str(changed.pk)]
         assert page.is_checked(f"#instance-{changed.pk} [data-bulk-item]")
         assert page.evaluate("rows.length === 2 && rows.every((row) => row.isConnected)"), "all rows are the same nodes"
-        hints[0].send(json.dumps({"kind": "instance", "id": str(other.pk)}))
+        hint("instance", other.pk)
         page.wait_for_selector("text=newcomer")
         assert asked[1:] == [str(other.pk)]
         assert page.locator(f"#instance-{other.pk}").count() == 0
-        hints[0].send(json.dumps({"kind": "floating_ip", "id": str(other.pk)}))
+        hint("floating_ip", other.pk)
         page.wait_for_timeout(1000)
         assert asked[2:] == [""], "a hint of another kind says nothing of rows"
-        chromium.close()
 
 
 def test_selection_menu_focus_and_typed_text_outlive_a_live_update(world: World, browser) -> None:
@@ -159,11 +148,7 @@ def test_selection_menu_focus_and_typed_text_outlive_a_live_update(world: World,
         else:
             route.fulfill(status=204)
 
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        page = chromium.new_page()
-        page.route(re.compile(".*"), answer)
-        page.goto(f"{HOME}/instances/")
+    with watched("/instances/", answer) as (page, _hint):
         page.check(f"#instance-{kept.pk} [data-bulk-item]")
         page.click(f"#menu-{other.pk} summary")
         page.wait_for_selector(f"#menu-{other.pk} form")
@@ -178,4 +163,3 @@ def test_selection_menu_focus_and_typed_text_outlive_a_live_update(world: World,
         assert page.is_visible(f"#menu-{other.pk} form") and page.input_value("[name=name]") == "typed"
         assert page.evaluate("document.activeElement.name") == "name"
         assert page.evaluate("row.isConnected"), "rows are changed in place, not replaced"
-        chromium.close()

@@ -1,18 +1,15 @@
 """A live update of one thing's page in a real Chromium: heading and part come by one request, unless one of them is in use."""
-import json
-import re
 from pathlib import Path
 
 from django.conf import settings
 from django.urls import reverse
-from playwright.sync_api import Route, WebSocketRoute, sync_playwright
+from playwright.sync_api import Route
 
 from compute.instances.models import Instance
 from tests.pages.listed import instance
-from tests.stories.browsing import CHROMIUM, QUIET
+from tests.pages.watched import HOME, watched
 from tests.world import World
 
-HOME = "http://portal.test"
 ALONG = {"HX-Request": "true", "Live-Along": "resource-header"}
 
 
@@ -51,16 +48,8 @@ def test_one_request_renews_both_and_what_is_in_use_waits(world: World, browser)
         asked.append(which)
         route.fulfill(body={"both": both, "header": header, "part": part}[which], content_type="text/html; charset=utf-8")
 
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        page = chromium.new_page()
-        hints: list[WebSocketRoute] = []
-        page.route_web_socket(re.compile("/ws/live/"), lambda socket: hints.append(socket))
-        page.route(re.compile(".*"), answer)
-        page.goto(HOME + path)
-        page.wait_for_function("window.htmx !== undefined")
-        hint = json.dumps({"kind": "instance", "id": str(row.pk)})
-        hints[0].send(hint)
+    with watched(path, answer) as (page, hint):
+        hint("instance", row.pk)
         page.wait_for_selector("#resource-header[data-state=running]")
         page.wait_for_function("!document.querySelector('.htmx-request')")
         assert asked == ["both"] and page.locator("#part").count() == page.locator("#resource-header").count() == 1
@@ -69,10 +58,9 @@ def test_one_request_renews_both_and_what_is_in_use_waits(world: World, browser)
             range.selectNodeContents(document.querySelector('#resource-header h1'));
             getSelection().addRange(range);
         }""")
-        hints[0].send(hint)
+        hint("instance", row.pk)
         page.wait_for_timeout(1000)
         assert asked[1:] == ["part"], "somebody selects text in the heading"
         page.evaluate("getSelection().removeAllRanges()")
         page.wait_for_timeout(1500)
         assert asked[2:] == ["header"]
-        chromium.close()
