@@ -5,12 +5,13 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import ForeignKey, Lookup, QuerySet
+from django.db.models import ForeignKey, Lookup, Model, QuerySet
 from django.utils.functional import cached_property
 
 # What stands in a statement for a value of this kind while it is composed.
 STAND_INS: dict[type, Callable[[int], Any]] = {
     UUID: lambda number: UUID(int=0x7C1A6F0E5B0C4A3E9D360D0F5E1F2A00 + number),
+    str: lambda number: f"a text of a caller, number {number}",
     list: lambda number: [UUID(int=0x2B9F33D1C2D746C8A0E7B1D24C9A6600 + number)],
     datetime: lambda number: datetime(1900, 1, 1, 0, 0, number, 271828, tzinfo=UTC)}
 
@@ -27,12 +28,12 @@ class AnyOf(Lookup):
 
 
 class Composed:
-    """The rows of a query that differs by a few values alone, as PostgreSQL gives them: JSON is text, and no model is made.
+    """The rows of a query that differs by a few values alone, as PostgreSQL gives them: JSON is text.
 
         BINDINGS = Composed(lambda user: Binding.objects.filter(user=user).values_list("scope", "codename"), user=UUID)
         for scope, codename in BINDINGS.rows(user=user.pk): ...
 
-    Kinds of values are those of STAND_INS. The query names columns in their order (`values_list`).
+    Kinds of values are those of STAND_INS. The query names columns in their order (`values_list`), unless `models` are asked for.
     """
 
     def __init__(self, compose: Callable[..., QuerySet], **kinds: type) -> None:
@@ -44,6 +45,18 @@ class Composed:
         """The text, and for each parameter the name of the value that it is of, or none and the parameter itself."""
         text, parameters = self.compose(**self.places).query.get_compiler(connection=connection).as_sql()
         return text, [(next((name for name, one in self.places.items() if one == value), ""), value) for value in parameters]
+
+    def models(self, **values: Any) -> list[Any]:
+        """The same as rows of the query's model, whose columns it must not name nor join with others. Raises as `rows` does."""
+        return [self._model.from_db(connection.alias, self._columns, row) for row in self.rows(**values)]
+
+    @cached_property
+    def _model(self) -> type[Model]:
+        return self.compose(**self.places).model
+
+    @cached_property
+    def _columns(self) -> list[str]:
+        return [field.attname for field in self._model._meta.concrete_fields]
 
     def rows(self, **values: Any) -> list[tuple[Any, ...]]:
         """The rows for these values. Raises what executing any statement raises."""

@@ -44,7 +44,7 @@ def add(world: World, tmp_path: Path) -> AddSimulated:
 def browser(world: World) -> Callable[[str], Client]:
     def signed_in(name: str) -> Client:
         client = Client()
-        client.force_login(world.people[name], backend="django.contrib.auth.backends.ModelBackend")
+        client.force_login(world.people[name])
         return client
 
     return signed_in

@@ -24,7 +24,7 @@ Browser = Callable[[str], Client]
 @pytest.fixture
 def root(world: World) -> APIClient:
     client = APIClient()
-    client.force_login(world.people["root"], backend="django.contrib.auth.backends.ModelBackend")
+    client.force_login(world.people["root"])
     return client
 
 

@@ -35,7 +35,7 @@ class Networked:
         client = APIClient(raise_request_exception=False)
         client.handler = self.handler
         if name is not None:
-            client.force_login(self.world.people[name], backend="django.contrib.auth.backends.ModelBackend")
+            client.force_login(self.world.people[name])
         return client
 
     def post(self, path: str, body: dict[str, Any] | None = None, *, by: str = "alice", **headers: str) -> Any:

@@ -24,7 +24,7 @@ def net(networked_world: Networked, settings) -> Networked:
 @pytest.fixture
 def operator(net: Networked) -> Client:
     client = Client()
-    client.force_login(net.world.people["root"], backend="django.contrib.auth.backends.ModelBackend")
+    client.force_login(net.world.people["root"])
     return client
 
 

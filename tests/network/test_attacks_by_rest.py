@@ -115,7 +115,7 @@ def test_filters_by_our_ids_find_a_rival_nothing(net: Networked, ours: dict) -> 
 
 def test_a_rivals_pages_are_not_there(net: Networked, ours: dict) -> None:
     client = Client()
-    client.force_login(net.world.people["mallory"], backend="django.contrib.auth.backends.ModelBackend")
+    client.force_login(net.world.people["mallory"])
     for url in (f"/vpcs/{ours['vpc']}/", f"/security-groups/{ours['group']}/", f"/instances/{ours['instance']}/"):
         assert client.get(url).status_code == 404, url
     for url in ("/vpcs/", "/floating-ips/", "/security-groups/"):
@@ -172,7 +172,7 @@ def test_operators_move_addresses_and_viewers_nothing(net: Networked, ours: dict
 
 def test_pages_refuse_what_the_api_refuses(net: Networked, ours: dict) -> None:
     client, spare = Client(), FloatingIp.objects.get(pk=net.floating_ip()["id"])
-    client.force_login(net.world.people["oscar"], backend="django.contrib.auth.backends.ModelBackend")
+    client.force_login(net.world.people["oscar"])
     refused = [reverse("vpcs:delete", args=[ours["vpc"]]), reverse("floating_ips:release", args=[spare.pk]),
                reverse("security_groups:delete", args=[ours["group"]])]
     for url in refused:
@@ -253,7 +253,7 @@ def test_descriptions_are_text_on_pages(net: Networked) -> None:
     net.made("security-group-rules", {"security_group": group, "direction": "ingress", "protocol": "tcp", "description": evil})
     vpc = net.vpc(description=evil, tags={"<b>": evil})["id"]
     client = Client()
-    client.force_login(net.world.people["alice"], backend="django.contrib.auth.backends.ModelBackend")
+    client.force_login(net.world.people["alice"])
     for url in (f"/security-groups/{group}/", f"/vpcs/{vpc}/", "/vpcs/", "/security-groups/"):
         answer = client.get(url)
         assert answer.status_code == 200 and b"<img src=x" not in answer.content and b"<b>:" not in answer.content, url
@@ -282,7 +282,7 @@ def test_no_answer_or_audit_row_has_a_private_key(net: Networked) -> None:
     net.fabric.save()
     Endpoint.objects.update(private_key=secret)
     client = Client()
-    client.force_login(net.world.people["root"], backend="django.contrib.auth.backends.ModelBackend")
+    client.force_login(net.world.people["root"])
     endpoint = Endpoint.objects.get()
     urls = [reverse("admin:network_fabric_change", args=[net.fabric.pk]), reverse("admin:hosts_endpoint_changelist"),
             reverse("admin:hosts_endpoint_change", args=[endpoint.pk]), reverse("admin:hosts_sshidentity_changelist"),

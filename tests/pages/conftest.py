@@ -30,7 +30,7 @@ def browser(world: World) -> Callable[..., Client]:
 
     def signed_in(name: str = "adam", language: str = "en") -> Client:
         client = Client(headers={"accept-language": language})
-        client.force_login(world.people[name], backend="django.contrib.auth.backends.ModelBackend")
+        client.force_login(world.people[name])
         return client
 
     return signed_in

@@ -25,7 +25,7 @@ def world(transactional_db: None, tmp_path, settings) -> World:
 @pytest.fixture
 def operator(world: World) -> Client:
     client = Client()
-    client.force_login(world.people["root"], backend="django.contrib.auth.backends.ModelBackend")
+    client.force_login(world.people["root"])
     return client
 
 
@@ -105,7 +105,7 @@ def onlooker(world: World) -> Client:
     person.save()
     person.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
     client = Client()
-    client.force_login(person, backend="django.contrib.auth.backends.ModelBackend")
+    client.force_login(person)
     return client
 
 

@@ -34,7 +34,7 @@ def test_there_are_such_pages() -> None:
 def test_each_page_is_ours(door: World, who: str | None) -> None:
     client = Client()
     if who:
-        client.force_login(door.people[who], backend="django.contrib.auth.backends.ModelBackend")
+        client.force_login(door.people[who])
     for language, path in product(("en", "zh-hans"), addresses()):
         # Where somebody has nothing to do, they are sent to a page where they have.
         answer = client.get(path, follow=True, headers={"accept-language": language})

@@ -53,7 +53,7 @@ def staff(scene: Scene, *permissions: str) -> Client:
     person = User.objects.create(username="clerk", is_staff=True)
     person.user_permissions.set(Permission.objects.filter(codename__in=permissions))
     client = Client()
-    client.force_login(person, backend="django.contrib.auth.backends.ModelBackend")
+    client.force_login(person)
     return client
 
 
