@@ -51,7 +51,7 @@ def activity(user: Any) -> Activity:
     if user.grants.sees_everything:
         [row] = OPERATORS_FRAME.rows(**known)
     else:
-        [row] = FRAME.rows(**known, projects=list(user.grants.projects("operation.view")))
+        [row] = FRAME.rows(**known, projects=list[UUID](user.grants.projects("operation.view")))
     draining_since, reason, at, counts, regions = row
     counts = json.loads(counts) if counts else {"live": 0, "unread": 0}
     regions = [Region(**one | {"id": UUID(one["id"])}) for one in map(json.loads, regions)]
@@ -72,7 +72,7 @@ def _frame(user_id: UUID, since: datetime, projects: list[UUID] | None = None) -
         ArraySubquery(regions.values(region=JSONObject(**{name: name for name in OF_REGION}))))
 
 
-FRAME = Composed(_frame, user_id=UUID, since=datetime, projects=list)
+FRAME = Composed(_frame, user_id=UUID, since=datetime, projects=list[UUID])
 OPERATORS_FRAME = Composed(_frame, user_id=UUID, since=datetime)
 
 

@@ -132,6 +132,10 @@ class Listing:
         """All rows that the user may see here, with what their lines need selected."""
         raise NotImplementedError
 
+    def read(self, pks: Sequence[Any]) -> Iterable[Any]:
+        """The rows of a page, in any order; the keys were found among `rows` by this request."""
+        return self.rows().filter(pk__in=pks)
+
     def items(self, rows: list[Any]) -> list[Any]:
         """What the row template and the CSV read of each row; a fixed number of statements."""
         return rows
@@ -303,7 +307,7 @@ class Listing:
         return self._lines(self.keys)
 
     def _lines(self, found: Keys) -> list[Line]:
-        by_pk = self.rows().in_bulk(found.pks) if found.pks else {}
+        by_pk = {row.pk: row for row in self.read(found.pks)} if found.pks else {}
         rows = [by_pk[pk] for pk in found.pks if pk in by_pk]
         return [Line(pk=row.pk, row=row, item=item, name=self.name_of(row))
                 for row, item in zip(rows, self.items(rows), strict=True)]

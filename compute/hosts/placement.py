@@ -215,8 +215,8 @@ def _insert(host: Host, consumer: Resource, wanted: Amounts, capacity: Amounts) 
 def _store(consumer: Resource, thought: list[Opinion], chosen: Host | None) -> None:
     Verdict.objects.filter(consumer=consumer).delete()
     Verdict.objects.bulk_create(
-        Verdict(consumer=consumer, host=opinion.host, is_chosen=chosen is not None and opinion.host.pk == chosen.pk,
-                weight=opinion.weight, reason=opinion.reason, facts=opinion.facts) for opinion in thought)
+        (Verdict(consumer=consumer, host=opinion.host, is_chosen=chosen is not None and opinion.host.pk == chosen.pk,
+                weight=opinion.weight, reason=opinion.reason, facts=opinion.facts) for opinion in thought), batch_size=5000)
 
 
 def release(consumer: Resource) -> None:

@@ -13,6 +13,7 @@ from compute.instances.networks import ports_by_instance
 from compute.network import queries as network
 from compute.network.models import FloatingIp, Port
 from compute.network.topology import Guest, floating_address
+from portal.kernel.composed import Composed
 
 # Who signs in by key, where the image's tag `login` says nothing else: the demo image's user.
 LOGIN_TAG, LOGIN = "login", "demo"
@@ -42,8 +43,12 @@ class Address:
 
 def addresses(instance: Instance) -> list[Address]:
     """In the order of its cards. Wants the image selected."""
-    rows = network.ports(Port.objects.live().filter(domain=instance.pk)).prefetch_related("groups__rules")
-    return [_address(port, instance.image.tags.get(LOGIN_TAG, LOGIN)) for port in rows.order_by("position", "pk")]
+    login = instance.image.tags.get(LOGIN_TAG, LOGIN)
+    return [_address(port, login) for port in CARDS.models(instance=instance.pk)]
+
+
+CARDS = Composed(lambda instance: network.ports(Port.objects.live().filter(domain=instance)).prefetch_related("groups__rules")
+                 .order_by("position", "pk"), instance=UUID)
 
 
 def _address(port: Port, login: str) -> Address:

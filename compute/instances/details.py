@@ -2,8 +2,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -14,6 +15,7 @@ from compute.instances.addresses import Address
 from compute.instances.models import Instance, SshKey
 from compute.network.models import FloatingIp
 from compute.network.queries import AddressPrices
+from portal.kernel.composed import Composed
 from portal.kernel.models import Resource
 from storage.models import Attachment, Volume
 
@@ -50,12 +52,19 @@ def volumes_of(instance: Instance) -> list[Volume]:
 
 def _volumes_and_keys(instance: Instance) -> tuple[list[Volume], list[SshKey]]:
     """Its volumes, and those of its keys that the project still has; one statement over all resources."""
-    mine = Q(kind=Volume.KIND, pk__in=Attachment.objects.filter(domain=instance.pk).values("volume"))
-    known = Q(kind=SshKey.KIND, ssh_key__public_key__in=instance.public_keys)
-    rows = Resource.objects.live().filter(mine | known, project=instance.project_id)
-    rows = list(rows.select_related("volume__attachment", "ssh_key").order_by("name", "pk"))
+    rows = BELONGING.models(instance=instance.pk, project=instance.project_id, keys=instance.public_keys)
     volumes = sorted((row.volume for row in rows if row.kind == Volume.KIND), key=lambda volume: volume.attachment.target)
     return volumes, [row.ssh_key for row in rows if row.kind == SshKey.KIND]
+
+
+def _belonging(instance: UUID, project: UUID, keys: list[str]) -> QuerySet[Resource]:
+    mine = Q(kind=Volume.KIND, pk__in=Attachment.objects.filter(domain=instance).values("volume"))
+    known = Q(kind=SshKey.KIND, ssh_key__public_key__any_of=keys)
+    return Resource.objects.live().filter(mine | known, project=project).select_related(
+        "volume__attachment", "ssh_key").order_by("name", "pk")
+
+
+BELONGING = Composed(_belonging, instance=UUID, project=UUID, keys=list[str])
 
 
 def opinions(instance: Instance, user: Any) -> list[Opinion]:

@@ -16,6 +16,7 @@ from compute.network.models import AddressPool, Fabric, FloatingIp, Port, Securi
 from compute.network.operations.defaults import default_group, default_subnet
 from compute.network.operations.floating import add_floating_ip
 from compute.network.operations.vpcs import add_port, own_groups, refuse_gone
+from portal.kernel.composed import Composed
 from portal.kernel.declarations import Reading
 from portal.kernel.errors import StateConflict
 from portal.kernel.models import Region
@@ -128,11 +129,14 @@ def _take(port: Port, instance: Instance, hostname: str, position: int) -> Port:
     return port
 
 
+CARDS = Composed(lambda instances: Port.objects.live().filter(domain__any_of=instances).order_by("domain", "position")
+                 .prefetch_related("floating_ip__allocation"), instances=list[UUID])
+
+
 def ports_by_instance(instance_ids: Iterable[UUID]) -> dict[UUID, list[Port]]:
     """The network cards of many instances in their order, with their floating IPs; as many queries for 200 as for one."""
     found: dict[UUID, list[Port]] = {}
-    rows = Port.objects.live().filter(domain__in=instance_ids).order_by("domain", "position")
-    for port in rows.prefetch_related("floating_ip__allocation"):
+    for port in CARDS.models(instances=list(instance_ids)):
         found.setdefault(port.domain, []).append(port)
     return found
 

@@ -76,7 +76,7 @@ def _grouped(model: Any, live: dict[str, Any], kind: Any, *amounts: Any) -> Quer
         "project", "region", "table", "what", "first", "second", "third")
 
 
-BY_PLACE = Composed(_by_place, projects=list)
+BY_PLACE = Composed(_by_place, projects=list[UUID])
 
 
 def _of_kind(kind: str, amount: int, *_no: int) -> dict[str, int]:

@@ -1,8 +1,10 @@
 """The tenants' dashboard: what runs, what it costs, what needs attention, what happened."""
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from django.db.models import QuerySet
 
@@ -52,16 +54,15 @@ class Board:
 
 
 def tenant_board(user: Any, project: Project | None, projects: list[Project], *, regions: list[Region], now: datetime) -> Board:
-    """What `user` may see, of one project or of all of `projects`, which are those that the user sees."""
-    instances = _narrow(Instance.objects.visible_to(user), project)
-    operations = _narrow(Operation.objects.visible_to(user), project)
+    """What `user` may see, of one project or of all of `projects`, which are those that the user sees. Whoever sees everything
+    looks at one."""
     events = _narrow(AuditEvent.objects.visible_to(user), project).select_related("actor").only(*OF_EVENT)
     if project is not None and user.grants.sees_everything:  # not the whole cloud for one project
         projects = [one for one in projects if one.organization_id == project.organization_id]
     found = taken([one.pk for one in projects])
     credits = _credits(user, project, projects)
-    newest, odd = newest_and_odd(instances, RECENT)
-    latest, bad = newest_and_failed(operations, RECENT, now)
+    newest, odd = newest_and_odd(_where(user, "instance.view", project))
+    latest, bad = newest_and_failed(_where(user, "operation.view", project), now)
     return Board(
         has=total(found, project), spending=spending(user, project, now=now), credits=credits,
         attention=Attention(instances=odd, operations=besides(bad, odd)[:3],
@@ -69,6 +70,13 @@ def tenant_board(user: Any, project: Project | None, projects: list[Project], *,
                             credits=[one for one in credits if one.is_low]),
         instances=newest, operations=latest,
         events=list(events.order_by("-at", "-pk")[:RECENT]))
+
+
+def _where(user: Any, permission: str, project: Project | None) -> Collection[UUID]:
+    """Ids of the projects that are looked at, as far as the permission is held there."""
+    if project is None:
+        return user.grants.projects(permission)
+    return [project.pk] if user.grants.may(permission, project.pk) else []
 
 
 def _narrow(rows: QuerySet, project: Project | None) -> QuerySet:

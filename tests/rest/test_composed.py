@@ -12,7 +12,7 @@ from tests.cast import Cast
 OF_ORGANIZATION = Composed(lambda organization: Project.objects.filter(organization=organization).values_list("pk", "name"),
                            organization=UUID)
 AMONG = Composed(lambda organizations: Project.objects.filter(organization__any_of=organizations).values_list("pk"),
-                 organizations=list)
+                 organizations=list[UUID])
 ORGANIZATIONS = Composed(lambda pk: Organization.objects.filter(pk=pk), pk=UUID)
 
 

@@ -1,6 +1,8 @@
 """The list of instances."""
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -10,6 +12,7 @@ from compute.hosts.models import Host
 from compute.instances import operations, queries
 from compute.instances.models import Instance, InstanceState, InstanceType
 from compute.instances.verbs import VERBS
+from portal.kernel.composed import Composed
 from portal.kernel.lists import Column, Empty, Filter, RowChoice
 from portal.kernel.models import Operation, Zone
 from storage.models import Image
@@ -25,6 +28,8 @@ HEAVY = ("user_data", "vnc_password", "public_keys")
 RELATED = ("project__organization", "region", "zone", "type", "image")
 DRAWN = ("kind", "name", "tags", "version", "created_at", "state_changed_at", "state", "observed_state", "vcpus", "memory_mib",
          "fault", "project__name", "project__organization__name", "region__name", "zone__name", "type__name", "image__name")
+
+LINES = Composed(lambda pks: Instance.objects.filter(pk__any_of=pks).select_related(*RELATED).only(*DRAWN), pks=list[UUID])
 
 
 def rows_of(request: HttpRequest) -> QuerySet[Instance]:
@@ -65,7 +70,10 @@ class InstanceList(Listing):
                   command='mains instance create web --type small --image "Mains demo" --wait')
 
     def rows(self) -> QuerySet[Instance]:
-        return narrow(self.request, rows_of(self.request).select_related(None).select_related(*RELATED).only(*DRAWN))
+        return narrow(self.request, Instance.objects.visible_to(self.user).select_related(*RELATED).only(*DRAWN))
+
+    def read(self, pks: Sequence[UUID]) -> list[Instance]:
+        return LINES.models(pks=list(pks))
 
     def items(self, rows: list[Instance]) -> list[queries.Reached]:
         return queries.reached(rows)

@@ -3,19 +3,19 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from compute.instances import addresses, details, timeline, wording
+from compute.instances.lists.instances import RELATED
 from compute.instances.models import Instance
 from compute.instances.verbs import VERBS, Verb
-from compute.instances.views.instances import rows_of
 from compute.instances.views.sheets import UNDER_WAY, Action, Danger, Sheet, Tab, cost_tab, edit_action, show, timeline_tab
 from compute.network.models import Fabric
-from tenants.access import fetch
+from tenants.access import Known
 from tenants.pages import page
 
 CONSOLE = "console.js"
@@ -27,10 +27,15 @@ SHOWN = (*(field.name for field in Instance._meta.concrete_fields if field.name 
 @page("instance.view")
 def detail(request: HttpRequest, pk: UUID) -> HttpResponse:
     """What it is and does; live, part by part."""
+    return show(request, sheet_of(request, INSTANCE.fetch(request.user, "instance.view", pk)))
+
+
+def _rows() -> QuerySet[Instance]:
     has_network = Exists(Fabric.objects.filter(region=OuterRef("region")))
-    rows = rows_of(request).defer(None).only(*SHOWN).annotate(has_network=has_network)
-    instance = fetch(request.user, rows.select_related(*UNDER_WAY), "instance.view", pk=pk)
-    return show(request, sheet_of(request, instance))
+    return Instance.objects.select_related(*RELATED, "host", *UNDER_WAY).only(*SHOWN).annotate(has_network=has_network)
+
+
+INSTANCE = Known(_rows)
 
 
 def sheet_of(request: HttpRequest, instance: Instance) -> Sheet:
