@@ -64,6 +64,8 @@ def balances(organizations: Iterable[Organization], *, now: datetime | None = No
     anew; what was granted never is.
     """
     organizations = list(organizations)
+    if not organizations:
+        return []
     granted: dict[UUID, list[Credit]] = {}
     book = PriceBook.objects.filter(is_default=True)
     moment = now or CLOCK

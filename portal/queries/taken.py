@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db.models import CharField, Count, F, Q, QuerySet, Sum, Value
-from django.db.models.functions import Cast
+from django.db.models.functions import Cast, Coalesce
 
 from compute.instances.models import Instance, InstanceState
 from compute.network.models import FloatingIp
@@ -118,9 +118,12 @@ def near_limits(found: Taken, projects: list[Project], whole: Collection[UUID], 
 
 
 def _limits_of(organizations: dict[UUID, Any], projects: list[Project]) -> Iterable[tuple[UUID, UUID, str, int | None]]:
-    rows = Quota.objects.filter(Q(organization__in=list(organizations)) | Q(project__in=[one.pk for one in projects]))
-    for row in rows:
-        yield row.organization_id or row.project_id, row.region_id, row.dimension, row.limit
+    return LIMITS.rows(organizations=list(organizations), projects=[one.pk for one in projects])
+
+
+LIMITS = Composed(lambda organizations, projects: Quota.objects.filter(
+    Q(organization__any_of=organizations) | Q(project__any_of=projects)).values_list(
+    Coalesce("organization", "project"), "region", "dimension", "limit"), organizations=list[UUID], projects=list[UUID])
 
 
 def _members(organizations: dict[UUID, Any], projects: list[Project]) -> dict[UUID, list[UUID]]:
