@@ -1,9 +1,8 @@
 """REST: what was used and what it costs (`usage/`), and the list prices (`prices/`). Read-only."""
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 from django.db.backends.postgresql.psycopg_any import DateTimeTZRange
-from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
@@ -17,11 +16,12 @@ from billing.models import Credit, Price, UsageInterval
 from billing.money import Money, plain
 from portal.kernel.declarations import registry
 from portal.kernel.errors import Forbidden, InvalidInput
-from portal.kernel.rest.filters import MOST_VALUES, convert, field_at
+from portal.kernel.rest.filters import MOST_VALUES, convert, field_at, moment
 from portal.kernel.rest.pagination import limit_of
 from portal.kernel.rest.serializers import MoneySerializer
 from portal.kernel.rest.views import SIGNED_IN, Fetched, Listed, RoomViewSet
 from portal.kernel.states import database_now
+from tenants.access import projects_ever
 
 GROUPS = ("project", "meter", "day", "resource")
 LONGEST_TAG, MOST_GROUPS, MOST_BALANCES = 60, 8, 100
@@ -98,9 +98,8 @@ class UsageViewSet(RoomViewSet):
         asked = {f"{name}s": [convert(field_at(UsageInterval, path), name, text)
                               for text in request.query_params.getlist(name)[:MOST_VALUES]]
                  for name, path in self.all_filters().items() if name in request.query_params}
-        grants = request.user.grants
-        if not grants.sees_everything:
-            mine = grants.projects("usage.view")
+        if not request.user.grants.sees_everything:
+            mine = projects_ever(request.user, "usage.view")
             asked["projects"] = mine.intersection(asked["projects"]) if "projects" in asked else mine
         return rating.Selection(**{"projects": None, **asked})
 
@@ -199,21 +198,6 @@ class CreditViewSet(Listed, Fetched, RoomViewSet):
         rows = self.get_queryset().select_related("organization").order_by("organization_id").distinct("organization_id")
         found = credit.balances([row.organization for row in rows[:MOST_BALANCES]], now=database_now())
         return Response(BalancesSerializer({"results": found}).data)
-
-
-def moment(request: Request, name: str) -> datetime | None:
-    """A point in time with its zone; None when absent. Raises InvalidInput."""
-    text = request.query_params.get(name)
-    if text is None:
-        return None
-    try:
-        # A plus sign that was not quoted arrives as a space.
-        found = parse_datetime(text.replace(" ", "+"))
-        if found is None or found.tzinfo is None:
-            raise ValueError(text)
-        return found.astimezone(UTC)
-    except (ValueError, OverflowError) as error:
-        raise InvalidInput.field(name, _("A time like 2026-11-01T00:00:00Z.")) from error
 
 
 def groups_of(request: Request) -> list[str]:

@@ -1,7 +1,7 @@
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
 
-from portal.kernel.declarations import EVERYBODY, Permission, registry
+from portal.kernel.declarations import ACCOUNTANTS, Permission, registry
 
 
 class BillingConfig(AppConfig):
@@ -14,6 +14,6 @@ class BillingConfig(AppConfig):
     def ready(self) -> None:
         from billing import metering
 
-        registry.add(Permission(name="usage.view", label=_("See usage and its cost"), roles=EVERYBODY))
+        registry.add(Permission(name="usage.view", label=_("See usage and its cost"), roles=ACCOUNTANTS))
         if metering.on_move not in registry.move_hooks:
             registry.move_hooks.append(metering.on_move)

@@ -16,6 +16,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from portal.kernel.models import Region, Resource
+from tenants.access import projects_ever
 from tenants.models import Project
 
 
@@ -23,8 +24,8 @@ class UsageIntervalQuerySet(models.QuerySet):
     """Reading usage; who sees it follows the project, also after its resource is gone."""
 
     def visible_to(self, user, permission: str = "usage.view") -> Self:
-        grants = user.grants
-        return self.all() if grants.sees_everything else self.filter(project_id__in=grants.projects(permission))
+        """Of deleted projects too: what they cost stays on the bill."""
+        return self.all() if user.grants.sees_everything else self.filter(project_id__in=projects_ever(user, permission))
 
     def running(self) -> Self:
         return self.filter(period__upper_inf=True)

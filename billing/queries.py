@@ -12,7 +12,7 @@ from billing.money import Money
 from billing.periods import Month
 from portal.kernel.declarations import registry
 from portal.kernel.remembered import remembered
-from tenants.access import Grants
+from tenants.access import projects_ever
 from tenants.models import Project
 
 ROWS_A_PAGE = 100
@@ -68,7 +68,7 @@ def month_usage(user, month: Month, *, project: Project | None, page: int, now: 
 
     Where adding up takes long, as for tens of thousands of resources, it is what it was when it was last added up.
     """
-    projects = _projects(user.grants, project)
+    projects = _projects(user, project)
     key = ("usage", month, None if projects is None else frozenset(projects), page)
     return remembered(key, lambda: _month_usage(projects, month, page, now))
 
@@ -88,7 +88,7 @@ def _month_usage(seen: set[UUID] | None, month: Month, page: int, now: datetime)
 
 def month_file(user, month: Month, *, project: Project | None, most: int, now: datetime) -> tuple[list[list[object]], bool]:
     """The month's rows for a file, as `FILE_COLUMNS` says, and whether there are more than `most`."""
-    selection = rating.Selection(projects=_projects(user.grants, project))
+    selection = rating.Selection(projects=_projects(user, project))
     found = rating.totals(selection, ("project", "resource", "meter", "price"), start=month.start, end=month.end, now=now,
                           dearest_first=True, limit=most)
     rows = [[total.project.name, total.resource.name, total.resource.id, total.meter, total.price.sku, total.price.units,
@@ -96,9 +96,8 @@ def month_file(user, month: Month, *, project: Project | None, most: int, now: d
     return rows, found.count > most
 
 
-def _projects(grants: Grants, chosen: Project | None) -> set[UUID] | None:
-    """Whose usage is shown; None is everybody's."""
-    if grants.sees_everything:
-        return {chosen.pk} if chosen else None
-    seen = grants.projects("usage.view")
-    return seen & {chosen.pk} if chosen else seen
+def _projects(user, chosen: Project | None) -> set[UUID] | None:
+    """Whose usage is shown, of deleted projects too when none is chosen; None is everybody's."""
+    if chosen is not None:
+        return {chosen.pk} if user.grants.may("usage.view", chosen.pk) else set()
+    return None if user.grants.sees_everything else projects_ever(user, "usage.view")

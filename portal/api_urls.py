@@ -15,6 +15,8 @@ from portal.kernel import api as kernel
 from portal.kernel.rest import problem
 from storage import api as storage
 from tenants import api as tenants
+from tenants import people_api as people
+from tenants.webhooks import api as webhooks
 
 ROOMS = {
     "regions": (kernel.RegionViewSet, "region"),
@@ -23,9 +25,14 @@ ROOMS = {
     "audit": (kernel.AuditViewSet, "audit"),
     "organizations": (tenants.OrganizationViewSet, "organization"),
     "projects": (tenants.ProjectViewSet, "project"),
-    "members": (tenants.MemberViewSet, "member"),
+    "members": (people.MemberViewSet, "member"),
+    "bindings": (people.BindingViewSet, "binding"),
+    "groups": (people.GroupViewSet, "group"),
+    "roles": (people.RoleViewSet, "role"),
+    "invitations": (people.InvitationViewSet, "invitation"),
     "api-keys": (tenants.ApiKeyViewSet, "api-key"),
-    "roles": (tenants.RoleViewSet, "role"),
+    "webhooks": (webhooks.WebhookViewSet, "webhook"),
+    "webhook-deliveries": (webhooks.DeliveryViewSet, "webhook-delivery"),
     "usage": (billing.UsageViewSet, "usage"),
     "prices": (billing.PriceViewSet, "price"),
     "credits": (billing.CreditViewSet, "credit"),
@@ -59,6 +66,7 @@ urlpatterns = [
     path("schema/", schema, name="api-schema"),
     path("docs/", docs, name="api-docs"),
     path("me/", tenants.MeViewSet.as_view({"get": "me"}), name="me"),
+    path("me/actions/leave/", people.LeaveViewSet.as_view({"post": "leave"}), name="me-leave"),
     path("search/", portal.SearchViewSet.as_view({"get": "find"}), name="api-search"),
     path("notifications/", portal.NotificationViewSet.as_view({"get": "newest"}), name="api-notifications"),
     path("notifications/actions/read/", portal.NotificationViewSet.as_view({"post": "read"}), name="api-notifications-read"),

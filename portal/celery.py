@@ -12,8 +12,13 @@ app.autodiscover_tasks()
 app.conf.beat_schedule = {
     "sweep": {"task": "kernel.sweep", "schedule": 2.0, "options": {"expires": 4}},
     "reconcile": {"task": "instances.reconcile_all", "schedule": 30.0, "options": {"expires": 30}},
+    "stop-suspended": {"task": "instances.stop_suspended", "schedule": 10.0, "options": {"expires": 10}},
     "network-sweep": {"task": "network.sweep", "schedule": 2.0, "options": {"expires": 4}},
     "network-reconcile": {"task": "network.reconcile_all", "schedule": 30.0, "options": {"expires": 30}},
+    "webhooks": {"task": "webhooks.deliver", "schedule": 2.0, "options": {"expires": 4}},
+    "webhooks-minute": {"task": "webhooks.minute", "schedule": 60.0, "options": {"expires": 60}},
     "prune": {"task": "portal.prune", "schedule": 86400.0, "options": {"expires": 86400}},
+    "seal": {"task": "kernel.seal", "schedule": 2.0, "options": {"expires": 4}},
+    "verify-audit": {"task": "kernel.verify_audit", "schedule": 86400.0, "options": {"expires": 86400}},
     "retain": {"task": "kernel.retain", "schedule": 3600.0, "options": {"expires": 3600}},
 }

@@ -4,10 +4,11 @@ Lazy, so that fragments pay nothing. The switcher's list of projects is fetched 
 same with 500 projects as with one.
 """
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 from django.http import HttpRequest
-from django.urls import NoReverseMatch, reverse
+from django.urls import NoReverseMatch, resolve, reverse
 from django.utils.functional import SimpleLazyObject
 from django.utils.translation import gettext_lazy as _
 
@@ -15,6 +16,7 @@ from portal.kernel.errors import NotFound
 from portal.kernel.models import Region
 from portal.notifications import activity_of
 from tenants.models import Project
+from tenants.pages import SIGNED_IN, is_refused
 from tenants.scope import current_project, current_region, know_regions, projects_of, regions_of
 
 THEMES = ("auto", "light", "dark")
@@ -41,9 +43,14 @@ NAVIGATION = (
                     Item(label=_("Floating IPs"), icon="world", name="floating_ips:list"))),
     (_("Storage"), (Item(label=_("Volumes"), icon="database", name="volumes:list"),
                     Item(label=_("Images"), icon="disc", name="images:list"))),
-    (_("Account"), (Item(label=_("Usage"), icon="coin", name="billing:usage"),
+    (_("Account"), (Item(label=_("Projects"), icon="folder", name="projects:list"),
+                    Item(label=_("Organization"), icon="building", name="organizations:list"),
+                    Item(label=_("Usage"), icon="coin", name="billing:usage"),
                     Item(label=_("Operations"), icon="activity", name="operations:list"),
-                    Item(label=_("API keys"), icon="api", name="api_keys:list"))),
+                    Item(label=_("Audit trail"), icon="history", name="audit:list"),
+                    Item(label=_("API keys"), icon="api", name="api_keys:list"),
+                    Item(label=_("Members"), icon="users", name="members:list", also=("invitations", "groups", "roles")),
+                    Item(label=_("Webhooks"), icon="bolt", name="webhooks:list"))),
 )
 OPERATOR = (_("Operator"), (Item(label=_("Hosts"), icon="server", name="hosts:list"),
                             Item(label=_("Needs a person"), icon="tool", name="operator:operations"),
@@ -123,11 +130,19 @@ def navigation_of(request: HttpRequest) -> list[tuple[object, list[Item]]]:
     return [(title, [entry for item in items if (entry := _entry(request, item))]) for title, items in shown]
 
 
+@cache
+def _needed(name: str) -> str:
+    """What the page declares; nothing is asked of pages that are not ours."""
+    return getattr(resolve(reverse(name)).func, "permission", SIGNED_IN)
+
+
 def _entry(request: HttpRequest, item: Item) -> Item | None:
-    """None for a page whose room is not installed."""
+    """None for a page whose room is not installed, or that would refuse the user."""
     try:
         url = reverse(item.name)
     except NoReverseMatch:
+        return None
+    if is_refused(request.user, _needed(item.name)):
         return None
     here = request.resolver_match
     spaces = {item.name.partition(":")[0], *item.also} if ":" in item.name else set()

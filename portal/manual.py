@@ -43,7 +43,8 @@ class Guide:
 GUIDES = (
     Guide(name="tenant", title=_("Using Mains"), icon="rocket",
           pages=("first-instance", "instances", "networks", "volumes", "billing", "projects")),
-    Guide(name="api", title=_("Programs and command line"), icon="terminal-2", pages=("start", "conventions", "errors", "cli")),
+    Guide(name="api", title=_("Programs and command line"), icon="terminal-2",
+          pages=("start", "conventions", "webhooks", "errors", "cli")),
     Guide(name="operator", title=_("Running a cloud"), icon="tool",
           pages=("start", "hosts", "daily", "deployment", "backup", "upgrade")),
 )

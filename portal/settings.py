@@ -1,6 +1,7 @@
 """Settings of the site. Everything that differs between machines comes from the environment (portal/env.py)."""
 import logging
 from decimal import Decimal
+from ipaddress import ip_network
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -51,6 +52,7 @@ INSTALLED_APPS = [
     "django_structlog",
     "portal.kernel.apps.KernelConfig",
     "tenants",
+    "tenants.webhooks.apps.WebhooksConfig",
     "billing",
     "compute.hosts.apps.HostsConfig",
     "storage",
@@ -243,7 +245,7 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": "/api/v1", "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR", "SWAGGER_UI_FAVICON_HREF": "SIDECAR", "REDOC_DIST": "SIDECAR",
     "POSTPROCESSING_HOOKS": ["drf_spectacular.hooks.postprocess_schema_enums", "portal.kernel.rest.compacting.compact"],
-    "COMPONENT_SPLIT_REQUEST": True, "ENUM_NAME_OVERRIDES": {},
+    "COMPONENT_SPLIT_REQUEST": True, "ENUM_NAME_OVERRIDES": {"WebhookStateEnum": "tenants.webhooks.models.Webhook.State"},
 }
 
 CONTENT_SECURITY_POLICY = {
@@ -283,11 +285,20 @@ DOORBELLS = env.flag("DOORBELLS", True)
 ENGINE = {"lease_s": env.integer("ENGINE_LEASE_S", 30), "person_after": env.integer("ENGINE_PERSON_AFTER", 8),
           "backoff_s": (1, 2, 4, 8, 15, 30, 60)}
 
+# Where webhooks may be sent besides public addresses, and where never (tenants.webhooks.addresses): networks with commas.
+WEBHOOKS = {
+    "allowed_networks": [ip_network(word) for word in env.words("WEBHOOK_ALLOWED_NETWORKS")],
+    "refused_networks": [ip_network(word) for word in env.words("WEBHOOK_REFUSED_NETWORKS")],
+    "plain_http": env.flag("WEBHOOK_PLAIN_HTTP", DEMO),  # http:// shows payloads to everybody under way
+    "ca_file": env.text("WEBHOOK_CA_FILE", ""),  # certificates of a company's own authority, trusted beside the public ones
+}
+
 # For how many days things that are over stay known (portal.upkeep.retention); 0: for ever, as for the audit trail.
 RETENTION = {
     "operation_days": env.integer("RETAIN_OPERATION_DAYS", 400), "audit_days": env.integer("RETAIN_AUDIT_DAYS", 0),
     "key_days": env.integer("RETAIN_KEY_DAYS", 400), "sign_in_days": env.integer("RETAIN_SIGN_IN_DAYS", 90),
     "placement_days": env.integer("RETAIN_PLACEMENT_DAYS", 90), "console_days": env.integer("RETAIN_CONSOLE_DAYS", 30),
+    "delivery_days": env.integer("RETAIN_DELIVERY_DAYS", 30),
 }
 
 # Which host takes an instance (compute.hosts.placement): weights, and how many GiB a pool promises for each free one.

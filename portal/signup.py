@@ -18,6 +18,7 @@ from billing.operations import grant_credit
 from portal.kernel.fields import NameField
 from portal.kernel.names import is_name
 from portal.kernel.states import database_now
+from tenants import invitations
 from tenants import operations as tenants
 from tenants.models import Organization, Project, User
 from tenants.names import RESERVED_RULE, is_reserved
@@ -65,7 +66,9 @@ class SignupForm(AllauthSignupForm):
     @transaction.atomic
     def save(self, request: HttpRequest) -> User:
         user = super().save(request)
-        open_account(user, self.cleaned_data["organization"] or derived_name(user.email))
+        named = self.cleaned_data["organization"]
+        if named or invitations.of_visitor(request) is None:  # whoever is invited has a place to go
+            open_account(user, named or derived_name(user.email))
         return user
 
     def try_save(self, request: HttpRequest) -> tuple[User | None, HttpResponse | None]:

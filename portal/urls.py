@@ -5,7 +5,21 @@ from django.urls import include, path
 
 from portal import health
 from portal.lists import ApiKeyList, OperationList, StuckList
-from portal.views import api_keys, cli, dashboard, docs, frame, notifications, operations, outbox, search, ui
+from portal.views import (
+    api_keys,
+    audit,
+    cli,
+    dashboard,
+    docs,
+    frame,
+    notifications,
+    operations,
+    organizations,
+    outbox,
+    projects,
+    search,
+    ui,
+)
 from tenants.bulk import bulk_paths
 
 operation_pages = [
@@ -15,6 +29,10 @@ operation_pages = [
     path("<uuid:pk>/", operations.detail, name="detail"),
     path("<uuid:pk>/cancel/", operations.cancel, name="cancel"),
     *bulk_paths(OperationList),
+]
+audit_pages = [
+    path("", audit.listing, name="list"),
+    path("<uuid:pk>/", audit.detail, name="detail"),
 ]
 notification_pages = [
     path("", notifications.listing, name="list"),
@@ -33,6 +51,21 @@ api_key_pages = [
     path("<uuid:pk>/revoke/", api_keys.revoke, name="revoke"),
     *bulk_paths(ApiKeyList),
 ]
+organization_pages = [
+    path("", organizations.listing, name="list"),
+    path("<uuid:pk>/edit/", organizations.edit, name="edit"),
+    path("<uuid:pk>/delete/", organizations.delete, name="delete"),
+]
+project_pages = [
+    path("", projects.listing, name="list"),
+    path("create/", projects.create, name="create"),
+    path("<uuid:pk>/", projects.detail, name="detail"),
+    path("<uuid:pk>/edit/", projects.edit, name="edit"),
+    path("<uuid:pk>/move/", projects.move, name="move"),
+    path("<uuid:pk>/archive/", projects.archive, name="archive"),
+    path("<uuid:pk>/unarchive/", projects.unarchive, name="unarchive"),
+    path("<uuid:pk>/delete/", projects.delete, name="delete"),
+]
 docs_pages = [
     path("", docs.index, name="index"),
     path("<slug:guide>/", docs.guide, name="guide"),
@@ -49,15 +82,20 @@ urlpatterns = [
     path("", include("compute.network.urls")),
     path("", include("compute.instances.urls")),
     path("", include("billing.urls")),
+    path("", include("portal.people_urls")),
     path("search/", search.search, name="search"),
     path("switch/", frame.switch, name="switch"),
     path("region/", frame.region, name="region"),
     path("ui/", ui.show, name="ui"),
     path("notifications/", include((notification_pages, "notifications"))),
     path("operations/", include((operation_pages, "operations"))),
+    path("audit/", include((audit_pages, "audit"))),
     path("operator/", include((operator_pages, "operator"))),
     *([] if settings.EMAIL_URL else [path("operator/outbox/", include(([path("", outbox.listing, name="list")], "outbox")))]),
     path("api-keys/", include((api_key_pages, "api_keys"))),
+    path("organization/", include((organization_pages, "organizations"))),
+    path("projects/", include((project_pages, "projects"))),
+    path("webhooks/", include("tenants.webhooks.urls")),
     path("docs/", include((docs_pages, "docs"))),
     path("cli/", include((cli_pages, "cli"))),
     path("accounts/", include("allauth.urls")),

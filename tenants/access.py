@@ -4,8 +4,8 @@
 Forbidden. `Grants` resolves a user's bindings once per request. Nothing else in the repository decides access.
 """
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
@@ -14,18 +14,26 @@ from django.db.models.functions import Cast
 
 from portal.kernel.composed import Composed
 from portal.kernel.errors import Forbidden, NotFound
+from tenants.errors import OrganizationSuspended
 from tenants.models import (
+    Organization,
     OrganizationGroupBinding,
     OrganizationUserBinding,
     Project,
     ProjectGroupBinding,
     ProjectUserBinding,
+    Role,
 )
-from tenants.roles import permissions_of, role_of
+from tenants.roles import codename, permissions_of, role_of
 
-ORGANIZATION, PROJECT, PLACED = "organization", "project", "placed"
+ORGANIZATION, PROJECT, PLACED, ROLE = "organization", "project", "placed", "role"
+SUSPENDED = "suspended"
 BINDINGS = ((ORGANIZATION, OrganizationUserBinding, "user"), (ORGANIZATION, OrganizationGroupBinding, "group__user"),
             (PROJECT, ProjectUserBinding, "user"), (PROJECT, ProjectGroupBinding, "group__user"))
+OF_PEOPLE = frozenset({"member.view", "member.manage"})
+OF_ORGANIZATIONS = frozenset({"webhook.view", "webhook.manage"})
+"""Where the subject has no project, these are asked of its whole organization."""
+
 
 @dataclass(frozen=True)
 class Grants:
@@ -35,6 +43,10 @@ class Grants:
     organization_ids: frozenset[UUID]
     organization_wide: dict[UUID, frozenset[str]]
     sees_everything: bool = False
+    around: dict[UUID, frozenset[str]] = field(default_factory=dict)
+    """organization id → what is held in it as a whole or in any of its projects."""
+    suspended: frozenset[UUID] = frozenset()
+    """Ids of organizations in which nothing but looking is left of everybody's rights."""
 
     @classmethod
     def nothing(cls) -> "Grants":
@@ -50,16 +62,23 @@ class Grants:
         return cls._inherit(*_bindings(user))
 
     @classmethod
-    def _inherit(cls, on_organizations: "Bound", on_projects: "Bound", projects: "Placed") -> "Grants":
-        organizations, by_project = set(on_organizations), {}
+    def _inherit(cls, on_organizations: "Bound", on_projects: "Bound", projects: "Placed",
+                 suspended: frozenset[UUID] = frozenset()) -> "Grants":
+        for pk in suspended & on_organizations.keys():
+            on_organizations[pk] = _looking(on_organizations[pk])
+        around, by_project = dict(on_organizations), {}
         for pk, organization_id, path in projects:
-            organizations.add(organization_id)
+            known = around.setdefault(organization_id, frozenset())
             names = on_organizations.get(organization_id, frozenset())
             for ancestor in path:
                 names |= on_projects.get(UUID(ancestor), frozenset())
+            if organization_id in suspended:
+                names = _looking(names)
             if names:
                 by_project[pk] = names
-        return cls(by_project, frozenset(organizations), on_organizations)
+                if not names <= known:
+                    around[organization_id] = known | names
+        return cls(by_project, frozenset(around), on_organizations, around=around, suspended=suspended)
 
     def narrowed(self, *, scopes: list[str], project_id: UUID | None) -> "Grants":
         """What an API key leaves of its owner's rights."""
@@ -72,17 +91,25 @@ class Grants:
         wide = {pk: names & frozenset(scopes) if scopes else names for pk, names in wide.items()}
         # Bound to a project, it sees that project and nothing else of the organization: no members, no siblings.
         organizations = self.organization_ids if project_id is None else frozenset()
-        return Grants({pk: names for pk, names in kept.items() if names}, organizations, wide)
+        around = self.around if project_id is None else {}
+        around = {pk: names & frozenset(scopes) if scopes else names for pk, names in around.items()}
+        return Grants({pk: names for pk, names in kept.items() if names}, organizations, wide, around=around,
+                      suspended=self.suspended)
 
     def projects(self, permission: str) -> set[UUID]:
         """Ids of the projects in which the permission is held."""
         return {pk for pk, names in self.by_project.items() if permission in names}
 
+    def organizations(self, permission: str) -> set[UUID]:
+        """Ids of the organizations in which the permission is held, in all of it or in some project."""
+        return {pk for pk, names in self.around.items() if permission in names}
+
     def may(self, permission: str, project_id: UUID) -> bool:
         return self.sees_everything or permission in self.by_project.get(project_id, frozenset())
 
     def may_anywhere(self, permission: str) -> bool:
-        return self.sees_everything or any(permission in names for names in self.by_project.values())
+        held = (self.by_project, self.organization_wide)
+        return self.sees_everything or any(permission in names for table in held for names in table.values())
 
     def allows(self, permission: str, subject: object) -> bool:
         """Whether the subject's project (or the organization itself) grants the permission."""
@@ -93,10 +120,39 @@ class Grants:
         if subject._meta.label == "tenants.Organization":
             return self.may_in_organization(permission, subject.pk)
         project_id = subject.pk if subject._meta.label == "tenants.Project" else getattr(subject, "project_id", None)
+        if project_id is None and permission in OF_PEOPLE:
+            return self.may_with_people(permission, subject)
+        if project_id is None and permission in OF_ORGANIZATIONS:
+            return self.may_in_organization(permission, subject.organization_id)
         return project_id is None or self.may(permission, project_id)
+
+    def may_with_people(self, permission: str, subject: object) -> bool:
+        """Groups, roles, and bindings of a whole organization: looked at by whoever may in any of its projects, which inherit
+        them; changed by who may in all of it. A person is of many organizations: which one is meant is for the verb to ask."""
+        organization_id = getattr(subject, "organization_id", None)
+        if organization_id is None or permission == "member.view":
+            return self.may_anywhere(permission)
+        return self.may_in_organization(permission, organization_id)
 
     def may_in_organization(self, permission: str, organization_id: UUID) -> bool:
         return self.sees_everything or permission in self.organization_wide.get(organization_id, frozenset())
+
+    def refusal(self, permission: str, subject: object = None) -> Forbidden:
+        """What to raise where the permission is not held on the subject (or anywhere)."""
+        project = getattr(subject, "project", None)
+        organization_id = getattr(project or subject, "organization_id", None)
+        if isinstance(subject, Organization):
+            organization_id = subject.pk
+        # A person, say, is of no organization: it is the suspension that refuses where the caller has no other.
+        is_suspended = organization_id in self.suspended if organization_id else self.suspended >= self.around.keys()
+        if is_suspended and self.suspended and not _looking({permission}):
+            return OrganizationSuspended(permission=permission)
+        return Forbidden(permission=permission)
+
+
+def _looking(names: Iterable[str]) -> frozenset[str]:
+    """What is left in a suspended organization: to look, and to revoke one's own keys."""
+    return frozenset(name for name in names if name.endswith(".view") or name == "apikey.manage")
 
 
 Bound = dict[UUID, frozenset[str]]
@@ -104,34 +160,50 @@ Placed = list[tuple[UUID, UUID, list[str]]]
 """Projects, with their organization and the ids from the root project down to themselves."""
 
 
-def _bindings(user) -> tuple[Bound, Bound, Placed]:
-    """What the user's own bindings and those of the user's groups grant on organizations and on projects, and the projects
-    of all organizations concerned; one statement, since every request asks it."""
-    found: dict[str, Bound] = {ORGANIZATION: {}, PROJECT: {}}
+def _bindings(user) -> tuple[Bound, Bound, Placed, frozenset[UUID]]:
+    """What the user's own bindings and those of the user's groups grant on organizations and on projects, the projects of
+    all organizations concerned, and which of these are suspended; one statement, since every request asks it."""
+    bound: list[tuple[str, UUID, str]] = []
+    made: dict[str, frozenset[str]] = {}
     placed: Placed = []
-    for level, scope_id, codename, organization_id, path in AROUND.rows(user_id=user.pk):
+    suspended = set()
+    for level, pk, role, organization_id, listed in AROUND.rows(user_id=user.pk):
         if level == PLACED:
-            placed.append((scope_id, organization_id, json.loads(path)))
+            placed.append((pk, organization_id, json.loads(listed)))
+        elif level == ROLE:
+            made[codename(str(pk))] = frozenset(json.loads(listed))
+        elif level == SUSPENDED:
+            suspended.add(pk)
         else:
-            found[level][scope_id] = found[level].get(scope_id, frozenset()) | permissions_of(role_of(codename))
-    return found[ORGANIZATION], found[PROJECT], placed
+            bound.append((level, pk, role))
+    found: dict[str, Bound] = {ORGANIZATION: {}, PROJECT: {}}
+    for level, pk, role in bound:
+        names = made[role] if role in made else permissions_of(role_of(role))
+        found[level][pk] = found[level].get(pk, frozenset()) | names
+    return found[ORGANIZATION], found[PROJECT], placed, frozenset(suspended)
 
 
 def _around(user_id: UUID) -> QuerySet:
     rows = [model.objects.filter(**{owner: user_id}).values_list(
         Value(level), "content_object_id", "permission__codename", Cast(None, UUIDField()), Cast(None, JSONField()))
         for level, model, owner in BINDINGS]
-    return rows[0].union(*rows[1:], _projects_around(user_id), all=True)
+    return rows[0].union(*rows[1:], *_organizations_around(user_id), all=True)
 
 
-def _projects_around(user_id: UUID) -> QuerySet:
-    """Every project of the organizations in which the user is bound to anything."""
-    bound = Q()
+def _organizations_around(user_id: UUID) -> tuple[QuerySet, QuerySet, QuerySet]:
+    """Every project, and every role of its own, of the organizations in which the user is bound to anything; and those of the
+    organizations that are suspended."""
+    bound, itself = Q(), Q()
     for level, model, owner in BINDINGS:
         scopes = model.objects.filter(**{owner: user_id}).order_by()
-        bound |= Q(organization__in=scopes.values("content_object" if level == ORGANIZATION else "content_object__organization"))
-    return Project.objects.filter(bound).order_by().values_list(
+        scopes = scopes.values("content_object" if level == ORGANIZATION else "content_object__organization")
+        bound, itself = bound | Q(organization__in=scopes), itself | Q(pk__in=scopes)
+    projects = Project.objects.living().filter(bound).order_by().values_list(
         Value(PLACED), "pk", Value(""), "organization_id", "path")
+    roles = Role.objects.filter(bound).order_by().values_list(Value(ROLE), "pk", Value(""), "organization_id", "permissions")
+    suspended = Organization.objects.filter(itself, suspended_at__isnull=False).order_by().values_list(
+        Value(SUSPENDED), "pk", Value(""), Cast(None, UUIDField()), Cast(None, JSONField()))
+    return projects, roles, suspended
 
 
 AROUND = Composed(_around, user_id=UUID)
@@ -152,7 +224,34 @@ def fetch(user, queryset: QuerySet, permission: str, **lookup: object):
 def require(user, permission: str, subject: object) -> None:
     """Raise Forbidden unless `user` holds `permission` in the subject's project (or organization)."""
     if not user.grants.allows(permission, subject):
-        raise Forbidden(permission=permission).about(subject)
+        raise user.grants.refusal(permission, subject).about(subject)
+
+
+def projects_ever(user, permission: str) -> set[UUID]:
+    """Ids of the projects in which the permission is held, and of deleted ones in which it was held by what is above them: for
+    history, such as what they cost. One statement."""
+    grants = user.grants
+    held = grants.projects(permission)
+    above = held | {pk for pk, names in grants.organization_wide.items() if permission in names}
+    gone = Project.objects.filter(deleted_at__isnull=False, organization_id__in=grants.organization_ids).order_by()
+    return held | {pk for pk, organization_id, path in gone.values_list("pk", "organization_id", "path")
+                   if not above.isdisjoint((organization_id, *map(UUID, path)))}
+
+
+def require_below(user, permission: str, project: Project) -> None:
+    """Raise Forbidden unless `user` holds `permission` in the project and in all below it, as a key of one project does not."""
+    for one in Project.objects.living().below(project).only("pk", "organization"):
+        require(user, permission, one)
+
+
+def require_move(user, project: Project, parent: Project | None) -> None:
+    """Raise Forbidden unless `user` manages what moves and, where that is another place, where it stands and where it is to
+    stand (None: the organization)."""
+    require_below(user, "project.manage", project)
+    if project.parent == parent:
+        return
+    for place in (project.parent, parent):
+        require(user, "project.manage", place or project.organization)
 
 
 class Known:

@@ -10,6 +10,7 @@ from django.utils.translation import get_language, override
 
 from portal.kernel import requests
 from portal.kernel.secrets import random_secret
+from tenants import invitations
 from tenants.models import User
 
 LONGEST_LOGIN = 254  # an e-mail address; user names are shorter
@@ -19,10 +20,10 @@ OWN_STAGES = {"allauth.account.stages.EmailVerificationStage": "tenants.sign_in.
 
 
 class AccountAdapter(DefaultAccountAdapter):
-    """Sign-up is open where the settings say so."""
+    """Sign-up is open where the settings say so, and to whoever is invited."""
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
-        return settings.SIGNUP_OPEN
+        return settings.SIGNUP_OPEN or invitations.of_visitor(request) is not None
 
     def authenticate(self, request: HttpRequest, **credentials: Any) -> Any:
         """Nobody has a longer name than fits, and the row of failed sign-ins could not hold it."""

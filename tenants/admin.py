@@ -7,15 +7,17 @@ from django import forms
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
-from django.contrib.auth.models import Group, Permission
-from django.db.models import QuerySet
+from django.contrib.auth.models import Group as DjangoGroup
+from django.contrib.auth.models import Permission
+from django.db.models import CharField, OuterRef, Q, QuerySet, Subquery, Value
+from django.db.models.functions import Cast, Concat
 from django.http import HttpRequest, HttpResponse
 from django.utils.functional import SimpleLazyObject
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import TabularInline
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, RelatedDropdownFilter
 from unfold.decorators import display
-from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from unfold.forms import AdminPasswordChangeForm, PaginationInlineFormSet, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from portal.kernel import audit
@@ -23,8 +25,11 @@ from portal.kernel.admin import ALREADY, AuditedAdmin, ReadOnlyAdmin, act
 from portal.kernel.admin.columns import OneOf
 from portal.kernel.admin.keys import AsksForKeys
 from portal.kernel.declarations import registry
+from tenants import people, people_admin
+from tenants.errors import LastOwner
 from tenants.models import (
     ApiKey,
+    FormerPlace,
     Organization,
     OrganizationGroupBinding,
     OrganizationUserBinding,
@@ -32,15 +37,25 @@ from tenants.models import (
     ProjectGroupBinding,
     ProjectUserBinding,
     Quota,
+    Role,
     User,
 )
 from tenants.operations import create_project, revoke_api_key
-from tenants.roles import LABELS, PREFIX, role_of
+from tenants.roles import LABELS, PREFIX, codename, role_of
+from tenants.structure import (
+    archive_project,
+    delete_project,
+    resume_organization,
+    suspend_organization,
+    unarchive_project,
+)
 
-admin.site.unregister(Group)
+__all__ = ["people_admin"]  # Django looks for this module alone
+
+admin.site.unregister(DjangoGroup)
 
 
-@admin.register(Group)
+@admin.register(DjangoGroup)
 class GroupAdmin(DjangoGroupAdmin, AuditedAdmin):
     """A group gives Django's permissions and, by its bindings, roles."""
 
@@ -49,13 +64,13 @@ class GroupAdmin(DjangoGroupAdmin, AuditedAdmin):
     list_display = ("name", "members")
 
     @display(description=_("members"))
-    def members(self, group: Group) -> int:
+    def members(self, group: DjangoGroup) -> int:
         return group.user_set.count()
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return request.user.is_superuser
 
-    def has_change_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
+    def has_change_permission(self, request: HttpRequest, obj: DjangoGroup | None = None) -> bool:
         return request.user.is_superuser
 
     has_delete_permission = has_change_permission
@@ -76,7 +91,7 @@ class UserAdmin(DjangoUserAdmin, AuditedAdmin):
         (_("Rights on the whole site"), {"fields": ("is_active", "is_staff", "is_superuser", "groups")}),
         (_("Dates"), {"fields": ("last_login", "date_joined")}),
     )
-    readonly_fields = ("last_login", "date_joined")
+    readonly_fields = ("last_login", "date_joined", "is_active")
     actions = ("lock_out", "let_in")
     filter_horizontal, autocomplete_fields = (), ("groups",)
     RIGHTS = ("is_staff", "is_superuser", "groups")
@@ -110,8 +125,7 @@ class UserAdmin(DjangoUserAdmin, AuditedAdmin):
     def _set_active(self, row: User, wanted: bool, actor: User) -> str:
         if row.pk == actor.pk or (row.is_superuser and not actor.is_superuser):
             return str(_("Nothing was changed: this is not for you to do."))
-        User.objects.filter(pk=row.pk).update(is_active=wanted)
-        self.record(row, actor, before={"is_active": row.is_active}, after={"is_active": wanted})
+        people.set_active(row, wanted, actor=actor)
         return str(_("Locked out") if not wanted else _("Let in again"))
 
 
@@ -131,6 +145,7 @@ class Bindings(AsksForKeys, TabularInline):
         formset = super().get_formset(request, obj, **kwargs)
         fields = formset.form.base_fields
         if "permission" in fields:
+            fields["permission"].queryset = self._roles(obj)
             known, scope, choices = request.__dict__.setdefault("_roles", {}), self._scope, fields["permission"].choices
             fields["permission"].choices = lambda: known.get(scope) or known.setdefault(scope, [*iter(choices)])
         if obj is not None and self.owner in fields:
@@ -138,6 +153,14 @@ class Bindings(AsksForKeys, TabularInline):
             shown = self.get_queryset(request).filter(content_object=obj).values_list(f"{self.owner}_id", self.NAMED_BY)
             getattr(widget, "widget", widget).known = SimpleLazyObject(lambda: {str(pk): name for pk, name in shown})
         return formset
+
+    def _roles(self, scope: Any) -> QuerySet[Permission]:
+        """The built-in roles, and the organization's own under their names."""
+        own = Role.objects.filter(organization=getattr(scope, "organization_id", scope and scope.pk)).annotate(
+            codename=Concat(Value(PREFIX), Cast("pk", CharField())))
+        rows = Permission.objects.annotate(own=Subquery(own.filter(codename=OuterRef("codename")).values("name")[:1]))
+        return rows.filter(Q(codename__in=list(map(codename, LABELS))) | Q(own__isnull=False),
+                           content_type__app_label="tenants", content_type__model=self._scope)
 
     @property
     def _scope(self) -> str:
@@ -147,17 +170,33 @@ class Bindings(AsksForKeys, TabularInline):
         field = super().formfield_for_foreignkey(db_field, request, **kwargs)
         if db_field.name == "permission":
             field.label = _("Role")
-            field.queryset = Permission.objects.filter(codename__startswith=PREFIX, content_type__app_label="tenants",
-                                                       content_type__model=self._scope)
-            field.label_from_instance = lambda role: str(LABELS.get(role_of(role.codename), role.codename))
+            field.label_from_instance = lambda role: str(LABELS.get(role_of(role.codename)) or role.own)
         elif field is not None:
             field.label = _("User") if db_field.name == "user" else _("Group")
         return field
 
 
+class OwnersFormSet(PaginationInlineFormSet):
+    """An organization keeps an owner who can sign in."""
+
+    def clean(self) -> None:
+        super().clean()
+        if self.instance._state.adding or any(self.errors):
+            return
+        people.hold(self.instance.pk)
+        owner, before = codename(people.OWNER), set(people.owners(self.instance).values_list("pk", flat=True))
+        changed = [form.instance.pk for form in self.initial_forms if form.has_changed()]
+        gone = OrganizationUserBinding.objects.filter(pk__in=changed, permission__codename=owner).values_list(
+            "user_id", flat=True)
+        kept = [form.cleaned_data for form in self.forms if form.cleaned_data and not form.cleaned_data.get("DELETE")]
+        come = {one["user"].pk for one in kept if one["permission"].codename == owner and one["user"].is_active}
+        if before and not (before - set(gone)) | come:
+            raise forms.ValidationError(LastOwner(organization=self.instance.name).detail)
+
+
 class OrganizationUsers(Bindings):
     verbose_name, verbose_name_plural = _("member"), _("Members")
-    model = OrganizationUserBinding
+    model, formset = OrganizationUserBinding, OwnersFormSet
     autocomplete_fields = ("user",)
 
 
@@ -242,10 +281,27 @@ class QuotaAdmin(AuditedAdmin):
 
 @admin.register(Organization)
 class OrganizationAdmin(AuditedAdmin):
-    list_display = ("name", "created_at")
+    """Write the reason first, save, then suspend: its members read it."""
+
+    list_display = ("name", "plan", "created_at", "suspended_at", "deleted_at")
+    list_filter = (("suspended_at", admin.EmptyFieldListFilter), ("deleted_at", admin.EmptyFieldListFilter))
     search_fields = ("name",)
     ordering = ("name",)
+    readonly_fields = ("suspended_at", "while_suspended", "deleted_at")
     inlines = (OrganizationUsers, OrganizationGroups, OrganizationQuotas)
+    actions = ("suspend", "suspend_and_stop", "resume")
+
+    @act(_("Suspend"), confirm=_("Its members only look from now on. Running instances go on and are billed."))
+    def suspend(self, row: Organization, actor: User) -> None:
+        suspend_organization(row, reason=row.suspension_reason, actor=actor)
+
+    @act(_("Suspend and stop instances"), confirm=_("Its members only look from now on. Running instances are stopped."))
+    def suspend_and_stop(self, row: Organization, actor: User) -> None:
+        suspend_organization(row, reason=row.suspension_reason, actor=actor, while_suspended=Organization.WhileSuspended.STOP)
+
+    @act(_("Resume"), why_not=lambda row: "" if row.suspended_at else ALREADY)
+    def resume(self, row: Organization, actor: User) -> None:
+        resume_organization(row, actor=actor)
 
     def has_delete_permission(self, request: HttpRequest, obj: Organization | None = None) -> bool:
         return False
@@ -253,16 +309,37 @@ class OrganizationAdmin(AuditedAdmin):
 
 @admin.register(Project)
 class ProjectAdmin(AuditedAdmin):
-    list_display = ("name", "organization", "parent", "created_at")
-    list_filter = (("organization", AutocompleteSelectFilter),)
+    list_display = ("name", "organization", "parent", "created_at", "archived_at", "deleted_at")
+    list_filter = (("organization", AutocompleteSelectFilter), ("archived_at", admin.EmptyFieldListFilter),
+                   ("deleted_at", admin.EmptyFieldListFilter))
     search_fields = ("name", "organization__name")
     list_select_related = ("organization", "parent")
     autocomplete_fields = ("organization", "parent")
     ordering = ("name",)
     inlines = (ProjectUsers, ProjectGroups, ProjectQuotas)
+    actions = ("archive", "unarchive", "end")
+
+    @act(_("Archive"), why_not=lambda row: ALREADY if row.archived_at else "")
+    def archive(self, row: Project, actor: User) -> None:
+        archive_project(row, actor=actor)
+
+    @act(_("Unarchive"), why_not=lambda row: "" if row.archived_at else ALREADY)
+    def unarchive(self, row: Project, actor: User) -> None:
+        unarchive_project(row, actor=actor)
+
+    @act(_("Delete"), why_not=lambda row: ALREADY if row.deleted_at else "",
+         confirm=_("Empty projects below them go with them; what anything lives in stays and says so. This cannot be undone."))
+    def end(self, row: Project, actor: User) -> None:
+        delete_project(row, actor=actor)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Project | None = None) -> tuple[str, ...]:
-        return ("organization", "parent") if obj else ()  # moving is a verb, not an edit
+        # Moving is a verb, not an edit.
+        return ("organization", "parent", "archived_at", "deleted_at") if obj else ("archived_at", "deleted_at")
+
+    def has_change_permission(self, request: HttpRequest, obj: Project | None = None) -> bool:
+        """What is deleted is history."""
+        is_gone = isinstance(obj, Project) and obj.deleted_at is not None
+        return not is_gone and super().has_change_permission(request, obj)
 
     def save_model(self, request: HttpRequest, obj: Project, form: forms.ModelForm, change: bool) -> None:
         """A new one is made by the verb, which gives it what every project has."""
@@ -275,6 +352,20 @@ class ProjectAdmin(AuditedAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Project | None = None) -> bool:
         return False
+
+
+@admin.register(FormerPlace)
+class FormerPlaceAdmin(ReadOnlyAdmin):
+    list_display = ("project", "until", "stood_below")
+    list_filter = (("project", AutocompleteSelectFilter),)
+    search_fields = ("project__name",)
+    identifiers = ("project_id",)
+    list_select_related = ("project",)
+    ordering = ("-until",)
+
+    @display(description=_("stood below"))
+    def stood_below(self, place: FormerPlace) -> str:
+        return " / ".join(place.path[:-1]) or str(_("the top of its organization"))
 
 
 @admin.register(ApiKey)

@@ -1,4 +1,4 @@
-"""REST of tenants: who am I, organizations, projects and quotas, members, API keys, roles, bindings."""
+"""REST of tenants: who am I, organizations, projects and quotas, API keys. People are in `people_api`."""
 from typing import Any
 
 from django.conf import settings
@@ -8,15 +8,16 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from portal.kernel.declarations import ROLES, registry
-from portal.kernel.errors import Forbidden
+from portal.kernel.declarations import registry
+from portal.kernel.errors import Forbidden, QuotaExceeded
 from portal.kernel.models import Region
 from portal.kernel.rest.pagination import MOST
 from portal.kernel.rest.serializers import NameField, QuotaLineSerializer, StrictSerializer, VisibleField
 from portal.kernel.rest.views import SIGNED_IN, STAFF, Fetched, Listed, RoomViewSet
-from tenants import operations, quotas
+from tenants import operations, quotas, structure
+from tenants.access import require_below, require_move
+from tenants.errors import NotEmpty, ProjectArchived
 from tenants.models import ApiKey, Organization, Project, User
-from tenants.roles import LABELS, permissions_of
 
 
 class ApiKeyScheme(OpenApiAuthenticationExtension):
@@ -49,31 +50,22 @@ class VisibleProject(VisibleField):
 # -- what is read --
 
 class OrganizationSerializer(serializers.ModelSerializer):
-    example = {"name": "Acme"}
+    example = {"name": "Acme", "plan": "standard", "suspended_at": None, "suspension_reason": "", "while_suspended": "keep"}
 
     class Meta:
         model = Organization
-        fields = ("id", "name", "created_at", "updated_at")
+        fields = ("id", "name", "plan", "suspended_at", "suspension_reason", "while_suspended", "created_at", "updated_at")
         read_only_fields = fields
 
 
 class ProjectSerializer(serializers.ModelSerializer):
-    example = {"name": "shop"}
+    example = {"name": "shop", "archived_at": None}
     organization = serializers.UUIDField(source="organization_id", read_only=True)
     parent = serializers.UUIDField(source="parent_id", read_only=True, allow_null=True)
 
     class Meta:
         model = Project
-        fields = ("id", "name", "description", "organization", "parent", "created_at", "updated_at")
-        read_only_fields = fields
-
-
-class MemberSerializer(serializers.ModelSerializer):
-    """A person."""
-
-    class Meta:
-        model = User
-        fields = ("id", "username", "first_name", "last_name", "email")
+        fields = ("id", "name", "description", "organization", "parent", "archived_at", "created_at", "updated_at")
         read_only_fields = fields
 
 
@@ -97,13 +89,6 @@ class NewApiKeySerializer(ApiKeySerializer):
     class Meta(ApiKeySerializer.Meta):
         fields = (*ApiKeySerializer.Meta.fields, "secret")
         read_only_fields = fields
-
-
-class RoleSerializer(serializers.Serializer):
-    example = {"name": "viewer", "label": "Viewer", "permissions": ["instance.view"]}
-    name = serializers.CharField()
-    label = serializers.CharField()
-    permissions = serializers.ListField(child=serializers.CharField())
 
 
 class LimitsSerializer(serializers.Serializer):
@@ -151,14 +136,25 @@ class CreateProjectSerializer(StrictSerializer):
 
 
 class ChangeProjectSerializer(StrictSerializer):
+    """`parent` moves the project with all below it; null puts it at the top of its organization."""
+
     example = {"name": "shop"}
     name = NameField(required=False)
+    parent = VisibleField(Project, "project.manage", required=False, allow_null=True)
     description = serializers.CharField(max_length=500, required=False, allow_blank=True)
 
 
 class ChangeOrganizationSerializer(StrictSerializer):
     example = {"name": "Acme"}
     name = NameField(required=False)
+
+
+class SuspendSerializer(StrictSerializer):
+    """Why, and whether what runs goes on or is stopped."""
+
+    example = {"reason": "Unpaid since October", "while_suspended": "keep"}
+    reason = serializers.CharField(max_length=300)
+    while_suspended = serializers.ChoiceField(Organization.WhileSuspended.choices, required=False)
 
 
 class CreateApiKeySerializer(StrictSerializer):
@@ -220,13 +216,31 @@ class OrganizationViewSet(Listed, Fetched, RoomViewSet):
 
     queryset = Organization.objects.all()
     serializer_class = OrganizationSerializer
-    bodies = {"partial_update": ChangeOrganizationSerializer}
-    permissions = {"list": SIGNED_IN, "retrieve": SIGNED_IN, "partial_update": "organization.manage"}
+    bodies = {"partial_update": ChangeOrganizationSerializer, "suspend": SuspendSerializer}
+    answers = {"destroy": (204, None), "suspend": (200, OrganizationSerializer), "resume": (200, OrganizationSerializer)}
+    errors = {"destroy": (NotEmpty,)}
+    permissions = {"list": SIGNED_IN, "retrieve": SIGNED_IN, "partial_update": "organization.manage",
+                   "destroy": "organization.manage", "suspend": STAFF, "resume": STAFF}
     search_fields = ("name",)
     ordering_fields = ("created_at", "name")
 
     def partial_update(self, request: Request, pk: str) -> Response:
         return self.shown(operations.change_organization(self.target, **self.read_body(), actor=request.user))
+
+    def destroy(self, request: Request, pk: str) -> Response:
+        """Refused (`not_empty`, with `items` and `count`) until all of its projects are deleted."""
+        structure.delete_organization(self.target, actor=request.user)
+        return Response(status=204)
+
+    @action(detail=True, methods=["post"], url_path="actions/suspend")
+    def suspend(self, request: Request, pk: str) -> Response:
+        """Let its members only look from now on (superusers); again changes the reason and what becomes of what runs."""
+        return self.shown(structure.suspend_organization(self.target, **self.read_body(), actor=request.user))
+
+    @action(detail=True, methods=["post"], url_path="actions/resume")
+    def resume(self, request: Request, pk: str) -> Response:
+        """End the suspension (superusers). What was stopped stays stopped until it is started."""
+        return self.shown(structure.resume_organization(self.target, actor=request.user))
 
 
 class ProjectViewSet(Listed, Fetched, RoomViewSet):
@@ -236,10 +250,13 @@ class ProjectViewSet(Listed, Fetched, RoomViewSet):
     serializer_class = ProjectSerializer
     bodies = {"create": CreateProjectSerializer, "partial_update": ChangeProjectSerializer,
               "change_quotas": ChangeQuotasSerializer}
-    answers = {"create": (201, ProjectSerializer), "quotas": (200, QuotasSerializer),
-               "change_quotas": (200, QuotasSerializer)}
+    answers = {"create": (201, ProjectSerializer), "destroy": (204, None), "quotas": (200, QuotasSerializer),
+               "change_quotas": (200, QuotasSerializer), "archive": (200, ProjectSerializer),
+               "unarchive": (200, ProjectSerializer)}
+    errors = {"create": (ProjectArchived,), "partial_update": (ProjectArchived, QuotaExceeded), "destroy": (NotEmpty,)}
     permissions = {"list": "project.view", "retrieve": "project.view", "create": "project.manage",
-                   "partial_update": "project.manage", "quotas": "project.view", "change_quotas": STAFF}
+                   "partial_update": "project.manage", "destroy": "project.manage", "archive": "project.manage",
+                   "unarchive": "project.manage", "quotas": "project.view", "change_quotas": STAFF}
     filters = {"organization": "organization_id", "parent": "parent_id"}
     search_fields = ("name", "description")
     ordering_fields = ("created_at", "name")
@@ -258,7 +275,32 @@ class ProjectViewSet(Listed, Fetched, RoomViewSet):
         return grants.may_anywhere(permission) or any(permission in names for names in wide)
 
     def partial_update(self, request: Request, pk: str) -> Response:
-        return self.shown(operations.change_project(self.target, **self.read_body(), actor=request.user))
+        """Rename, describe, move. Moving needs `project.manage` where it stands and where it is to stand, too."""
+        values, project = self.read_body(), self.target
+        if "parent" in values:
+            require_move(request.user, project, parent := values.pop("parent"))
+            project = structure.move_project(project, parent=parent, actor=request.user)
+        if values:
+            project = operations.change_project(project, **values, actor=request.user)
+        return self.shown(project)
+
+    def destroy(self, request: Request, pk: str) -> Response:
+        """With the empty projects below it. Refused (`not_empty`, with `items` and `count`) while anything lives in them; the
+        default VPC and security group do not count as long as nothing uses them."""
+        require_below(request.user, "project.manage", self.target)
+        structure.delete_project(self.target, actor=request.user)
+        return Response(status=204)
+
+    @action(detail=True, methods=["post"], url_path="actions/archive")
+    def archive(self, request: Request, pk: str) -> Response:
+        """Nothing new is made in it or below it from now on; what is there goes on."""
+        require_below(request.user, "project.manage", self.target)
+        return self.shown(structure.archive_project(self.target, actor=request.user))
+
+    @action(detail=True, methods=["post"], url_path="actions/unarchive")
+    def unarchive(self, request: Request, pk: str) -> Response:
+        """It takes new things again."""
+        return self.shown(structure.unarchive_project(self.target, actor=request.user))
 
     @action(detail=True, methods=["get"], url_path="quotas")
     def quotas(self, request: Request, pk: str) -> Response:
@@ -274,17 +316,6 @@ class ProjectViewSet(Listed, Fetched, RoomViewSet):
     def _quotas(self) -> dict[str, Any]:
         return QuotasSerializer({"results": [{"region": region.pk, "lines": quotas.lines(self.target, region)}
                                              for region in Region.objects.order_by("name")]}).data
-
-
-class MemberViewSet(Listed, Fetched, RoomViewSet):
-    """Users with a role in an organization or project that the caller belongs to."""
-
-    queryset = User.objects.all()
-    serializer_class = MemberSerializer
-    permissions = {"list": SIGNED_IN, "retrieve": SIGNED_IN}
-    filters = {"username": "username"}
-    search_fields = ("username", "first_name", "last_name")
-    ordering, ordering_fields = "username", ("username",)
 
 
 class ApiKeyViewSet(Listed, Fetched, RoomViewSet):
@@ -322,20 +353,3 @@ class ApiKeyViewSet(Listed, Fetched, RoomViewSet):
                  or (key.expires_at and (expires_at is None or expires_at > key.expires_at)))
         if wider:
             raise Forbidden(permission="apikey.manage").about(key)
-
-
-class RoleViewSet(RoomViewSet):
-    """The built-in roles and what each includes."""
-
-    queryset = User.objects.none()
-    serializer_class = RoleSerializer
-    permissions = {"list": SIGNED_IN}
-    answers = {"list": (200, RoleSerializer)}
-    ordering_fields: tuple[str, ...] = ()
-
-    def list(self, request: Request) -> Response:
-        return Response({"next": None, "previous": None, "results": [
-            {"name": role, "label": str(LABELS[role]), "permissions": sorted(permissions_of(role))} for role in ROLES]})
-
-    def all_filters(self) -> dict[str, str]:
-        return {}

@@ -15,6 +15,7 @@ from portal.kernel.secrets import digest, random_secret
 from tenants.models import ApiKey, Organization, Project, Quota, User
 from tenants.names import RESERVED_RULE, is_reserved
 from tenants.roles import bind
+from tenants.standing import lock_organization, name_once, require_open
 
 KEY_PREFIX = "mns"
 # More than anybody needs: each request reads the projects of its caller, and each key has an allowance of requests of its own.
@@ -35,17 +36,20 @@ def create_organization(name: str, *, owner: User, actor: User | None,
 @transaction.atomic
 def create_project(organization: Organization, name: str, *, actor: User | None, parent: Project | None = None,
                    description: str = "") -> Project:
-    """A project below `parent` (or at the top). Raises InvalidInput when the parent is another organization's or too deep,
-    QuotaExceeded beyond MOST_PROJECTS."""
+    """A project below `parent` (or at the top). Raises InvalidInput when the parent is another organization's or too deep, or
+    has one of this name; ProjectArchived; QuotaExceeded beyond MOST_PROJECTS."""
     if parent is not None and parent.organization_id != organization.pk:
         raise InvalidInput.field("parent", "The parent belongs to another organization.")
+    lock_organization(organization.pk)
+    if parent is not None:
+        require_open(parent)
     if parent is not None and len(parent.path) >= DEEPEST:
         raise InvalidInput.field("parent", _("Projects are at most {most} deep.").format(most=DEEPEST))
-    Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
-    _check_number("projects", organization.name, Project.objects.filter(organization=organization), MOST_PROJECTS)
+    _check_number("projects", organization.name, Project.objects.living().filter(organization=organization), MOST_PROJECTS)
     project = Project(organization=organization, parent=parent, name=name, description=description)
     project.path = [*(parent.path if parent else []), str(project.pk)]
-    project.save(force_insert=True)
+    with name_once():
+        project.save(force_insert=True)
     audit.record("project.create", project, actor=actor, after={"name": name})
     for hook in registry.project_hooks:
         hook(project, actor)
@@ -64,8 +68,9 @@ def change_organization(organization: Organization, *, actor: User, **values: st
 
 @transaction.atomic
 def change_project(project: Project, *, actor: User, **values: str) -> Project:
-    """Set the given columns."""
-    _change(project, values)
+    """Set the given columns. Raises InvalidInput when there is one of the name beside it."""
+    with name_once():
+        _change(project, values)
     audit.record("project.change", project, actor=actor, after=values)
     return project
 
@@ -106,11 +111,13 @@ def key_text(prefix: str, secret: str) -> str:
 def create_api_key(owner: User, *, name: str, actor: User, project: Project | None = None,
                    scopes: list[str] | None = None, expires_at: datetime | None = None) -> tuple[ApiKey, str]:
     """The key's row and its text, which is shown once and stored nowhere. Raises InvalidInput on unknown scopes,
-    QuotaExceeded beyond MOST_KEYS that are neither revoked nor expired."""
+    ProjectArchived, QuotaExceeded beyond MOST_KEYS that are neither revoked nor expired."""
     if unknown := sorted(set(scopes or ()) - set(registry.permissions)):
         raise InvalidInput.field("scopes", "Unknown: " + ", ".join(unknown))
     if expires_at is not None and expires_at <= timezone.now():
         raise InvalidInput.field("expires_at", "This is in the past.")
+    if project is not None:
+        require_open(project)
     User.objects.select_for_update(no_key=True).get(pk=owner.pk)
     usable = ApiKey.objects.filter(owner=owner, revoked_at=None).exclude(expires_at__lte=timezone.now())
     _check_number("api_keys", owner.username, usable, MOST_KEYS)

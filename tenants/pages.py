@@ -18,7 +18,7 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_http_methods
 
-from portal.kernel.errors import Forbidden, NotFound
+from portal.kernel.errors import NotFound
 from portal.kernel.rest.rights import NOT_PERMISSIONS, SIGNED_IN, STAFF
 
 PUBLIC = "public"
@@ -53,7 +53,13 @@ def _check(user: Any, permission: str, *, has_object: bool) -> None:
     grants = user.grants
     if permission == STAFF and not grants.sees_everything:
         raise NotFound
-    # Somebody without any project is let in: the page says that there is nothing yet.
+    if not has_object and is_refused(user, permission):
+        raise grants.refusal(permission)
+
+
+def is_refused(user: Any, permission: str) -> bool:
+    """Whether a page without an id refuses the user: the permission is held nowhere, and others are somewhere. Somebody without
+    any project is let in: the page says that there is nothing yet."""
+    grants = user.grants
     is_somewhere = grants.by_project or grants.organization_wide
-    if permission not in NOT_PERMISSIONS and not has_object and is_somewhere and not grants.may_anywhere(permission):
-        raise Forbidden(permission=permission)
+    return bool(permission not in NOT_PERMISSIONS and is_somewhere and not grants.may_anywhere(permission))

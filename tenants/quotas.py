@@ -11,7 +11,8 @@ from django.db.models.functions import Cast, Coalesce
 from portal.kernel.declarations import registry
 from portal.kernel.errors import QuotaExceeded
 from portal.kernel.models import Region
-from tenants.models import Organization, Project, Quota
+from tenants.models import Project, Quota
+from tenants.standing import require_open
 
 PROJECT, LIMIT = "project", "limit"
 Node = tuple[UUID, str, list[str]]
@@ -35,14 +36,15 @@ class Line:
 
 
 def reserve(project: Project, region: Region, wanted: dict[str, int]) -> None:
-    """Refuse (QuotaExceeded with facts) unless every ancestor has room; holds the organization's row until commit.
+    """Refuse (QuotaExceeded with facts) unless every ancestor has room; holds the organization's row until commit. Refuses
+    (ProjectArchived, NotFound) in a project that takes nothing new.
 
     Must run in the transaction that creates the rows: the lock is what makes sum-then-insert exact.
     """
     if not transaction.get_connection().in_atomic_block:
         raise RuntimeError("reserve() needs the transaction of the change")
-    Organization.objects.select_for_update(no_key=True).get(pk=project.organization_id)
-    # A second statement, so that it sees what the previous holder of the lock committed.
+    require_open(project)
+    # A later statement, so that it sees what the previous holder of the lock committed.
     for line in lines(project, region, wanted):
         if line.wanted and not line.fits:
             raise QuotaExceeded(resource=line.resource, scope=line.scope, limit=line.limit, used=line.used,
@@ -72,7 +74,7 @@ def lines(project: Project, region: Region, wanted: dict[str, int] | None = None
 def _tree_and_limits(project: Project, region: Region) -> tuple[list[Node], dict[tuple[UUID, str], int | None]]:
     """The organization's projects, and (scope, dimension) → limit: what its plan says, under what was set for it or its
     projects. One statement."""
-    projects = Project.objects.filter(organization_id=project.organization_id).order_by().values_list(
+    projects = Project.objects.living().filter(organization_id=project.organization_id).order_by().values_list(
         Value(PROJECT), "pk", "name", "path", Cast(None, BigIntegerField()))
     above = Q(organization_id=project.organization_id) | Q(project_id__in=project.ancestor_ids)
     quotas = Quota.objects.filter(above, region=region).order_by().values_list(

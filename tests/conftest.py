@@ -24,6 +24,16 @@ ALONE = ("tests/stories/", "tests/lab", "tests/hosts/test_real_hosts.py", "tests
 # With `-n`, these share one process: they use the stage's lab, or make machines, networks and daemons of their own.
 ON_THE_MACHINE = (*ALONE, "tests/compute/drivers/", "tests/console/test_real_screen.py", "tests/network/fabric/",
                   "tests/harness/")
+# The audit trail's triggers let nobody delete rows: here, as a superuser would, the owner of the tables switches them off.
+EMPTY_AUDIT = """
+DO $$ BEGIN
+    IF EXISTS (SELECT FROM kernel_auditevent) THEN
+        ALTER TABLE kernel_auditevent DISABLE TRIGGER USER;
+        DELETE FROM kernel_auditevent;
+        ALTER TABLE kernel_auditevent ENABLE TRIGGER USER;
+    END IF;
+END $$
+"""
 SESSION_DATABASE = re.compile(r"test_mains_p(\d+)(_\w+)?")
 
 
@@ -65,7 +75,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 def _delete_rows(operations: DatabaseOperations, _style: object, tables: list[str], **_options: object) -> list[str]:
     """What empties the database after a transactional test: TRUNCATE makes files anew for every table, which takes half a
     second; a test leaves few rows, and foreign keys are looked at when all are gone."""
-    return [f"DELETE FROM {operations.quote_name(table)}" for table in tables]
+    return [EMPTY_AUDIT, *(f"DELETE FROM {operations.quote_name(table)}" for table in tables)]
 
 
 @pytest.fixture(scope="session")

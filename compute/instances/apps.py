@@ -21,7 +21,7 @@ class InstancesConfig(AppConfig):
     verbose_name = _("Compute")
 
     def ready(self) -> None:
-        from compute.instances import operations  # noqa: F401  (registers the operation kinds)
+        from compute.instances import operations, suspension  # noqa: F401  (registers the operation kinds)
         from compute.instances.models import count_instances, sum_memory_mib, sum_vcpus
 
         registry.add(
@@ -43,3 +43,5 @@ class InstancesConfig(AppConfig):
             QuotaDimension(name="vcpus", label=_("vCPUs"), used=sum_vcpus),
             QuotaDimension(name="memory_mib", label=_("Memory"), unit="MiB", used=sum_memory_mib),
         )
+        if suspension.ring not in registry.suspension_hooks:
+            registry.suspension_hooks.append(suspension.ring)

@@ -16,6 +16,7 @@ from portal.kernel.models import Region
 from portal.kernel.names import LONGEST, is_name
 from portal.kernel.states import database_now
 from tenants.models import Project
+from tenants.standing import require_open
 
 KINDS = {b"ssh-ed25519", b"ssh-rsa", b"ecdsa-sha2-nistp256", b"ecdsa-sha2-nistp384", b"ecdsa-sha2-nistp521"}
 
@@ -42,7 +43,9 @@ def parse(text: str) -> tuple[str, str]:
 
 @transaction.atomic
 def add_key(project: Project, region: Region, *, name: str, public_key: str, actor) -> SshKey:
+    """One more key of the project. Raises InvalidInput for what is no key, ProjectArchived."""
     line, fingerprint = parse(public_key)
+    require_open(project)
     key = SshKey.objects.create(project=project, region=region, name=name, public_key=line, fingerprint=fingerprint)
     audit.record("sshkey.create", key, actor=actor, after={"name": name, "fingerprint": fingerprint})
     return key

@@ -1,8 +1,9 @@
-"""Celery's clock for the reconciler."""
+"""Celery's clocks: for the reconciler, and for suspended organizations."""
 from celery import shared_task
 
 from compute.hosts.models import Host
 from compute.instances.reconcile import reconcile_host
+from compute.instances.suspension import STOP, stop_suspended
 from portal.kernel import maintenance
 
 
@@ -18,3 +19,10 @@ def reconcile_all() -> None:
 @shared_task(name="instances.reconcile")
 def reconcile(host_id: str) -> None:
     reconcile_host(host_id)
+
+
+@shared_task(name=STOP)
+def stop_all_suspended() -> None:
+    """Rung when an organization is suspended, and by the clock for what was under way then; none during maintenance."""
+    if not maintenance.is_on():
+        stop_suspended()

@@ -54,6 +54,8 @@ class NetworkConfig(AppConfig):
         )
         if operations.make_defaults not in registry.project_hooks:
             registry.project_hooks.append(operations.make_defaults)
+        if operations.end_defaults not in registry.project_end_hooks:
+            registry.project_end_hooks.append(operations.end_defaults)
         if models.physical_networks not in network_rooms:
             network_rooms.append(models.physical_networks)
         if apply.gateways_changed not in chassis_listeners:

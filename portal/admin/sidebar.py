@@ -15,6 +15,7 @@ from portal.kernel.models import Operation
 GROUPS: tuple[tuple[Any, tuple[tuple[str, str], ...]], ...] = (
     (_("Operations & audit"), (
         ("kernel.Operation", "play_circle"), ("kernel.Hold", "lock"), ("kernel.AuditEvent", "history"),
+        ("kernel.AuditChain", "link"),
         ("kernel.Resource", "category"))),
     (_("Compute"), (
         ("instances.Instance", "computer"), ("hosts.Host", "dns"), ("hosts.Endpoint", "settings_ethernet"),
@@ -34,8 +35,12 @@ GROUPS: tuple[tuple[Any, tuple[tuple[str, str], ...]], ...] = (
         ("billing.Price", "sell"), ("billing.PriceBook", "menu_book"), ("billing.UsageInterval", "timer"),
         ("billing.Credit", "redeem"))),
     (_("Tenants"), (
-        ("tenants.Organization", "apartment"), ("tenants.Project", "folder"), ("tenants.User", "person"),
-        ("auth.Group", "group"), ("tenants.Quota", "speed"), ("tenants.ApiKey", "password"))),
+        ("tenants.Organization", "apartment"), ("tenants.Project", "folder"),
+        ("tenants.FormerPlace", "drive_file_move"), ("tenants.User", "person"),
+        ("tenants.Group", "groups"), ("tenants.Role", "badge"),
+        ("tenants.Binding", "assignment_ind"), ("tenants.Invitation", "forward_to_inbox"), ("auth.Group", "group"),
+        ("tenants.Quota", "speed"), ("tenants.ApiKey", "password"),
+        ("webhooks.Webhook", "webhook"), ("webhooks.Delivery", "outbox"))),
     (_("Site"), (
         ("account.EmailAddress", "mail"), ("axes.AccessAttempt", "lock_clock"), ("axes.AccessFailureLog", "gpp_bad"),
         ("axes.AccessLog", "login"))),

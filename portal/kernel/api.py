@@ -3,6 +3,7 @@ import time
 from typing import Any
 
 from django.db import connection, transaction
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 from rest_framework import serializers
 from rest_framework.decorators import action
@@ -12,8 +13,10 @@ from rest_framework.response import Response
 from portal.kernel import audit
 from portal.kernel.errors import InvalidInput
 from portal.kernel.models import AuditEvent, Operation, Region, Zone
+from portal.kernel.models.audit import about
 from portal.kernel.operations import request_cancel
 from portal.kernel.operations.submit import retry_now
+from portal.kernel.rest.filters import LONGEST, moment
 from portal.kernel.rest.serializers import OperationSerializer
 from portal.kernel.rest.views import SIGNED_IN, STAFF, Fetched, Listed, RoomViewSet, accepted
 
@@ -41,21 +44,31 @@ class ZoneSerializer(serializers.ModelSerializer):
 
 
 class AuditEventSerializer(serializers.ModelSerializer):
-    """Who did what to what, from where."""
+    """Who did what to what, from where. `sequence` and `hash` are its place in the chain of its organization, seconds later."""
 
-    example = {"action": "instance.update", "address": "203.0.113.7", "target_type": "instance", "target_name": "web-1",
-               "before": {"name": "web"}, "after": {"name": "web-1"}, "result": "ok", "operation": None}
+    example = {"action": "instance.update", "address": "203.0.113.7", "route": "PATCH /api/v1/instances/<pk>/",
+               "target_type": "instance", "target_name": "web-1", "before": {"name": "web"}, "after": {"name": "web-1"},
+               "result": "ok", "operation": None, "on_behalf_of": None, "sequence": 1204,
+               "hash": "a1cf5f2a4f3c1cd0c1a9a1a7ed1a5b0a3a0f9d1b6f9c9e1f5f0f9c1c5a4be7d1"}
+    reads = {"hash": ("hash",)}
+    organization = serializers.UUIDField(source="organization_id", read_only=True, allow_null=True)
     project = serializers.UUIDField(source="project_id", read_only=True, allow_null=True)
     actor = serializers.UUIDField(source="actor_id", read_only=True, allow_null=True)
+    on_behalf_of = serializers.UUIDField(source="on_behalf_of_id", read_only=True, allow_null=True)
     operation = serializers.UUIDField(source="operation_id", read_only=True, allow_null=True)
+    hash = serializers.SerializerMethodField()
     before = serializers.DictField(read_only=True, allow_null=True)
     after = serializers.DictField(read_only=True, allow_null=True)
 
     class Meta:
         model = AuditEvent
-        fields = ("id", "at", "project", "actor", "api_key", "address", "request_id", "action", "target_type",
-                  "target_id", "target_name", "before", "after", "result", "operation")
+        fields = ("id", "at", "organization", "project", "actor", "on_behalf_of", "api_key", "address", "request_id", "route",
+                  "action", "target_type", "target_id", "target_name", "before", "after", "result", "operation", "sequence",
+                  "hash")
         read_only_fields = fields
+
+    def get_hash(self, event: Any) -> str | None:
+        return bytes(event.hash).hex() if event.hash else None
 
 
 class RegionViewSet(Listed, Fetched, RoomViewSet):
@@ -123,12 +136,26 @@ class OperationViewSet(Listed, Fetched, RoomViewSet):
 
 
 class AuditViewSet(Listed, Fetched, RoomViewSet):
-    """The audit trail of the projects in which the caller may read it."""
+    """The audit trail of the projects in which the caller may read it, and of organizations as a whole where they may there.
+
+    `since` (included) and `until` (not included) are times; `search` is a part of the act or of the target's name, of less
+    than three letters its beginning.
+    """
 
     queryset = AuditEvent.objects.all()
     serializer_class = AuditEventSerializer
     permissions = {"list": "audit.view", "retrieve": "audit.view"}
-    filters = {"action": "action", "actor": "actor_id", "target": "target_id", "result": "result",
-               "operation": "operation_id"}
-    search_fields = ("action", "target_name")
+    filters = {"action": "action", "actor": "actor_id", "target": "target_id", "kind": "target_type", "result": "result",
+               "operation": "operation_id", "organization": "organization_id", "address": "address"}
+    query_parameters = {"list": ("search", "since", "until")}
     ordering, ordering_fields = "-at", ("at",)
+
+    def filter_queryset(self, queryset: QuerySet) -> QuerySet:
+        rows = super().filter_queryset(queryset)
+        if text := self.request.query_params.get("search", "").strip():
+            if len(text) > LONGEST:
+                raise InvalidInput.field("search", _("At most {most} characters.").format(most=LONGEST))
+            rows = rows.filter(about(text))
+        since, until = moment(self.request, "since"), moment(self.request, "until")
+        rows = rows.filter(at__gte=since) if since else rows
+        return rows.filter(at__lt=until) if until else rows

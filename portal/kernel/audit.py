@@ -1,7 +1,10 @@
 """The audit trail's only writer. `record` joins the transaction of the change; `refuse` commits alone."""
+from typing import Any
+
 from django.db import transaction
 
 from portal.kernel import requests
+from portal.kernel.declarations import registry
 from portal.kernel.models import AuditEvent, Operation, Resource
 
 MASKED = ("password", "secret", "private_key", "user_data", "token")
@@ -9,17 +12,21 @@ MASKED = ("password", "secret", "private_key", "user_data", "token")
 
 def record(action: str, subject: object, *, actor, before: dict | None = None, after: dict | None = None,
            operation: Operation | None = None, result: str = "ok") -> AuditEvent:
-    """Write what `actor` did to `subject` (any row, or None)."""
+    """Write what `actor` did to `subject` (any row, or None); secrets in `before` and `after` are masked, however deep."""
     context = requests.current()
     project = _project_of(subject)
-    return AuditEvent.objects.create(
+    event = AuditEvent.objects.create(
         action=action, actor=actor if getattr(actor, "pk", None) else None, result=result, operation=operation,
-        address=context.address, request_id=context.id, api_key=context.api_key,
+        address=context.address, request_id=context.id, route=context.route, api_key=context.api_key,
+        on_behalf_of_id=context.on_behalf_of,
         project=project, organization_id=project.organization_id if project else _organization_id(subject),
         resource=subject if isinstance(subject, Resource) else None,
         target_type=_type_of(subject), target_id=str(getattr(subject, "pk", "")), target_name=str(subject or "")[:200],
         before=_masked(before), after=_masked(after),
     )
+    for hook in registry.audit_hooks:
+        hook(event)
+    return event
 
 
 def refuse(action: str, subject: object, *, actor, reason: str) -> None:
@@ -46,9 +53,14 @@ def _organization_id(subject: object):
     return getattr(subject, "organization_id", None)
 
 
-def _masked(values: dict | None) -> dict | None:
-    if values is None:
-        return None
-    return {name: "***" if any(word in name for word in MASKED) and value else
-            value if isinstance(value, (int, bool, list, dict, type(None))) else str(value)
-            for name, value in values.items()}
+def _masked(value: Any) -> Any:
+    """As JSON, without the values of fields whose names say secret."""
+    if isinstance(value, dict):
+        return {str(name): "***" if found and _is_secret(name) else _masked(found) for name, found in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_masked(one) for one in value]
+    return value if isinstance(value, (int, bool, type(None))) else str(value)
+
+
+def _is_secret(name: object) -> bool:
+    return any(word in str(name).lower() for word in MASKED)

@@ -66,7 +66,17 @@ MoveHook = Callable[[Any, str, str, datetime], None]
 """(row, old state, new state, when): called by `Stateful.move_to` in its transaction."""
 
 ProjectHook = Callable[[Any, Any], None]
-"""(new project, actor): called in the transaction that makes it; rooms give it what every project has."""
+"""(project, actor): called in the transaction that makes it, where rooms give it what every project has; or in the one
+that deletes it, where they take that away again as far as nothing uses it."""
+
+SuspensionHook = Callable[[], None]
+"""An organization was suspended, and this is committed: rooms do what its policy asks."""
+
+SettleHook = Callable[[Any], None]
+"""(operation): called in the transaction that settles it, its state being the last one."""
+
+AuditHook = Callable[[Any], None]
+"""(audit event): called in the transaction that writes it."""
 
 
 @dataclass
@@ -79,6 +89,10 @@ class Registry:
     meters: dict[str, Meter] = field(default_factory=dict)
     move_hooks: list[MoveHook] = field(default_factory=list)
     project_hooks: list[ProjectHook] = field(default_factory=list)
+    settle_hooks: list[SettleHook] = field(default_factory=list)
+    audit_hooks: list[AuditHook] = field(default_factory=list)
+    project_end_hooks: list[ProjectHook] = field(default_factory=list)
+    suspension_hooks: list[SuspensionHook] = field(default_factory=list)
 
     def add(self, *declared: ResourceKind | Permission | QuotaDimension | Meter) -> None:
         for one in declared:
@@ -89,8 +103,10 @@ class Registry:
 
 
 registry = Registry()
-ROLES = ("owner", "admin", "operator", "viewer")
-EVERYBODY = frozenset(ROLES)
+ROLES = ("owner", "admin", "operator", "viewer", "billing")
+ACCOUNTANTS = frozenset(ROLES)
+# Everybody who looks at resources; whoever only pays for them sees projects and money, and nothing else.
+EVERYBODY = ACCOUNTANTS - {"billing"}
 OPERATORS = frozenset({"owner", "admin", "operator"})
 ADMINS = frozenset({"owner", "admin"})
 OWNERS = frozenset({"owner"})

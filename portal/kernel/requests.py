@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 
 import structlog
 from django.conf import settings
+from django.contrib.admindocs.views import simplify_regex
 from django.http import HttpRequest, HttpResponse
 
+LONGEST_ROUTE = 200
 USABLE_ID = re.compile(r"^[A-Za-z0-9._-]{8,64}$")
 
 
@@ -17,6 +19,10 @@ class RequestContext:
     id: str = ""
     address: str | None = None
     api_key: uuid.UUID | None = None
+    route: str = ""
+    """Method and template of the path: `POST /instances/<pk>/stop/`."""
+    on_behalf_of: uuid.UUID | None = None
+    """The user as whom somebody else acts."""
 
 
 OUTSIDE = RequestContext()
@@ -58,6 +64,10 @@ class RequestIdMiddleware:
             response["Content-Security-Policy"] = loose_policy()
         response.setdefault("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
         return response
+
+    def process_view(self, request: HttpRequest, *_view: object) -> None:
+        template = simplify_regex(request.resolver_match.route)
+        _current.set(replace(_current.get(), route=f"{request.method} {template}"[:LONGEST_ROUTE]))
 
 
 def loose_policy() -> str:

@@ -6,7 +6,8 @@ from celery import shared_task
 from django.db import connection
 from django.db.models.functions import Now
 
-from portal.kernel.models import IdempotencyKey
+from portal.kernel import sealing, verifying
+from portal.kernel.models import AuditChain, IdempotencyKey
 from portal.kernel.operations import engine
 from portal.kernel.operations.doorbell import ADVANCE, ring
 
@@ -53,3 +54,21 @@ def retain() -> None:
     IdempotencyKey.objects.filter(created_at__lt=Now() - timedelta(hours=24)).delete()
 
 
+@shared_task(name="kernel.seal")
+def seal() -> None:
+    """Seal what the audit trail got since the last tick."""
+    sealing.seal()
+
+
+@shared_task(name="kernel.verify_audit")
+def verify_audit() -> None:
+    """Look at every row of the audit trail. The log has what the chains were: outside of the database, where nobody who
+    rewrites all of a chain can change it."""
+    for verdict in verifying.verify(AuditChain.objects.all()):
+        chain, found = verdict.chain, verdict.found
+        facts = {"chain": str(chain.pk), "organization": chain.organization_id and str(chain.organization_id),
+                 "sequence": chain.sequence, "hash": bytes(chain.hash).hex()}
+        if found:
+            log.error("audit.broken", fault=str(found.fault), at=found.sequence, **facts)
+        else:
+            log.info("audit.verified", **facts)

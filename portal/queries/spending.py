@@ -10,6 +10,7 @@ from billing import rating
 from billing.money import Money
 from billing.periods import Month
 from portal.kernel.remembered import remembered
+from tenants.access import projects_ever
 from tenants.models import Project
 
 HOUR = timedelta(hours=1)
@@ -64,5 +65,5 @@ def _spending(projects: Collection[UUID] | None, month: Month, now: datetime) ->
 
 def _paying(user: Any, project: Project | None) -> Collection[UUID] | None:
     if project is None:
-        return None if user.grants.sees_everything else user.grants.projects("usage.view")
+        return None if user.grants.sees_everything else projects_ever(user, "usage.view")
     return [project.pk] if user.grants.may("usage.view", project.pk) else []

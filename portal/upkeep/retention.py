@@ -17,9 +17,11 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from compute.hosts.models import Discovered, Verdict
 from compute.instances.console.models import ConsoleTicket
+from portal.kernel import sealing
 from portal.kernel.models import AuditEvent, Operation
 from portal.kernel.states import database_now
 from tenants.models import ApiKey
+from tenants.webhooks.models import Delivery, Webhook
 
 log = structlog.get_logger(__name__)
 BATCH = 500
@@ -27,16 +29,18 @@ BATCH = 500
 
 @dataclass(frozen=True)
 class Rule:
-    """`rows` older than `days` go; 0 days: never. `rows` gets the moment before which a row is old."""
+    """`rows` older than `days` go; 0 days: never. `rows` gets the moment before which a row is old, and so does `forget`,
+    where deleting them is not all there is to it."""
 
     name: str
     days: Callable[[], int]
     rows: Callable[[datetime], QuerySet]
+    forget: Callable[[datetime], int] | None = None
 
-    def due(self, now: datetime) -> QuerySet | None:
-        """What is to be forgotten; None when this rule keeps everything."""
+    def before(self, now: datetime) -> datetime | None:
+        """The moment before which a row is old; None when this rule keeps everything."""
         days = self.days()
-        return self.rows(now - timedelta(days=days)) if days > 0 else None
+        return now - timedelta(days=days) if days > 0 else None
 
 
 def _days(name: str) -> Callable[[], int]:
@@ -75,8 +79,12 @@ RULES = (
     # The reconciler forgets what it no longer sees; these are of hosts at which it does not look any more.
     Rule("discovered", _days("placement_days"), lambda before: Discovered.objects.filter(last_seen_at__lt=before)),
     Rule("api_keys", _days("key_days"), _keys),
+    Rule("deliveries", _days("delivery_days"), lambda before: Delivery.objects.filter(finished_at__lt=before)),
+    # Nobody sees them since they were deleted; a day later no transaction writes an event for them any more.
+    Rule("webhooks", lambda: 1, lambda before: Webhook.objects.filter(deleted_at__lt=before)),
     Rule("operations", _days("operation_days"), _operations),
-    Rule("audit", _days("audit_days"), lambda before: AuditEvent.objects.filter(at__lt=before)),
+    Rule("audit", _days("audit_days"), lambda before: AuditEvent.objects.filter(at__lt=before),
+         forget=sealing.forget),
 )
 
 
@@ -84,14 +92,15 @@ def counts() -> Iterator[tuple[Rule, int]]:
     """How many rows each rule would forget now, by itself."""
     now = database_now()
     for rule in RULES:
-        due = rule.due(now)
-        yield rule, due.count() if due is not None else 0
+        before = rule.before(now)
+        yield rule, rule.rows(before).count() if before else 0
 
 
 def prune() -> dict[str, int]:
     """Forget what is due; how many rows, by rule. May be broken off at any moment and begun again."""
     now = database_now()
-    gone = {rule.name: _forget(due) for rule in RULES if (due := rule.due(now)) is not None}
+    gone = {rule.name: rule.forget(before) if rule.forget else _forget(rule.rows(before))
+            for rule in RULES if (before := rule.before(now))}
     log.info("retention.pruned", **gone)
     return gone
 

@@ -12,7 +12,7 @@ from guardian.mixins import GuardianUserMixin
 
 class UserQuerySet(models.QuerySet):
     def visible_to(self, user) -> Self:
-        """The caller, and users bound to an organization or project that the caller sees."""
+        """The caller, and users bound to an organization or project whose members the caller may see."""
         from tenants.models import (
             OrganizationGroupBinding,
             OrganizationUserBinding,
@@ -24,8 +24,8 @@ class UserQuerySet(models.QuerySet):
         if grants.sees_everything:
             return self.all()
         found = Q(pk=user.pk)
-        scopes = ((OrganizationUserBinding, OrganizationGroupBinding, grants.organization_ids),
-                  (ProjectUserBinding, ProjectGroupBinding, grants.projects("project.view")))
+        scopes = ((OrganizationUserBinding, OrganizationGroupBinding, grants.organizations("member.view")),
+                  (ProjectUserBinding, ProjectGroupBinding, grants.projects("member.view")))
         for of_user, of_group, ids in scopes:
             found |= Q(pk__in=of_user.objects.filter(content_object_id__in=ids).values("user_id"))
             found |= Q(groups__in=of_group.objects.filter(content_object_id__in=ids).values("group_id"))

@@ -144,6 +144,7 @@ def created_in(path: Path) -> Iterator[tuple[str, int]]:
 
 WRITERS = {
     "Operation": "portal.kernel.operations", "Hold": "portal.kernel.operations", "AuditEvent": "portal.kernel.audit",
+    "AuditChain": "portal.kernel.sealing",
     "UsageInterval": "billing.metering", "Claim": "compute.hosts.placement", "IdempotencyKey": "portal.kernel.rest",
 }
 

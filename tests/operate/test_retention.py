@@ -2,6 +2,7 @@
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from io import StringIO
+from uuid import uuid4
 
 import pytest
 from django.contrib.sessions.models import Session
@@ -9,11 +10,14 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from compute.hosts.models import Discovered, Endpoint, Host, Verdict
+from portal.kernel import sealing
 from portal.kernel.models import AuditEvent, Operation, Resource
 from portal.upkeep import retention
 from portal.upkeep.retention import RULES, prune
 from tenants import operations as tenants
 from tenants.models import ApiKey
+from tenants.webhooks.models import Delivery, Webhook
+from tests.audit.rewriting import rewriting
 from tests.cast import Cast, make_cast
 
 pytestmark = pytest.mark.django_db
@@ -46,7 +50,8 @@ def test_finished_operations_go_and_live_and_young_ones_stay(operation: Callable
 def test_the_audit_trail_outlives_the_operations_that_it_names(cast: Cast, operation: Callable[..., Operation]) -> None:
     old = operation(finished=500)
     event = AuditEvent.objects.create(action="instance.start", project=cast.project, operation=old)
-    AuditEvent.objects.update(at=ago(5000))
+    with rewriting():
+        AuditEvent.objects.update(at=ago(5000))
     prune()
     event.refresh_from_db()
     assert event.operation_id == old.pk and not Operation.objects.filter(pk=old.pk).exists()
@@ -54,7 +59,9 @@ def test_the_audit_trail_outlives_the_operations_that_it_names(cast: Cast, opera
 
 def test_audit_goes_only_when_a_setting_says_so(cast: Cast, settings) -> None:
     AuditEvent.objects.create(action="a", project=cast.project)
-    AuditEvent.objects.update(at=ago(5000))
+    with rewriting():
+        AuditEvent.objects.update(at=ago(5000))
+    sealing.seal()
     assert "audit" not in prune()
     settings.RETENTION = settings.RETENTION | {"audit_days": 3650}
     assert prune()["audit"] >= 1 and not AuditEvent.objects.exists()
@@ -117,3 +124,15 @@ def test_a_dry_run_counts_and_keeps(operation: Callable[..., Operation]) -> None
     assert "operations: 1 older than 400 days" in out.getvalue() and "audit: kept for ever" in out.getvalue()
     assert Operation.objects.count() == 1
 
+
+def test_deliveries_go_after_a_month_and_deleted_webhooks_after_a_day(cast: Cast) -> None:
+    made = {"organization": cast.organization, "name": "x", "url": "https://hooks.example.org/", "secret": "whsec_x"}
+    kept, gone = Webhook.objects.create(**made), Webhook.objects.create(**made, deleted_at=ago(2))
+    for webhook in (kept, gone):
+        for days in (31, 29, 0):
+            ended = {"state": "failed", "finished_at": ago(days)} if days else {}
+            Delivery.objects.create(webhook=webhook, event_id=uuid4(), type="x", payload={}, next_at=ago(40), **ended)
+    counted = prune()
+    assert counted["deliveries"] == 2 and counted["webhooks"] == 1 + 2  # with the two that were left of it
+    assert list(Webhook.objects.all()) == [kept]
+    assert sorted(Delivery.objects.values_list("state", flat=True)) == ["failed", "pending"]

@@ -18,7 +18,8 @@ from tests.world import World
 
 LIST = "/instances/"
 EVERY_LIST = ["instances:list", "volumes:list", "ssh_keys:list", "operations:list", "api_keys:list", "vpcs:list",
-              "security_groups:list", "floating_ips:list", "images:list", "hosts:list", "operator:operations"]
+              "security_groups:list", "floating_ips:list", "images:list", "hosts:list", "operator:operations",
+              "audit:list"]
 
 
 def test_filters_narrow_by_state_name_tag_and_row(world: World, browser) -> None:

@@ -7,6 +7,7 @@ from decimal import Decimal
 from ipaddress import IPv4Network
 from typing import Any
 
+from django.contrib.auth.models import Group as DjangoGroup
 from django.db import connection, transaction
 from django.db.backends.postgresql.psycopg_any import DateTimeTZRange
 from django.db.models import Model
@@ -31,7 +32,8 @@ from portal.kernel.models import AuditEvent, Operation, Region, Zone
 from portal.kernel.operations import kinds
 from portal.kernel.states import database_now
 from storage.models import Attachment, Image, Pool, Volume
-from tenants.models import ApiKey, Organization, Project, User
+from tenants.models import ApiKey, Binding, Group, Invitation, Organization, Project, Role, User
+from tenants.webhooks.models import Delivery, Webhook
 from tests.cast import UNLIMITED, Cast, make_cast
 
 Rows = dict[type[Model], Any]
@@ -59,9 +61,10 @@ def standing_scene(blocker: Any, **settings: Any) -> Iterator[Scene]:
 def make_scene(cast: Cast) -> Scene:
     shared = make_shared(cast)
     ours = shared | make_rows(cast, cast.project, cast.alice, shared) | {
-        User: cast.vera, Organization: cast.organization, Project: cast.project}
+        User: cast.vera, Organization: cast.organization, Project: cast.project, Binding: Binding.objects.get(user=cast.vera)}
     theirs = shared | make_rows(cast, cast.rival_project, cast.mallory, shared) | {
-        User: cast.mallory, Organization: cast.rival_organization, Project: cast.rival_project}
+        User: cast.mallory, Organization: cast.rival_organization, Project: cast.rival_project,
+        Binding: Binding.objects.get(user=cast.mallory)}
     return Scene(cast, ours, theirs)
 
 
@@ -99,7 +102,8 @@ def make_rows(cast: Cast, project: Project, owner: User, shared: Rows, *, number
     now = database_now()
     operation = Operation.objects.create(kind="instance.start", **common, actor=owner, target=image,
                                          plan=kinds["instance.start"].plan, run_after=now, deadline=now)
-    return make_network(common, shared[AddressPool], instance, number) | {
+    return make_network(common, shared[AddressPool], instance, number) | make_people(project, owner, number) | make_webhook(
+            project, owner, operation, number) | {
         Image: image, Instance: instance, Volume: volume, Operation: operation,
         SshKey: SshKey.objects.create(**common, name=f"key-{number}", public_key="ssh-ed25519 AAAA x",
                                       fingerprint="SHA256:x"),
@@ -113,6 +117,27 @@ def make_rows(cast: Cast, project: Project, owner: User, shared: Rows, *, number
             resource=instance, project=project, region=cast.region, meter="instance.running", sku="small",
             quantity=Decimal(1), period=DateTimeTZRange(now - timedelta(hours=1), None)),
     }
+
+
+def make_people(project: Project, owner: User, number: int) -> Rows:
+    """What an organization makes for its people."""
+    organization, now = project.organization, database_now()
+    named = DjangoGroup.objects.create(name=f"{project.pk} {number}")
+    return {
+        Group: Group.objects.create(organization=organization, name=f"people-{number}", auth_group=named),
+        Role: Role.objects.create(organization=organization, name=f"role-{number}", permissions=["instance.view"]),
+        Invitation: Invitation.objects.create(
+            organization=organization, project=project, role="viewer", email=f"new-{number}@example.org", invited_by=owner,
+            token_hash=f"{project.pk} {number}", sent_at=now, expires_at=now + timedelta(days=7)),
+    }
+
+
+def make_webhook(project: Project, owner: User, operation: Operation, number: int) -> Rows:
+    """A receiver of the project's events, and one that waits for it."""
+    webhook = Webhook.objects.create(organization=project.organization, project=project, name=f"hook-{number}", maker=owner,
+                                     events=["instance.*"], url=f"https://hooks.example.org/{number}", secret="whsec_x")
+    return {Webhook: webhook, Delivery: Delivery.objects.create(
+        webhook=webhook, event_id=operation.pk, type="instance.start.failed", payload={}, next_at=database_now())}
 
 
 def make_network(common: Rows, pool: AddressPool, instance: Instance, number: int) -> Rows:

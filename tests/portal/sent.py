@@ -8,18 +8,21 @@ from django.urls import reverse
 from compute.hosts.models import Host
 from compute.instances.models import Instance, InstanceType, SshKey
 from compute.network.models import AddressPool, FloatingIp, Port, SecurityGroup, SecurityGroupRule, Subnet, Vpc
-from portal.kernel.models import Operation, Region, Zone
+from portal.kernel.models import AuditEvent, Operation, Region, Zone
 from storage.models import Image, Volume
-from tenants.models import ApiKey
+from tenants.models import ApiKey, Binding, Group, Invitation, Organization, Project, Role, User
+from tenants.webhooks.models import Delivery, Webhook
 from tests.portal.routes import Route
 from tests.portal.scenery import Scene
 
 # What the id in an HTML path names, by the address's namespace.
 PAGE_MODELS: dict[str, type[Model]] = {
-    "instances": Instance, "ssh_keys": SshKey, "operations": Operation, "operator": Operation, "api_keys": ApiKey,
+    "instances": Instance, "ssh_keys": SshKey, "operations": Operation, "audit": AuditEvent, "operator": Operation,
+    "api_keys": ApiKey,
     "console": Instance, "hosts": Host, "vpcs": Vpc, "subnets": Subnet, "ports": Port, "security_groups": SecurityGroup,
     "security_group_rules": SecurityGroupRule, "floating_ips": FloatingIp, "volumes": Volume,
-    "images": Image,
+    "webhooks": Webhook, "webhook_deliveries": Delivery, "images": Image, "projects": Project, "organizations": Organization,
+    "members": User, "bindings": Binding, "groups": Group, "roles": Role, "invitations": Invitation, "profile": User,
 }
 Body = Callable[[Scene], dict[str, Any]]
 
@@ -33,15 +36,33 @@ def placed(scene: Scene, **further: Any) -> dict[str, Any]:
     return {"name": "new", "project": str(scene.cast.project.pk), "region": ours(scene, Region)} | further
 
 
+def in_project(scene: Scene) -> str:
+    """Our project as forms name where a role holds."""
+    return f"project:{ours(scene, Project)}"
+
+
 # A body that is accepted, of every route that needs one: "<route name>.<method>".
 BODIES: dict[str, Body] = {
     "organization-detail.PATCH": lambda scene: {"name": "Acme 2"},
     "project-list.POST": lambda scene: {"name": "db", "organization": str(scene.cast.organization.pk),
                                         "parent": str(scene.cast.project.pk)},
     "project-detail.PATCH": lambda scene: {"description": "new"},
+    "organization-suspend.POST": lambda scene: {"reason": "unpaid"},
     "project-quotas.PUT": lambda scene: {
         "limits": [{"region": ours(scene, Region), "resource": "instances", "limit": 9}]},
     "api-key-list.POST": lambda scene: {"name": "ci"},
+    "member-remove.POST": lambda scene: {"organization": ours(scene, Organization)},
+    "member-make-owner.POST": lambda scene: {"organization": ours(scene, Organization)},
+    "me-leave.POST": lambda scene: {"organization": ours(scene, Organization)},
+    "binding-list.POST": lambda scene: {"role": "viewer", "user": ours(scene, User), "project": ours(scene, Project)},
+    "group-list.POST": lambda scene: {"name": "new", "organization": ours(scene, Organization)},
+    "group-detail.PATCH": lambda scene: {"name": "renamed"},
+    "group-add.POST": lambda scene: {"user": ours(scene, User)},
+    "group-remove.POST": lambda scene: {"user": ours(scene, User)},
+    "role-list.POST": lambda scene: {
+        "name": "new", "organization": ours(scene, Organization), "permissions": ["instance.view"]},
+    "role-detail.PATCH": lambda scene: {"name": "renamed"},
+    "invitation-list.POST": lambda scene: {"email": "x@example.org", "role": "viewer", "project": ours(scene, Project)},
     "host-list.POST": lambda scene: {"name": "rack-2", "address": "root@10.99.7.12", "zone": ours(scene, Zone)},
     "host-maintenance.POST": lambda scene: {"enabled": True},
     "ssh-key-list.POST": lambda scene: {"name": "laptop", "project": str(scene.cast.project.pk), "generate": True},
@@ -49,6 +70,9 @@ BODIES: dict[str, Body] = {
         "name": "db", "project": str(scene.cast.project.pk), "region": ours(scene, Region), "zone": ours(scene, Zone),
         "type": ours(scene, InstanceType), "image": ours(scene, Image), "ssh_keys": [ours(scene, SshKey)],
         "subnets": [ours(scene, Subnet)], "security_groups": [ours(scene, SecurityGroup)]},
+    "webhook-list.POST": lambda scene: {"name": "chat", "project": str(scene.cast.project.pk), "events": ["*"],
+                                        "url": "https://hooks.example.org/"},
+    "webhook-detail.PATCH": lambda scene: {"events": ["*.failed"]},
     "ssh-key-detail.PATCH": lambda scene: {"name": "renamed"},
     "volume-detail.PATCH": lambda scene: {"name": "renamed"},
     "image-detail.PATCH": lambda scene: {"name": "renamed"},
@@ -86,7 +110,36 @@ FORMS: dict[str, Body] = {
     "ssh_keys:generate.POST": lambda scene: {"project": str(scene.cast.project.pk), "name": "laptop"},
     "ssh_keys:delete.POST": lambda scene: {"confirmed": "1"},
     "api_keys:create.POST": lambda scene: {"name": "ci"},
+    "members:invite.POST": lambda scene: {"email": "x@example.org", "role": "viewer", "scope": in_project(scene)},
+    "members:bind.POST": lambda scene: {"role": "viewer", "scope": in_project(scene)},
+    "members:remove.POST": lambda scene: {"organization": ours(scene, Organization), "confirmed": "1"},
+    "members:make-owner.POST": lambda scene: {"organization": ours(scene, Organization), "confirmed": "1"},
+    "bindings:delete.POST": lambda scene: {"confirmed": "1"},
+    "invitations:revoke.POST": lambda scene: {"confirmed": "1"},
+    "groups:create.POST": lambda scene: {"name": "new", "organization": ours(scene, Organization)},
+    "groups:rename.POST": lambda scene: {"name": "renamed"},
+    "groups:add.POST": lambda scene: {"user": ours(scene, User)},
+    "groups:drop.POST": lambda scene: {"user": ours(scene, User)},
+    "groups:bind.POST": lambda scene: {"role": "viewer", "scope": in_project(scene)},
+    "groups:delete.POST": lambda scene: {"confirmed": "1"},
+    "roles:create.POST": lambda scene: {
+        "name": "new", "organization": ours(scene, Organization), "permissions": "instance.view"},
+    "roles:edit.POST": lambda scene: {"name": "renamed", "permissions": "instance.view"},
+    "roles:delete.POST": lambda scene: {"confirmed": "1"},
+    "profile:leave.POST": lambda scene: {"organization": ours(scene, Organization), "confirmed": "1"},
+    "projects:create.POST": lambda scene: {
+        "name": "new", "organization": ours(scene, Organization), "parent": str(scene.cast.project.pk)},
+    "projects:edit.POST": lambda scene: {"name": "renamed"},
+    "projects:move.POST": lambda scene: {"parent": ""},
+    "projects:delete.POST": lambda scene: {"confirmed": "1", "typed_name": scene.ours[Project].name},
+    "organizations:edit.POST": lambda scene: {"name": "Acme 2"},
+    "organizations:delete.POST": lambda scene: {"confirmed": "1", "typed_name": scene.ours[Organization].name},
     "api_keys:revoke.POST": lambda scene: {"confirmed": "1"},
+    "webhooks:create.POST": lambda scene: {"where": str(scene.cast.project.pk), "name": "chat", "events": "*",
+                                           "url": "https://hooks.example.org/"},
+    "webhooks:edit.POST": lambda scene: {"name": "chat", "events": "*", "url": "https://hooks.example.org/"},
+    "webhooks:rotate.POST": lambda scene: {"confirmed": "1"},
+    "webhooks:delete.POST": lambda scene: {"confirmed": "1"},
     "vpcs:create.POST": lambda scene: placed(scene, cidr="10.9.0.0/16", subnet_name="new"),
     "vpcs:delete.POST": lambda scene: {"confirmed": "1", "typed_name": scene.ours[Vpc].name},
     "vpcs:add-subnet.POST": lambda scene: {"name": "new", "cidr": "10.0.1.0/24"},
@@ -113,7 +166,7 @@ FORMS |= {f"{space}:edit.POST": lambda scene: {"name": "renamed", "description":
 BULK = {"instances": (Instance, "start stop reboot delete"), "ssh_keys": (SshKey, "delete"), "api_keys": (ApiKey, "revoke"),
         "hosts": (Host, "prepare maintain serve"), "vpcs": (Vpc, "delete"), "security_groups": (SecurityGroup, "delete"),
         "floating_ips": (FloatingIp, "disassociate release"), "operations": (Operation, "cancel"),
-        "operator": (Operation, "retry cancel")}
+        "operator": (Operation, "retry cancel"), "invitations": (Invitation, "revoke")}
 FORMS |= {f"{space}:bulk-{verb}.POST": lambda scene, model=model: {"id": ours(scene, model), "confirmed": "1", "typed_count": "1"}
           for space, (model, verbs) in BULK.items() for verb in verbs.split()}
 # They are sent a form because it is long, and change nothing: what is wrong in it is their answer.

@@ -39,6 +39,8 @@ def test_a_row_of_the_list_is_what_its_address_answers(scene: Scene, route: Rout
     rows = client.get(reverse(route.name)).json()["results"]
     assert rows, "the scene has none"
     for row in rows:
+        if row["id"] is None:  # a declaration, as built-in roles are
+            continue
         alone = client.get(reverse(f"{route.name.removesuffix('-list')}-detail", args=[row["id"]]))
         assert list(alone.json().items()) == list(row.items())
 

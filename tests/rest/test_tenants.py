@@ -141,8 +141,8 @@ def test_nobody_sees_or_revokes_anybody_elses_keys(cast: Cast) -> None:
 
 def test_roles_are_listed_with_their_permissions(cast: Cast) -> None:
     rows = cast.api("vera").get("/api/v1/roles/").json()["results"]
-    assert [row["name"] for row in rows] == ["owner", "admin", "operator", "viewer"]
-    assert "project.manage" not in rows[-1]["permissions"]
+    assert [row["name"] for row in rows] == ["owner", "admin", "operator", "viewer", "billing"]
+    assert "project.manage" not in rows[-2]["permissions"]
 
 
 def test_a_key_of_one_project_sees_no_more_of_the_organization(cast: Cast) -> None:

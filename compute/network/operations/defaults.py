@@ -1,11 +1,12 @@
 """What every project finds there: a default VPC with a subnet, and a default security group, in each region with networks."""
+from contextlib import suppress
 from ipaddress import IPv4Network
 
 from django.db import transaction
 
 from compute.network.models import Fabric, SecurityGroup, Subnet, Vpc
-from compute.network.operations.security import DEFAULT_RULES, create_group
-from compute.network.operations.vpcs import DEFAULT_CIDR, create_subnet, create_vpc
+from compute.network.operations.security import DEFAULT_RULES, create_group, end_group
+from compute.network.operations.vpcs import DEFAULT_CIDR, create_subnet, create_vpc, delete_vpc
 from portal.kernel.errors import PortalError
 from portal.kernel.models import Region
 from tenants.models import Organization, Project
@@ -22,6 +23,20 @@ def make_defaults(project: Project, actor) -> None:
                 default_subnet(project, fabric.region, actor=actor)
         except PortalError:  # a project without a VPC is better than no project
             continue
+
+
+def end_defaults(project: Project, actor) -> None:
+    """For a project that is deleted: what it was given goes as far as nothing uses it. What is used stays, and so does it.
+
+    The caller holds the organization, which comes after groups: one that somebody else holds is about to be used.
+    """
+    for vpc in Vpc.objects.live().filter(project=project, is_default=True).order_by("pk"):
+        with suppress(PortalError), transaction.atomic():
+            delete_vpc(vpc, actor=actor)
+    groups = SecurityGroup.objects.live().filter(project=project, is_default=True).order_by("pk")
+    for group in groups.select_for_update(of=("self",), no_key=True, skip_locked=True):
+        with suppress(PortalError), transaction.atomic():
+            end_group(group, actor=actor)
 
 
 @transaction.atomic

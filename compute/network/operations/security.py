@@ -56,6 +56,11 @@ def delete_group(group: SecurityGroup, *, actor) -> None:
     lock_groups(group)
     if group.is_default:
         raise StateConflict(state=str(_("default")))
+    end_group(group, actor=actor)
+
+
+def end_group(group: SecurityGroup, *, actor) -> None:
+    """Take the group away. The caller has locked it. Raises InUse while ports have it or other groups' rules name it."""
     ports = Port.objects.live().filter(groups=group).count()
     if ports:
         raise InUse(name=group.name, count=ports, users=str(_("ports")))

@@ -27,7 +27,7 @@ from portal.kernel.admin.columns import (
     operation_kind,
     resource_kind,
 )
-from portal.kernel.models import AuditEvent, Hold, Region, Resource, Zone
+from portal.kernel.models import AuditChain, AuditEvent, Hold, Region, Resource, Zone
 
 ALREADY = _("It is so already.")
 
@@ -118,8 +118,9 @@ class AuditEventAdmin(ReadOnlyAdmin):
     identifiers = ("pk", "target_id", "operation_id")
     list_select_related = ("actor", "project")
     ordering = ("-at",)
-    fields = ("at", "action", "result", "actor", "api_key", "address", "request_id", "organization", "project", "resource",
-              "target_type", "target_id", "target_name", "operation", "changes")
+    fields = ("at", "action", "result", "actor", "on_behalf_of", "api_key", "address", "request_id", "route", "organization",
+              "project", "resource", "target_type", "target_id", "target_name", "operation", "changes", "chain", "sequence",
+              "hash_text")
     readonly_fields = fields
 
     @display(description=_("result"), ordering="result", label={"ok": "success", "refused": "danger"})
@@ -129,11 +130,44 @@ class AuditEventAdmin(ReadOnlyAdmin):
     def name_of(self, row: AuditEvent) -> str:
         return f"{row.action} {row.target_name}"
 
+    @display(description=_("hash"))
+    def hash_text(self, event: AuditEvent) -> str:
+        return event.hash_text
+
     @display(description=_("before and after"))
     def changes(self, event: AuditEvent) -> str:
         before, after = event.before or {}, event.after or {}
         return format_html_join("", "<div><code>{}</code>: {} → {}</div>", (
             (name, _word(before, name), _word(after, name)) for name in sorted({*before, *after})))
+
+
+@admin.register(AuditChain)
+class AuditChainAdmin(ReadOnlyAdmin):
+    """How far the audit trail of each organization, and of the site, is sealed and verified."""
+
+    list_display = ("name_of", "sequence", "sealed_at", "forgotten", "verified", "verified_at", "state")
+    list_filter = (("organization", AutocompleteSelectFilter),)
+    search_fields = ("organization__name",)
+    identifiers = ("pk", "organization_id")
+    list_select_related = ("organization",)
+    ordering = ("organization__name", "pk")
+    fields = ("organization", "sequence", "hash_text", "sealed_at", "forgotten", "verified", "verified_at", "state",
+              "fault_sequence")
+    readonly_fields = fields
+
+    @display(description=_("chain"), ordering="organization__name")
+    def name_of(self, row: AuditChain) -> str:
+        return row.organization.name if row.organization else str(_("the site"))
+
+    @display(description=_("hash"))
+    def hash_text(self, row: AuditChain) -> str:
+        return bytes(row.hash).hex()
+
+    @display(description=_("state"), ordering="fault", label={"whole": "success", "unknown": "default", "bad": "danger"})
+    def state(self, row: AuditChain) -> tuple[str, Any]:
+        if row.fault:
+            return "bad", row.get_fault_display()
+        return ("whole", _("whole")) if row.verified_at else ("unknown", _("not verified yet"))
 
 
 def _word(values: dict, name: str) -> str:

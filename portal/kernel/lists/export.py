@@ -1,4 +1,4 @@
-"""CSV of a list: streamed in batches, with nothing in it that a spreadsheet would take for a formula.
+"""CSV of a list: streamed in batches, with nothing in it that a spreadsheet would take for a formula. And lines of JSON.
 
 UTF-8 with a byte order mark, as spreadsheets want it. At most `MOST_ROWS` rows; a last line says so when there are more.
 """
@@ -6,11 +6,14 @@ import csv
 import io
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.http import StreamingHttpResponse
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
+
+from portal.kernel.rest.rendering import as_json
 
 BATCH, MOST_ROWS = 500, 50_000
 # Where a spreadsheet begins to calculate, also by the wide signs of East Asian keyboards. A leading quote makes it text, and
@@ -18,6 +21,7 @@ BATCH, MOST_ROWS = 500, 50_000
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 Row = Sequence[object]
 Batch = Callable[[str | None, int], tuple[Iterable[Row], str | None]]
+Objects = Callable[[str | None, int], tuple[Iterable[dict[str, Any]], str | None]]
 
 
 def cell(value: object) -> str:
@@ -42,8 +46,34 @@ def answer(name: str, heading: Row, batch: Batch) -> StreamingHttpResponse:
     """A download `<name>-<date>.csv`; `batch(cursor, limit)` gives so many rows from there and the next cursor."""
     response = StreamingHttpResponse(_stream(heading, batch, translation.get_language()),
                                      content_type="text/csv; charset=utf-8")
-    day = timezone.now().strftime("%Y-%m-%d")
-    response["Content-Disposition"] = f'attachment; filename="{name}-{day}.csv"'
+    return _as_file(response, f"{name}-{_today()}.csv")
+
+
+def answer_lines(name: str, batch: Objects) -> StreamingHttpResponse:
+    """A download `<name>-<date>.jsonl`, an object a line and every row, however many; `batch` as for CSV."""
+    response = StreamingHttpResponse(_stream_lines(batch), content_type="application/jsonl; charset=utf-8")
+    return _as_file(response, f"{name}-{_today()}.jsonl")
+
+
+async def _stream_lines(batch: Objects) -> AsyncIterator[bytes]:
+    def read(cursor: str | None) -> tuple[bytes, str | None]:
+        rows, beyond = batch(cursor, BATCH)
+        return b"".join(as_json(row) + b"\n" for row in rows), beyond
+
+    cursor = None
+    while True:
+        text, cursor = await sync_to_async(read)(cursor)
+        yield text
+        if cursor is None:
+            return
+
+
+def _today() -> str:
+    return timezone.now().strftime("%Y-%m-%d")
+
+
+def _as_file(response: StreamingHttpResponse, name: str) -> StreamingHttpResponse:
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
     response["Cache-Control"] = "no-store"
     return response
 

@@ -4,6 +4,7 @@ Nonsense filters nothing: an address that somebody kept still opens. Ids of hidd
 """
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -75,6 +76,50 @@ class Choice(Filter):
 
     def condition(self, value: str) -> Q:
         return self.means(value) if self.means else Q(**{self.path or self.name: value})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exact(Filter):
+    """The whole of a value; `check` raises ValueError on what can be none."""
+
+    path: str = ""
+    check: Callable[[str], object] = str
+
+    def read(self, texts: Sequence[str]) -> list[str]:
+        found = super().read(texts)
+        try:
+            return found if all(self.check(text) for text in found) else []
+        except ValueError:
+            return []
+
+    def condition(self, value: str) -> Q:
+        return Q(**{self.path or self.name: value})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Day(Filter):
+    """Rows from a day on, or (`is_last`) up to the end of it."""
+
+    control: ClassVar[str] = "day"
+    path: str
+    is_last: bool = False
+
+    def read(self, texts: Sequence[str]) -> list[str]:
+        try:
+            return [self._day(text).isoformat() for text in super().read(texts)]
+        except ValueError:
+            return []
+
+    def condition(self, value: str) -> Q:
+        begins = datetime.combine(self._day(value), time(), tzinfo=UTC)
+        return Q(**{f"{self.path}__lt": begins + timedelta(days=1)} if self.is_last else {f"{self.path}__gte": begins})
+
+    @staticmethod
+    def _day(text: str) -> date:
+        found = date.fromisoformat(text)
+        if not 1970 <= found.year < 9999:
+            raise ValueError(text)
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ from django.db.models import DateTimeField
 from django.db.models.expressions import RawSQL
 
 from portal.kernel import crash, live
+from portal.kernel.declarations import registry
 from portal.kernel.errors import Cancelled, DeadlineExceeded, OtherVersion, PortalError
 from portal.kernel.models import Hold, Operation
 from portal.kernel.states import database_now
@@ -204,6 +205,8 @@ def _settle_failed(operation: Operation, kind: Kind) -> bool:
 def _settle(operation: Operation, state: str, **columns: Any) -> None:
     Hold.objects.filter(operation=operation).delete()
     _write(operation, state=state, lease_until=None, finished_at="clock", person_since=None, **columns)
+    for hook in registry.settle_hooks:
+        hook(operation)
     log.info("operation.settled", state=state)
 
 

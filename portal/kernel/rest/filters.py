@@ -3,11 +3,13 @@
 `filters` maps a parameter to a look-up path; its values are converted by the model's own field, so nonsense is a 400.
 Ids of hidden things filter to nothing, exactly as absent ones do.
 """
+from datetime import UTC, datetime
 from typing import Any
 
 from django.core.exceptions import FieldDoesNotExist, ValidationError
 from django.db import models
 from django.db.models import Q, QuerySet
+from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 from rest_framework.filters import BaseFilterBackend
 from rest_framework.request import Request
@@ -31,6 +33,21 @@ def check_query(request: Request, allowed: set[str]) -> None:
             errors[name] = [_("Strings must not contain NUL or half characters.")]
     if errors:
         raise InvalidInput(errors=errors)
+
+
+def moment(request: Request, name: str) -> datetime | None:
+    """A point in time with its zone; None when absent. Raises InvalidInput."""
+    text = request.query_params.get(name)
+    if text is None:
+        return None
+    try:
+        # A plus sign that was not quoted arrives as a space.
+        found = parse_datetime(text.replace(" ", "+"))
+        if found is None or found.tzinfo is None:
+            raise ValueError(text)
+        return found.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise InvalidInput.field(name, _("A time like 2026-11-01T00:00:00Z.")) from error
 
 
 def flag(request: Request, name: str) -> bool:

@@ -18,7 +18,7 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 
 from portal.kernel import audit
-from portal.kernel.errors import Forbidden, InvalidInput, NotFound, PortalError
+from portal.kernel.errors import InvalidInput, NotFound, PortalError
 
 log = structlog.get_logger(__name__)
 
@@ -179,6 +179,6 @@ def _note_refusal(exc: Exception, context: Mapping[str, Any], body: Mapping[str,
     subject = getattr(exc, "subject", None) or getattr(view, "target", None)
     action = str(body.get("permission") or f"{request.method} {request.path}")[:80]
     try:
-        audit.refuse(action, subject, actor=user, reason=f"{Forbidden.code}: {body['detail']}"[:300])
+        audit.refuse(action, subject, actor=user, reason=f"{body['code']}: {body['detail']}"[:300])
     except Error as error:  # the answer stays 403 although its audit row could not be written
         log.error("api.refusal_not_audited", error=str(error), action=action)

@@ -14,7 +14,6 @@ from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
 from portal.kernel.declarations import registry
-from portal.kernel.errors import Forbidden
 from portal.kernel.models import Operation, Resource
 from portal.kernel.models.operation import step_of
 from portal.kernel.names import MOST_TAGS, NAME_RULE, are_tags, is_name
@@ -67,7 +66,7 @@ class VisibleField(serializers.Field):
         if found is None:
             self.fail(HIDDEN)
         if self.permission and not user.grants.allows(self.permission, found):
-            raise Forbidden(permission=self.permission).about(found)
+            raise user.grants.refusal(self.permission, found).about(found)
         return found
 
     def to_representation(self, value: Any) -> str:

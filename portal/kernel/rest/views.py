@@ -35,7 +35,7 @@ from rest_framework.reverse import reverse
 from rest_framework.viewsets import GenericViewSet
 
 from portal.kernel.describing import update_resource
-from portal.kernel.errors import Forbidden, InvalidInput, NotFound, PortalError, Stale, TooManyRequests
+from portal.kernel.errors import InvalidInput, NotFound, PortalError, Stale, TooManyRequests
 from portal.kernel.models import Operation, Resource
 
 from . import idempotency, rate
@@ -110,7 +110,7 @@ class RoomViewSet(GenericViewSet):
         if self.detail:
             self.target = self.fetch(kwargs[self.lookup_url_kwarg or self.lookup_field])
         elif request.method in CHANGES and permission not in NOT_PERMISSIONS and not self.may_anywhere(permission):
-            raise Forbidden(permission=permission)
+            raise request.user.grants.refusal(permission)
 
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         """DRF's dispatch, with changes run in one transaction that ends before errors are rendered."""
@@ -166,7 +166,7 @@ class RoomViewSet(GenericViewSet):
     def require(self, permission: str, subject: object) -> None:
         """Raise Forbidden unless the subject's project (or organization) grants the permission."""
         if permission not in NOT_PERMISSIONS and not self.request.user.grants.allows(permission, subject):
-            raise Forbidden(permission=permission).about(subject)
+            raise self.request.user.grants.refusal(permission, subject).about(subject)
 
     def may_anywhere(self, permission: str) -> bool:
         return self.request.user.grants.may_anywhere(permission)

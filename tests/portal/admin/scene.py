@@ -6,7 +6,8 @@ from typing import Any
 from allauth.account.models import EmailAddress
 from axes.models import AccessAttempt, AccessFailureLog, AccessLog
 from django.contrib import admin
-from django.contrib.auth.models import Group, Permission
+from django.contrib.auth.models import Group as DjangoGroup
+from django.contrib.auth.models import Permission
 from django.db.models import Model
 from django.test import Client
 from django.urls import reverse
@@ -15,10 +16,10 @@ from billing.models import Credit, PriceBook
 from compute.hosts.models import Claim, Discovered, Endpoint, Host, SshIdentity, Verdict
 from compute.instances.console.models import ConsoleTicket
 from compute.instances.models import Instance
-from portal.kernel.models import Hold, Operation, Resource
+from portal.kernel.models import AuditChain, Hold, Operation, Resource
 from portal.kernel.states import database_now
 from storage.models import Attachment, Image, ImageCopy, Pool, Volume
-from tenants.models import Quota, User
+from tenants.models import FormerPlace, Quota, User
 from tests.cast import Cast
 from tests.portal.scenery import Rows, Scene
 
@@ -31,6 +32,7 @@ def make_rest(cast: Cast, rows: Rows) -> Rows:
         Resource: Resource.objects.get(pk=instance.pk), Endpoint: host.endpoint, PriceBook: PriceBook.objects.get(),
         Attachment: Attachment.objects.get(volume=rows[Volume]),
         Hold: Hold.objects.create(resource_id=rows[Image].pk, operation=rows[Operation]),
+        AuditChain: AuditChain.objects.create(organization=cast.organization),
         Claim: Claim.objects.create(provider=host, consumer=instance, resource_class="vcpu", amount=1),
         Verdict: Verdict.objects.create(consumer=instance, host=host, reason="no_vcpu"),
         Discovered: Discovered.objects.create(host=host, kind="domain", key="x", name="stray", last_seen_at=now),
@@ -41,7 +43,8 @@ def make_rest(cast: Cast, rows: Rows) -> Rows:
         Quota: Quota.objects.create(organization=cast.organization, region=cast.region, dimension="instances", limit=10),
         Credit: Credit.objects.create(organization=cast.organization, amount=Decimal(5), currency="CNY", reason="trial",
                                       created_at=now),
-        Group: Group.objects.create(name="night shift"),
+        DjangoGroup: DjangoGroup.objects.create(name="night shift"),
+        FormerPlace: FormerPlace.objects.create(project=cast.project, path=cast.project.path, until=now),
         EmailAddress: EmailAddress.objects.create(user=cast.alice, email="alice@example.org"),
         AccessAttempt: AccessAttempt.objects.create(**who, get_data="", post_data="", failures_since_start=10),
         AccessFailureLog: AccessFailureLog.objects.create(**who), AccessLog: AccessLog.objects.create(**who),

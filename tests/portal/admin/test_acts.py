@@ -9,7 +9,7 @@ from compute.network.models import FloatingIp, Vpc
 from portal.kernel.admin.bases import MOST_AT_ONCE
 from portal.kernel.models import AuditEvent, Operation
 from storage.models import Image
-from tenants.models import ApiKey, User
+from tenants.models import ApiKey, Invitation, User
 from tests.portal.admin.scene import page, said, staff
 from tests.portal.scenery import Scene, make_rows
 
@@ -73,6 +73,15 @@ def test_a_key_is_revoked_and_a_person_locked_out_but_nobody_locks_themselves_ou
     do(browser, "lock_out", vera, undone.cast.root, confirmed="yes")
     assert set(User.objects.filter(is_active=False)) == {vera}
     assert AuditEvent.objects.get(action="user.update", target_id=str(vera.pk)).after == {"is_active": False}
+
+
+def test_a_last_owner_is_not_locked_out_and_an_invitation_is_revoked(undone: Scene) -> None:
+    browser, invitation = undone.cast.browser("root"), undone.ours[Invitation]
+    assert "would have no owner any more" in do(browser, "lock_out", undone.cast.alice, confirmed="yes")
+    assert not User.objects.filter(is_active=False).exists()
+    do(browser, "revoke", invitation, confirmed="yes")
+    invitation.refresh_from_db()
+    assert invitation.state == "revoked"
 
 
 def test_the_button_on_a_rows_page_leads_back_to_it_and_is_off_where_it_would_be_refused(undone: Scene) -> None:

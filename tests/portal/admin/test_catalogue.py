@@ -11,6 +11,7 @@ from compute.network.models import AddressPool
 from portal.kernel.models import AuditEvent, Operation, Region, Zone
 from storage.models import Image, Pool
 from tenants.models import Organization, OrganizationUserBinding, Quota, User
+from tenants.roles import bind
 from tests.portal.admin.scene import page, read_only, staff
 from tests.portal.scenery import Scene
 
@@ -123,6 +124,9 @@ def test_bindings_and_quotas_in_an_organization_are_told_with_before_and_after(u
              "organizationuserbinding_set-0-user": owner.user_id, "organizationuserbinding_set-0-permission": owner.permission_id,
              "organizationuserbinding_set-0-DELETE": "on", "quotas-0-id": quota.pk, "quotas-0-organization": organization.pk,
              "quotas-0-region": quota.region_id, "quotas-0-dimension": "instances", "quotas-0-limit": 3}
+    alone = browser.post(page(Organization, "change", organization.pk), form)
+    assert alone.status_code == 200 and "would have no owner any more" in alone.content.decode()
+    bind(undone.cast.vera, "owner", organization)
     assert browser.post(page(Organization, "change", organization.pk), form).status_code == 302
     changed, gone = trail("quota.update"), trail("organizationuserbinding.delete")
     assert (changed.before, changed.after, changed.organization) == ({"limit": 10}, {"limit": 3}, organization)

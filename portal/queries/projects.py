@@ -1,0 +1,140 @@
+"""The tree of projects as its page shows it, and the page of one of them."""
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Q
+from django.urls import reverse
+
+from billing.money import Money
+from billing.periods import Month
+from billing.trees import costs_in_tree, costs_of
+from portal.kernel.declarations import registry
+from portal.kernel.models import Region
+from portal.kernel.remembered import remembered
+from portal.templatetags.ui import kind_label
+from tenants import quotas
+from tenants.errors import NotEmpty
+from tenants.models import Organization, Project
+
+from .taken import taken, total
+
+MOST = 500
+OPERATION = "operation"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Branch:
+    """A line of the tree. `depth` counts what is visible above it; `cost` None where usage may not be seen or there is none."""
+
+    project: Project
+    depth: int
+    instances: int
+    running: int
+    cost: Money | None
+    is_archived: bool
+    """By itself or by what is above it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tree:
+    """An organization's projects, parents before their children."""
+
+    organization: Organization
+    branches: list[Branch]
+
+
+def trees(user: Any, *, now: datetime) -> tuple[list[Tree], bool]:
+    """What `user` sees, by organization, and whether there is more. As many statements however many projects there are."""
+    rows = Project.objects.visible_to(user).select_related("organization")
+    found = list(rows.order_by("organization__name", "organization_id", "name", "pk")[:MOST + 1])
+    projects = found[:MOST]
+    month, own = Month.of(now), Counter()
+    for (pk, _region), amounts in taken([one.pk for one in projects]).items():
+        own.update({(pk, name): amounts[name] for name in ("instances", "running")})
+    payable = frozenset(one.pk for one in projects if user.grants.may("usage.view", one.pk))
+    costs = remembered(("project costs", month, payable),
+                       lambda: costs_of(payable, start=month.start, end=month.end, now=now)) if payable else {}
+    return [Tree(organization=organization, branches=[
+        Branch(project=one, depth=depth, cost=costs.get(one.pk), is_archived=is_archived,
+               instances=own[one.pk, "instances"], running=own[one.pk, "running"])
+        for one, depth, is_archived in _in_order(list(members))])
+        for organization, members in groupby(projects, key=lambda one: one.organization)], len(found) > MOST
+
+
+def _in_order(projects: list[Project]) -> Iterable[tuple[Project, int, bool]]:
+    """Each below the nearest one above it that is among them, with its depth."""
+    known, children = {one.pk for one in projects}, {}
+    for one in projects:
+        above = [pk for pk in one.ancestor_ids[:-1] if pk in known]
+        children.setdefault(above[-1] if above else None, []).append(one)
+
+    def walk(parent: UUID | None, depth: int, is_archived: bool) -> Iterable[tuple[Project, int, bool]]:
+        for one in children.get(parent, ()):
+            archived = is_archived or one.archived_at is not None
+            yield one, depth, archived
+            yield from walk(one.pk, depth + 1, archived)
+
+    return walk(None, 0, False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overview:
+    """The first part of a project's page. Costs are of this month; None where usage may not be seen or there is none."""
+
+    has: Any
+    own_cost: Money | None
+    tree_cost: Money | None
+    above: list[Project]
+    children: list[Project]
+
+    @property
+    def archived_above(self) -> Project | None:
+        """What is above it and archived, so that nothing new is made here."""
+        return next((one for one in self.above if one.archived_at is not None), None)
+
+
+def overview(user: Any, project: Project, *, now: datetime) -> Overview:
+    near = Project.objects.visible_to(user).filter(Q(pk__in=project.ancestor_ids[:-1]) | Q(parent=project))
+    near = list(near.order_by("name", "pk"))
+    known, costs = {one.pk: one for one in near}, {}
+    if user.grants.may("usage.view", project.pk):
+        month = Month.of(now)
+        costs = costs_in_tree(project, start=month.start, end=month.end, now=now)
+    amounts = [*costs.values()]
+    return Overview(has=total(taken([project.pk])), own_cost=costs.get(project.pk),
+                    tree_cost=sum(amounts[1:], amounts[0]) if amounts else None,
+                    above=[known[pk] for pk in project.ancestor_ids[:-1] if pk in known],
+                    children=[one for one in near if one.parent_id == project.pk])
+
+
+def limits(project: Project, chosen: Region | None) -> list[tuple[Region, list[quotas.Line]]]:
+    """What it uses, in the chosen region or in each, of what it and those above it may use."""
+    regions = [chosen] if chosen else Region.objects.order_by("name", "pk")
+    return [(region, quotas.lines(project, region)) for region in regions]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Obstacle:
+    """Something that keeps a project from being deleted; `url` empty when it has no page."""
+
+    name: str
+    kind: str
+    project: str
+    url: str
+
+
+def obstacles(error: NotEmpty) -> list[Obstacle]:
+    """What the error names, with pages."""
+    return [Obstacle(name=kind_label(item["name"]) if item["kind"] == OPERATION else item["name"], kind=item["kind"],
+                     project=item["project_name"], url=_page_of(item["kind"], item["id"])) for item in error.facts["items"]]
+
+
+def _page_of(kind: str, pk: str) -> str:
+    declared = registry.kinds.get(kind)
+    name = "operations:detail" if kind == OPERATION else declared.page if declared else None
+    return reverse(name, args=[pk]) if name else ""
