@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Self
 
 from django.db import models
-from django.db.models import Q, Sum
+from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from compute.hosts.models import Host
@@ -193,12 +193,3 @@ class Attachment(models.Model):
 
     def __str__(self) -> str:
         return f"{self.target} of {self.domain}"
-
-
-def count_volumes(project_ids: list, region: Region) -> int:
-    return Volume.objects.live().filter(project_id__in=project_ids, region=region).count()
-
-
-def sum_volume_gib(project_ids: list, region: Region) -> int:
-    rows = Volume.objects.live().filter(project_id__in=project_ids, region=region)
-    return rows.aggregate(total=Sum("size_gib"))["total"] or 0

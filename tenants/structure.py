@@ -3,6 +3,7 @@
 Deleted projects and organizations stay as rows: the audit trail, usage and operations name them. Nobody sees them any more.
 """
 import json
+from collections import Counter
 from datetime import datetime
 from uuid import UUID
 
@@ -31,7 +32,7 @@ from tenants.models import (
     User,
 )
 from tenants.operations import DEEPEST, revoke_api_key
-from tenants.quotas import lines
+from tenants.quotas import lines, taken
 from tenants.standing import lock_organization, name_once, require_open
 
 MOST_NAMED, MOST_IN_TEXT = 20, 5
@@ -108,7 +109,9 @@ def _require_room(project: Project, joined: list[UUID]) -> None:
     moved = list(Project.objects.living().below(project).values_list("pk", flat=True))
     for region in Region.objects.filter(pk__in=limits.values("region")):
         names = set(limits.filter(region=region).values_list("dimension", flat=True)) & registry.dimensions.keys()
-        came = {name: registry.dimensions[name].used(moved, region) for name in sorted(names)}
+        came = Counter(dict.fromkeys(sorted(names), 0))
+        for (name, _project), amount in taken(moved, region, came).items():
+            came[name] += amount
         for line in lines(project, region, came):
             if line.scope_id in joined and line.wanted and line.limit is not None and line.used > line.limit:
                 raise QuotaExceeded(resource=line.resource, scope=line.scope, limit=line.limit, used=line.used - line.wanted,

@@ -22,7 +22,7 @@ class InstancesConfig(AppConfig):
 
     def ready(self) -> None:
         from compute.instances import operations, suspension  # noqa: F401  (registers the operation kinds)
-        from compute.instances.models import count_instances, sum_memory_mib, sum_vcpus
+        from compute.instances.models import Instance
 
         registry.add(
             Permission(name="instance.view", label=_("See instances"), roles=EVERYBODY),
@@ -39,9 +39,10 @@ class InstancesConfig(AppConfig):
                          api="ssh-key-detail", permission="sshkey.view", icon="key"),
             Meter(name="instance.running", label=_("Instance, running"), unit="second", price_unit=_("hour")),
             Meter(name="instance.stopped", label=_("Instance, stopped"), unit="second", price_unit=_("hour")),
-            QuotaDimension(name="instances", label=_("Instances"), used=count_instances),
-            QuotaDimension(name="vcpus", label=_("vCPUs"), used=sum_vcpus),
-            QuotaDimension(name="memory_mib", label=_("Memory"), unit="MiB", used=sum_memory_mib),
+            QuotaDimension(name="instances", label=_("Instances"), rows=Instance.objects.live),
+            QuotaDimension(name="vcpus", label=_("vCPUs"), rows=Instance.objects.live, amount="vcpus"),
+            QuotaDimension(name="memory_mib", label=_("Memory"), unit="MiB", rows=Instance.objects.live,
+                           amount="memory_mib"),
         )
         if suspension.ring not in registry.suspension_hooks:
             registry.suspension_hooks.append(suspension.ring)

@@ -5,12 +5,12 @@ from decimal import Decimal
 from typing import Self
 
 from django.db import models
-from django.db.models import Q, Sum
+from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from compute.hosts.models import Host
 from portal.kernel.declarations import Reading
-from portal.kernel.models import Region, Resource, Zone
+from portal.kernel.models import Resource, Zone
 from portal.kernel.secrets import EncryptedTextField
 from portal.kernel.states import Stateful
 from storage.models import Image
@@ -139,19 +139,3 @@ class Instance(Resource, Stateful):
     def wanted(self) -> dict[str, int]:
         """What it claims of a host."""
         return {"vcpu": self.vcpus, "memory_mib": self.memory_mib}
-
-
-def _live(project_ids: list, region: Region):
-    return Instance.objects.live().filter(project_id__in=project_ids, region=region)
-
-
-def count_instances(project_ids: list, region: Region) -> int:
-    return _live(project_ids, region).count()
-
-
-def sum_vcpus(project_ids: list, region: Region) -> int:
-    return _live(project_ids, region).aggregate(total=Sum("vcpus"))["total"] or 0
-
-
-def sum_memory_mib(project_ids: list, region: Region) -> int:
-    return _live(project_ids, region).aggregate(total=Sum("memory_mib"))["total"] or 0

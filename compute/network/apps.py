@@ -45,12 +45,13 @@ class NetworkConfig(AppConfig):
                          page="floating_ips:detail", api="floating-ip-detail", permission="floatingip.view", icon="world"),
             Meter(name="floating_ip.attached", label=_("Floating IP, attached"), unit="second", price_unit=_("hour")),
             Meter(name="floating_ip.idle", label=_("Floating IP, idle"), unit="second", price_unit=_("hour")),
-            QuotaDimension(name="vpcs", label=_("VPCs"), used=models.count_vpcs),
-            QuotaDimension(name="subnets", label=_("Subnets"), used=models.count_subnets),
-            QuotaDimension(name="ports", label=_("Ports"), used=models.count_ports),
-            QuotaDimension(name="security_groups", label=_("Security groups"), used=models.count_security_groups),
-            QuotaDimension(name="security_group_rules", label=_("Security group rules"), used=models.count_rules),
-            QuotaDimension(name="floating_ips", label=_("Floating IPs"), used=models.count_floating_ips),
+            QuotaDimension(name="vpcs", label=_("VPCs"), rows=models.Vpc.objects.live),
+            QuotaDimension(name="subnets", label=_("Subnets"), rows=models.Subnet.objects.live),
+            QuotaDimension(name="ports", label=_("Ports"), rows=models.Port.objects.live),
+            QuotaDimension(name="security_groups", label=_("Security groups"), rows=models.SecurityGroup.objects.live),
+            QuotaDimension(name="security_group_rules", label=_("Security group rules"), owner="group",
+                           rows=lambda: models.SecurityGroupRule.objects.filter(group__deleted_at=None)),
+            QuotaDimension(name="floating_ips", label=_("Floating IPs"), rows=models.FloatingIp.objects.live),
         )
         if operations.make_defaults not in registry.project_hooks:
             registry.project_hooks.append(operations.make_defaults)

@@ -34,13 +34,17 @@ class Permission:
 
 @dataclass(frozen=True, kw_only=True)
 class QuotaDimension:
-    """Something counted per project: `used(resources)` sums the live rows of the given projects in a region."""
+    """Something of which projects have so much: the sum over the rows that count, by project and region."""
 
     name: str
     label: Any
     unit: Any = ""
-    used: Callable[["list", Any], int]
-    """(project ids, region) → how much their live rows take now."""
+    rows: Callable[[], Any]
+    """The queryset of all rows that count."""
+    amount: str = ""
+    """The field that is summed; without one, rows are counted."""
+    owner: str = ""
+    """The field of the resource that has project and region, where the rows are parts of it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -67,8 +67,7 @@ DECLARED = (
     Permission(name="teapot.view", label="See teapots", roles=EVERYBODY),
     Permission(name="teapot.create", label="Make teapots", roles=OPERATORS),
     ResourceKind(name=KIND, label="Teapot", label_plural="Teapots", api="teapot-detail", permission="teapot.view"),
-    QuotaDimension(name="teapots", label="Teapots", used=lambda projects, region: Resource.objects.live().filter(
-        kind=KIND, project_id__in=projects, region=region).count()),
+    QuotaDimension(name="teapots", label="Teapots", rows=lambda: Resource.objects.live().filter(kind=KIND)),
 )
 
 

@@ -5,7 +5,7 @@ import pytest
 from django.utils import timezone
 
 from portal.kernel.declarations import QuotaDimension, registry
-from portal.kernel.models import AuditEvent
+from portal.kernel.models import AuditEvent, Resource
 from tenants.models import ApiKey
 from tests.cast import Cast, nobody_has
 
@@ -65,11 +65,13 @@ def test_a_stale_if_match_changes_nothing(cast: Cast) -> None:
 @pytest.fixture
 def dimension(monkeypatch):
     monkeypatch.setitem(registry.dimensions, "widgets",
-                        QuotaDimension(name="widgets", label="Widgets", used=lambda projects, region: 3))
+                        QuotaDimension(name="widgets", label="Widgets", rows=lambda: Resource.objects.filter(kind="widget")))
 
 
 def test_quotas_show_use_and_limit_and_only_superusers_set_them(cast: Cast, dimension: None) -> None:
     url = f"/api/v1/projects/{cast.project.pk}/quotas/"
+    for _number in range(3):
+        Resource.objects.create(kind="widget", project=cast.project, region=cast.region, name="w")
     body = {"limits": [{"region": str(cast.region.pk), "resource": "widgets", "limit": 10}]}
     assert cast.api("alice").put(url, body, format="json").status_code == 404
     assert cast.api("root").put(url, body, format="json").status_code == 200

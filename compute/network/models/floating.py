@@ -7,7 +7,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from portal.kernel.declarations import Reading
-from portal.kernel.models import Region, Resource
+from portal.kernel.models import Resource
 from portal.kernel.states import Stateful
 
 from .fabric import AddressPool
@@ -62,7 +62,3 @@ class FloatingIp(Resource, Stateful):
         """None once released. Wants `allocation` selected."""
         allocation = getattr(self, "allocation", None)
         return allocation.address if allocation else None
-
-
-def count_floating_ips(project_ids: list, region: Region) -> int:
-    return FloatingIp.objects.live().filter(project_id__in=project_ids, region=region).count()

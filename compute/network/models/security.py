@@ -6,7 +6,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
-from portal.kernel.models import Region, Resource
+from portal.kernel.models import Resource
 
 from .cidr import CidrField
 
@@ -79,12 +79,3 @@ class SecurityGroupRule(models.Model):
     @property
     def project(self):
         return self.group.project
-
-
-def count_security_groups(project_ids: list, region: Region) -> int:
-    return SecurityGroup.objects.live().filter(project_id__in=project_ids, region=region).count()
-
-
-def count_rules(project_ids: list, region: Region) -> int:
-    return SecurityGroupRule.objects.filter(group__deleted_at=None, group__project_id__in=project_ids,
-                                            group__region=region).count()

@@ -8,7 +8,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
-from portal.kernel.models import Region, Resource
+from portal.kernel.models import Resource
 
 from .cidr import CidrField
 from .fabric import AddressPool
@@ -106,15 +106,3 @@ class Port(Resource):
         if self.domain is None:
             return "idle"
         return "up" if self.is_up else "down"
-
-
-def count_vpcs(project_ids: list, region: Region) -> int:
-    return Vpc.objects.live().filter(project_id__in=project_ids, region=region).count()
-
-
-def count_subnets(project_ids: list, region: Region) -> int:
-    return Subnet.objects.live().filter(project_id__in=project_ids, region=region).count()
-
-
-def count_ports(project_ids: list, region: Region) -> int:
-    return Port.objects.live().filter(project_id__in=project_ids, region=region).count()

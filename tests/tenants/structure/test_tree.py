@@ -1,4 +1,5 @@
 """Moving, archiving and naming projects: what stands where afterwards, and what is refused."""
+from collections.abc import Callable
 from datetime import timedelta
 from importlib import import_module
 
@@ -9,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 
 from portal.kernel.declarations import QuotaDimension, registry
 from portal.kernel.errors import InvalidInput, NotFound, QuotaExceeded
-from portal.kernel.models import AuditEvent
+from portal.kernel.models import AuditEvent, Resource
 from portal.kernel.states import database_now
 from tenants import operations, quotas, structure
 from tenants.access import Grants
@@ -118,22 +119,24 @@ def test_a_name_is_once_beside_the_living(cast: Cast) -> None:
 
 
 @pytest.fixture
-def counted(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
-    """A dimension of which each project uses what the test says, by its name."""
-    uses: dict[str, int] = {}
+def use(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """A dimension of which projects use what the test says, by their names."""
+    monkeypatch.setitem(registry.dimensions, "widgets", QuotaDimension(
+        name="widgets", label="Widgets", rows=lambda: Resource.objects.filter(kind="widget")))
 
-    def used(projects, _region) -> int:
-        return sum(uses.get(name, 0) for name in Project.objects.filter(pk__in=projects).values_list("name", flat=True))
+    def take(**amounts: int) -> None:
+        for name, amount in amounts.items():
+            for _number in range(amount):
+                Resource.objects.create(kind="widget", name="w", project=Project.objects.get(name=name), region=cast.region)
 
-    monkeypatch.setitem(registry.dimensions, "widgets", QuotaDimension(name="widgets", label="Widgets", used=used))
-    return uses
+    return take
 
 
-def test_what_moves_must_fit_where_it_comes(cast: Cast, counted: dict[str, int]) -> None:
+def test_what_moves_must_fit_where_it_comes(cast: Cast, use: Callable[..., None]) -> None:
     a, b = make(cast, "a"), make(cast, "b")
     child = make(cast, "child", a)
     make(cast, "leaf", child)
-    counted |= {"child": 2, "leaf": 3, "b": 4}
+    use(child=2, leaf=3, b=4)
     limit = Quota.objects.create(project=b, region=cast.region, dimension="widgets", limit=8)
     with pytest.raises(QuotaExceeded) as refused, transaction.atomic():
         structure.move_project(child, actor=cast.alice, parent=b)
@@ -146,11 +149,11 @@ def test_what_moves_must_fit_where_it_comes(cast: Cast, counted: dict[str, int])
     assert line.used == 9
 
 
-def test_a_limit_that_counted_it_before_is_not_asked(cast: Cast, counted: dict[str, int]) -> None:
+def test_a_limit_that_counted_it_before_is_not_asked(cast: Cast, use: Callable[..., None]) -> None:
     top = make(cast, "top")
     a, b = make(cast, "a", top), make(cast, "b", top)
     child = make(cast, "child", a)
-    counted["child"] = 5
+    use(child=5)
     Quota.objects.create(project=top, region=cast.region, dimension="widgets", limit=1)  # exceeded since it was lowered
     structure.move_project(child, actor=cast.alice, parent=b)
     assert path_of(child) == ids(top, b, child)
