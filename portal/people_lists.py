@@ -147,7 +147,7 @@ class InvitationList(PeopleList):
         Column(label=_("Role"), value=lambda line: line.item.label),
         Column(label=_("Where"), value=lambda line: str(line.row.project or line.row.organization)),
         Column(label=_("State"), value=lambda line: line.item.state),
-        Column(label=_("Expires"), kind="wide-only", value=lambda line: line.row.expires_at), CREATED)
+        Column(label=_("Expires"), kind="wide-only extra", value=lambda line: line.row.expires_at), CREATED)
     filters = (Text(name="name", label=_("E-mail begins with …"), paths=(), starts=("email",)),)
     verbs = (BulkVerb(name="revoke", label=_("Revoke"), icon="ban", permission=MANAGE, is_bad=True,
                       effect=_("Their links are worth nothing from now on."),

@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from portal.kernel import audit, requests, sealing, verifying
 from portal.kernel.models import AuditChain, AuditEvent
-from tenants import operations
+from tenants import operations, structure
 from tests.audit.rewriting import rewriting
 from tests.cast import Cast
 
@@ -65,6 +65,13 @@ def test_everybody_sees_what_is_theirs_on_the_page_and_by_rest(cast: Cast, trail
         wanted = 200 if name in SEEN[who] else 404
         assert browser.get(reverse("audit:detail", args=[event.pk])).status_code == wanted, name
         assert client.get(f"{API}{event.pk}/").status_code == wanted, name
+
+
+def test_a_deleted_projects_rows_stay_with_whoever_sees_the_whole_organization(cast: Cast, trail: dict[str, AuditEvent]) -> None:
+    structure.delete_project(cast.project, actor=cast.alice)
+    assert answered(cast, trail, "alice") == SEEN["alice"] == shown(cast.browser("alice"), trail)
+    assert answered(cast, trail, "adam") == answered(cast, trail, "vera") == set()
+    assert answered(cast, trail, "mallory") == {"theirs"}
 
 
 def test_a_key_of_one_project_sees_nothing_of_the_organization(cast: Cast, trail: dict[str, AuditEvent]) -> None:

@@ -17,13 +17,13 @@ from .resource import Resource
 
 class AuditQuerySet(models.QuerySet):
     def visible_to(self, user) -> Self:
-        """Of projects in which `audit.view` is held; what has no project, where it is held in the whole organization."""
+        """Of projects in which `audit.view` is held; everything, deleted projects too, where the whole organization grants it."""
         grants = user.grants
         if grants.sees_everything:
             return self.all()
         found = Q(project_id__in=grants.projects("audit.view"))
         if wide := _whole_organizations(grants):
-            found |= Q(organization_id__in=wide, project=None)
+            found |= Q(organization_id__in=wide)
         return self.filter(found)
 
 
