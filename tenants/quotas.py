@@ -1,4 +1,5 @@
 """Quotas: `reserve` is the only way to take. Sums of live rows under the organization's lock; no counters, no drift."""
+import json
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
@@ -6,8 +7,9 @@ from functools import cache
 from uuid import UUID
 
 from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
 from django.db import transaction
-from django.db.models import BigIntegerField, Count, JSONField, Q, QuerySet, Sum, Value
+from django.db.models import BigIntegerField, Count, Func, JSONField, Q, QuerySet, Sum, Value
 from django.db.models.functions import Cast, Coalesce
 
 from portal.kernel.composed import Composed
@@ -73,26 +75,39 @@ def lines(project: Project, region: Region, wanted: dict[str, int] | None = None
 
 def taken(projects: Collection[UUID], region: Region, names: Iterable[str]) -> Counter[tuple[str, UUID]]:
     """(dimension, project) → how much its live rows take. One statement, whatever the dimensions and projects are."""
-    parts = tuple(_part(registry.dimensions[name]) for name in names)
-    rows = _sums(parts).rows(projects=list(projects), region=region.pk) if parts else []
-    return Counter({(name, project): int(amount) for name, project, amount in rows})
+    parts: dict[Part, list[QuotaDimension]] = {}
+    for one in (registry.dimensions[name] for name in names):
+        parts.setdefault((one.rows, f"{one.owner}__" if one.owner else ""), []).append(one)
+    if not parts:
+        return Counter()
+    sums = _sums(tuple((part, tuple(one.amount for one in sorts)) for part, sorts in parts.items()))
+    sorts_of = list(parts.values())
+    return Counter({(one.name, project): amount
+                    for number, project, amounts in sums.rows(projects=list(projects), region=region.pk)
+                    for one, amount in zip(sorts_of[number], amounts, strict=False)})
 
 
-Part = tuple[str, Callable[[], QuerySet], str, str]
+Part = tuple[Callable[[], QuerySet], str]
+"""Rows that count, and how a look-up comes from one of them to its owner."""
 
 
-def _part(one: QuotaDimension) -> Part:
-    return one.name, one.rows, one.amount, f"{one.owner}__" if one.owner else ""
+class _Amounts(Func):
+    """Several sums as one value, so that dimensions of the same rows are summed in one pass."""
+
+    template, output_field = "ARRAY[%(expressions)s]", ArrayField(BigIntegerField())
 
 
 @cache
-def _sums(parts: tuple[Part, ...]) -> Composed:
-    """The sums of these dimensions, composed once for each choice of them that a verb makes."""
+def _sums(parts: tuple[tuple[Part, tuple[str, ...]], ...]) -> Composed:
+    """The sums of these fields of these rows, composed once for each choice of dimensions that a verb makes."""
 
     def compose(projects: list[UUID], region: UUID) -> QuerySet:
-        sums = [rows().filter(**{f"{owner}project__any_of": projects, f"{owner}region": region}).order_by()
-                .values(f"{owner}project").annotate(total=Cast(Sum(amount) if amount else Count("pk"), BigIntegerField()))
-                .values_list(Value(name), f"{owner}project", "total") for name, rows, amount, owner in parts]
+        sums = []
+        for number, ((rows, owner), amounts) in enumerate(parts):
+            found = rows().filter(**{f"{owner}project__any_of": projects, f"{owner}region": region}).order_by()
+            total = _Amounts(*(Cast(Sum(amount) if amount else Count("pk"), BigIntegerField()) for amount in amounts))
+            sums.append(found.values(f"{owner}project").annotate(total=total).values_list(
+                Value(number), f"{owner}project", "total"))
         return sums[0].union(*sums[1:], all=True)
 
     return Composed(compose, projects=list[UUID], region=UUID)
@@ -101,16 +116,24 @@ def _sums(parts: tuple[Part, ...]) -> Composed:
 def _tree_and_limits(project: Project, region: Region) -> tuple[list[Node], dict[tuple[UUID, str], int | None]]:
     """The organization's projects, and (scope, dimension) → limit: what its plan says, under what was set for it or its
     projects. One statement."""
-    projects = Project.objects.living().filter(organization_id=project.organization_id).order_by().values_list(
-        Value(PROJECT), "pk", "name", "path", Cast(None, BigIntegerField()))
-    above = Q(organization_id=project.organization_id) | Q(project_id__in=project.ancestor_ids)
-    quotas = Quota.objects.filter(above, region=region).order_by().values_list(
-        Value(LIMIT), Coalesce("organization", "project"), "dimension", Cast(None, JSONField()), "limit")
     tree: list[Node] = []
     limits = {(project.organization_id, name): limit for name, limit in settings.PLANS[project.organization.plan].items()}
-    for what, pk, name, path, limit in projects.union(quotas, all=True):
+    for what, pk, name, path, limit in PROJECTS_AND_LIMITS.rows(
+            organization=project.organization_id, ancestors=project.ancestor_ids, region=region.pk):
         if what == PROJECT:
-            tree.append((pk, name, path))
+            tree.append((pk, name, json.loads(path)))
         else:
             limits[pk, name] = limit
     return tree, limits
+
+
+def _projects_and_limits(organization: UUID, ancestors: list[UUID], region: UUID) -> QuerySet:
+    projects = Project.objects.living().filter(organization=organization).order_by().values_list(
+        Value(PROJECT), "pk", "name", "path", Cast(None, BigIntegerField()))
+    above = Q(organization=organization) | Q(project__any_of=ancestors)
+    quotas = Quota.objects.filter(above, region=region).order_by().values_list(
+        Value(LIMIT), Coalesce("organization", "project"), "dimension", Cast(None, JSONField()), "limit")
+    return projects.union(quotas, all=True)
+
+
+PROJECTS_AND_LIMITS = Composed(_projects_and_limits, organization=UUID, ancestors=list[UUID], region=UUID)
