@@ -34,14 +34,17 @@ def be(world: World, who: str, monkeypatch) -> None:
 
 def test_everything_can_be_listed_and_shown(site: None, mains, program) -> None:
     for kind, found in program.RESOURCES.items():
+        if kind == "membership":  # one's own: shown by `mains me`
+            continue
         said = mains(kind, "list", "--json")
         expected = 3 if kind in ("host", "pool", "fabric", "address-pool") else 0
         assert said.code in {0, expected}, (kind, said.err)
         if said.code == 0 and found.verbs["list"].is_paged:
             assert mains(kind, "list", "--limit", "2").code == 0
-            for row in said.json[:1]:
+            key = "region" if kind == "fabric" else "id"
+            for row in [row for row in said.json if row[key]][:1]:  # built-in roles have none
                 if "show" in found.verbs:
-                    assert mains(kind, "show", row["region"] if kind == "fabric" else row["id"], "--json").json["id"] == row["id"]
+                    assert mains(kind, "show", row[key], "--json").json["id"] == row["id"]
 
 
 def test_an_instance_from_end_to_end(site: None, mains, world: World, monkeypatch) -> None:
