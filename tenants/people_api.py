@@ -227,6 +227,10 @@ class BindingViewSet(Listed, Fetched, RoomViewSet):
         return Response(status=204)
 
 
+class GroupMembersSerializer(serializers.Serializer):
+    results = MemberSerializer(many=True)
+
+
 class GroupViewSet(Listed, Fetched, RoomViewSet):
     """Groups of people in an organization."""
 
@@ -235,7 +239,7 @@ class GroupViewSet(Listed, Fetched, RoomViewSet):
     bodies = {"create": CreateGroupSerializer, "partial_update": ChangeGroupSerializer, "add": GroupMemberSerializer,
               "remove": GroupMemberSerializer}
     answers = {"create": (201, GroupSerializer), "partial_update": (200, GroupSerializer), "destroy": (204, None),
-               "add": (204, None), "remove": (204, None), "members": (200, MemberSerializer)}
+               "add": (204, None), "remove": (204, None), "members": (200, GroupMembersSerializer)}
     permissions = {"list": "member.view", "retrieve": "member.view", "create": "member.manage",
                    "partial_update": "member.manage", "destroy": "member.manage", "members": "member.view",
                    "add": "member.manage", "remove": "member.manage"}
@@ -261,7 +265,7 @@ class GroupViewSet(Listed, Fetched, RoomViewSet):
     def members(self, request: Request, pk: str) -> Response:
         """Who is in it."""
         rows = User.objects.filter(groups=self.target.auth_group_id).order_by("username", "pk")[:500]
-        return Response({"next": None, "previous": None, "results": MemberSerializer(rows, many=True).data})
+        return Response(GroupMembersSerializer({"results": rows}).data)
 
     @action(detail=True, methods=["post"], url_path="actions/add")
     def add(self, request: Request, pk: str) -> Response:

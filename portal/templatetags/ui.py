@@ -4,10 +4,11 @@ Nothing here decides access. Every tag escapes what it is given.
 """
 from datetime import datetime
 from decimal import Decimal
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 from django import template
+from django.apps import apps
 from django.contrib.humanize.templatetags.humanize import naturaltime
 from django.forms import BoundField
 from django.http import HttpRequest
@@ -177,8 +178,14 @@ def kind_icon(kind: str) -> str:
 
 @register.filter
 def resource_kind(kind: str) -> str:
+    """The label of a kind of resource, or of whatever else the audit trail names as its target."""
     declared = registry.kinds.get(kind)
-    return str(declared.label) if declared else kind
+    return str(declared.label if declared else _model_names().get(kind, kind))
+
+
+@cache
+def _model_names() -> dict[str, Any]:
+    return {model._meta.model_name: model._meta.verbose_name for model in apps.get_models()}
 
 
 @register.filter
