@@ -66,7 +66,7 @@ def cast(portal: Portal, cloud: LabCloud, key: Key, tmp_path_factory: pytest.Tem
 
 
 def made(portal: Portal, ours: Key, theirs: Key, managed: str) -> list[Guest]:
-    """Ordered together; the rival's last one at an address of its own."""
+    """One of each tenant on every host; the rival's last one at an address of its own."""
     networks = portal.api("GET", "subnets/", who="rival")[1]["results"]
     port = posted(portal, "ports", {"subnet": networks[0]["id"], "name": "elsewhere", "ip": ELSEWHERE}, who="rival")
     scope = {"project": portal.demo["tenant"]["project"], "region": portal.demo["region"]}
@@ -74,11 +74,12 @@ def made(portal: Portal, ours: Key, theirs: Key, managed: str) -> list[Guest]:
     network = str(IPv4Network(f"{managed}/24", strict=False))
     subnet = posted(portal, "subnets", {"vpc": vpc["id"], "name": "mimicry", "cidr": network})
     double = posted(portal, "ports", {"subnet": subnet["id"], "name": "mimicry", "ip": managed})
-    orders = [(order(portal, ours, "red", count=3), ours, "tenant"),
-              (order(portal, theirs, "blue", who="rival", count=2), theirs, "rival"),
-              (order(portal, theirs, "blue-3", who="rival", ports=[port["id"]]), theirs, "rival"),
-              (order(portal, ours, "mimic", ports=[double["id"]]), ours, "tenant")]
-    return [guest for operation, key, who in orders for guest in await_made(portal, operation, key, who=who)]
+    red, blue = order(portal, ours, "red", count=3), order(portal, theirs, "blue", who="rival", count=2)
+    guests = [*await_made(portal, red, ours), *await_made(portal, blue, theirs, who="rival")]
+    # One after the other: two that are placed at the same moment may both take the host that either found the emptiest.
+    blue = order(portal, theirs, "blue-3", who="rival", ports=[port["id"]])
+    guests += await_made(portal, blue, theirs, who="rival")
+    return [*guests, *await_made(portal, order(portal, ours, "mimic", ports=[double["id"]]), ours)]
 
 
 def posted(portal: Portal, path: str, body: dict[str, object], *, who: str = "tenant") -> dict[str, object]:
