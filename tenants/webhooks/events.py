@@ -50,6 +50,12 @@ def can_happen(pattern: str) -> bool:
     return pattern.startswith(AUDIT) or any(matches([pattern], known) for known in (*endings(), f"{AUDIT}any"))
 
 
+def hears_audit(pattern: str) -> bool:
+    """Whether it may match what people do."""
+    start, star, _rest = pattern.partition("*")
+    return start.startswith(AUDIT) or (bool(star) and AUDIT.startswith(start))
+
+
 # -- hooks of the kernel --
 
 def operation_settled(operation: Operation) -> None:

@@ -33,7 +33,7 @@ def new_secret() -> str:
 def create_webhook(organization: Organization, *, name: str, url: str, patterns: list[str], actor: User,
                    project: Project | None = None, description: str = "", secret: str = "") -> tuple[Webhook, str]:
     """The webhook and its secret, which is not shown again. Raises InvalidInput for an address, pattern or secret that cannot
-    be, QuotaExceeded beyond MOST_WEBHOOKS."""
+    be, QuotaExceeded beyond MOST_WEBHOOKS, Forbidden where a pattern hears of acts that the actor may not see."""
     if project is not None and project.organization_id != organization.pk:
         raise InvalidInput.field("project", _("The project belongs to another organization."))
     Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
@@ -42,21 +42,23 @@ def create_webhook(organization: Organization, *, name: str, url: str, patterns:
         raise QuotaExceeded(resource="webhooks", scope=organization.name, limit=MOST_WEBHOOKS, used=used, wanted=1)
     webhook = Webhook.objects.create(
         organization=organization, project=project, name=name, description=description, url=_checked_url(url),
-        events=_checked_patterns(patterns), secret=_checked_secret(secret) if secret else new_secret(), maker=actor)
+        events=_checked_patterns(patterns, project or organization, actor),
+        secret=_checked_secret(secret) if secret else new_secret(), maker=actor)
     audit.record("webhook.create", webhook, actor=actor, after=_told(webhook))
     return webhook, webhook.secret
 
 
 @transaction.atomic
 def change_webhook(webhook: Webhook, *, actor: User, **values: Any) -> Webhook:
-    """Set name, description, url, events or enabled. Enabled again, what waited is sent. Raises InvalidInput."""
+    """Set name, description, url, events or enabled. Enabled again, what waited is sent. Raises InvalidInput and
+    Forbidden, as `create_webhook`."""
     row = _locked(webhook)
     before = _told(row)
     enabled = values.pop("enabled", None)
     if "url" in values:
         values["url"] = _checked_url(values["url"])
     if "events" in values:
-        values["events"] = _checked_patterns(values["events"])
+        values["events"] = _checked_patterns(values["events"], row.project or row.organization, actor)
     if enabled is False:
         values["state"] = Webhook.State.DISABLED
     elif enabled and row.state == Webhook.State.DISABLED:
@@ -143,7 +145,7 @@ def _checked_url(url: str) -> str:
         raise InvalidInput.field("url", str(error)) from error
 
 
-def _checked_patterns(patterns: list[str]) -> list[str]:
+def _checked_patterns(patterns: list[str], scope: Organization | Project, actor: User) -> list[str]:
     chosen = list(dict.fromkeys(patterns))
     if not chosen or len(chosen) > events.MOST_PATTERNS:
         raise InvalidInput.field("events", _("Between 1 and {most} patterns.").format(most=events.MOST_PATTERNS))
@@ -151,6 +153,8 @@ def _checked_patterns(patterns: list[str]) -> list[str]:
         if not events.is_pattern(pattern) or not events.can_happen(pattern):
             text = _("No event matches “{pattern}”.").format(pattern=pattern[:events.LONGEST_PATTERN])
             raise InvalidInput.field("events", text)
+    if any(map(events.hears_audit, chosen)) and not actor.grants.allows("audit.view", scope):
+        raise actor.grants.refusal("audit.view", scope).about(scope)
     return chosen
 
 

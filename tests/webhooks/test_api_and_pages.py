@@ -149,6 +149,17 @@ def test_the_whole_organizations_webhook_needs_the_right_in_all_of_it(cast: Cast
             assert not cast.people[name].grants.allows(permission, subject)
 
 
+@pytest.mark.parametrize("pattern", ["*", "a*", "audit.*", "audit.vpc.create", "*.failed"])
+def test_who_may_not_see_acts_hears_of_none(cast: Cast, make: Make, pattern: str) -> None:
+    narrow = cast.key("alice", scopes=["webhook.view", "webhook.manage"])
+    assert narrow.post(HOOKS, body(cast), format="json").status_code == 201
+    refused = narrow.post(HOOKS, body(cast, events=["instance.*", pattern]), format="json")
+    assert refused.status_code == 403 and "audit.view" in refused.json()["detail"]
+    address = f"{HOOKS}{make().pk}/"
+    assert narrow.patch(address, {"events": [pattern]}, format="json").status_code == 403
+    assert cast.key("alice").patch(address, {"events": [pattern]}, format="json").status_code == 200
+
+
 def test_the_rival_reaches_nothing(cast: Cast, make: Make) -> None:
     webhook = make()
     delivery = events.test_event(webhook)
