@@ -31,6 +31,7 @@ from django.utils.translation import get_language, gettext_lazy
 from portal.kernel.lists import Choice, Column, Empty, Filter, Keys, RowChoice, Tags, Text, export, keys, row_choices
 from portal.kernel.models import Region
 from portal.kernel.pages import fragment, is_fragment
+from portal.kernel.states import label_of
 from tenants.bulk import BulkVerb
 from tenants.models import Project
 from tenants.scope import current_project
@@ -77,7 +78,7 @@ class Heading:
 
 ID = Column(label=gettext_lazy("Id"), value=lambda line: line.pk, only_in_csv=True)
 NAME = Column(label=gettext_lazy("Name"), sort="name", value=lambda line: line.row.name)
-STATE = Column(label=gettext_lazy("State"), value=lambda line: line.row.get_state_display())
+STATE = Column(label=gettext_lazy("State"), value=lambda line: label_of(line.row))
 PROJECT = Column(label=gettext_lazy("Project"), kind="wide-only", for_all_projects=True, value=lambda line: line.row.project.name)
 REGION = Column(label=gettext_lazy("Location"), kind="wide-only extra", value=lambda line: line.row.region.name)
 CREATED = Column(label=gettext_lazy("Created"), sort="created_at", kind="wide-only", value=lambda line: line.row.created_at)

@@ -7,6 +7,7 @@ from uuid import UUID
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from portal.kernel.composed import Composed
 from portal.kernel.errors import NotFound
 from portal.kernel.models import Region
 from tenants.models import Project
@@ -19,12 +20,17 @@ ALL = "all"
 def projects_of(request: HttpRequest) -> list[Project]:
     """All projects that the user sees, by organization; one query a request."""
     if not hasattr(request, "_projects"):
-        request._projects = list(_in_order(Project.objects.visible_to(request.user)))
+        grants = request.user.grants
+        request._projects = list(_in_order(Project.objects.living())) if grants.sees_everything else SEEN.models(
+            projects=list(grants.projects("project.view")))
     return request._projects
 
 
 def _in_order(projects: QuerySet[Project]) -> QuerySet[Project]:
     return projects.select_related("organization").order_by("organization__name", "name", "pk")
+
+
+SEEN = Composed(lambda projects: _in_order(Project.objects.living().filter(pk__any_of=projects)), projects=list[UUID])
 
 
 def current_project(request: HttpRequest) -> Project | None:
@@ -66,7 +72,7 @@ def _remember(request: HttpRequest, asked: str) -> None:
     except ValueError as error:
         raise NotFound from error
     if not Project.objects.visible_to(request.user).filter(pk=wanted).exists():
-        raise NotFound
+        raise request.user.grants.absence(request.user, lambda user: Project.objects.visible_to(user).filter(pk=wanted))
     if request.session.get(SESSION_KEY) != str(wanted):
         request.session[SESSION_KEY] = str(wanted)
 

@@ -3,8 +3,9 @@
 In-flight states always have a live operation; settled ones never. What a state meters is declared beside the moves
 (`METERS`), and `move_to` alone tells billing, in the same transaction.
 """
-from collections.abc import Iterable
-from typing import ClassVar
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import Any, ClassVar
 
 from django.db import connection, models, transaction
 from django.db.models import Func
@@ -22,6 +23,16 @@ def database_now():
     with connection.cursor() as cursor:
         cursor.execute("SELECT clock_timestamp()")
         return cursor.fetchone()[0]
+
+
+def label_of(row: models.Model) -> str:
+    """The state in words: `get_state_display()`, which translates the labels of all states anew for each row that asks."""
+    return str(_labels(type(row)).get(row.state, row.state))
+
+
+@cache
+def _labels(model: type[models.Model]) -> Mapping[str, Any]:
+    return dict(model._meta.get_field("state").flatchoices)
 
 
 class Stateful(models.Model):
