@@ -10,6 +10,8 @@ from websockets.exceptions import ConnectionClosed
 from compute.instances.models import Instance
 from compute.instances.operations import act
 from portal.kernel.models import AuditEvent
+from tenants import people, structure
+from tenants.models import User
 from tenants.operations import revoke_api_key
 from tenants.roles import bind, unbind
 from tests.console.conftest import close_code, enter, entered
@@ -43,12 +45,24 @@ def leave(world, _instance, _oscar) -> None:
     unbind(world.people["oscar"], "operator", world.project)
 
 
+def remove(world, _instance, _oscar) -> None:
+    organization = world.project.organization
+    people.remove_member(world.people["oscar"], organization, actor=User.objects.get(username="alice"))
+
+
+def suspend(world, _instance, _oscar) -> None:
+    structure.suspend_organization(world.project.organization, reason="unpaid", while_suspended="keep",
+                                   actor=world.people["root"])
+
+
 CAUSES: dict[str, tuple[int, Callable]] = {
     "signed out": (4403, lambda world, instance, oscar: oscar.http.logout()),
     "deactivated": (4403, deactivate),
     "another password": (4403, change_password),
     "only a viewer now": (4403, demote),
     "no member any more": (4404, leave),
+    "removed": (4404, remove),
+    "organization suspended": (4403, suspend),
     "restarted": (4409, lambda world, instance, oscar: act(instance, "reboot", actor=world.people["adam"])),
     "deleted": (4409, lambda world, instance, oscar: act(instance, "delete", actor=world.people["adam"])),
     "gone": (4404, lambda world, instance, oscar: Instance.objects.update(deleted_at=timezone.now())),

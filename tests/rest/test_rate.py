@@ -1,8 +1,7 @@
-"""How often a caller may ask: told on every answer, refused beyond it, and never by a Redis that is away."""
+"""How often a caller may ask: told on every answer, refused beyond it. Addresses, and Redis away: tests/rate."""
 import re
 
 import pytest
-import redis
 
 from portal.kernel.rest import rate
 from tests.cast import Cast
@@ -40,21 +39,6 @@ def test_each_key_and_each_user_has_an_allowance_of_its_own(cast: Cast) -> None:
 def test_refusals_are_counted_too_and_say_so(cast: Cast) -> None:
     refused = cast.api("alice").get(PATH, {"colour": "red"})
     assert refused.status_code == 400 and refused["RateLimit"].startswith('"default";r=2')
-
-
-@pytest.mark.usefixtures("few")
-def test_without_redis_everybody_is_let_in_and_it_is_left_alone_for_a_while(cast: Cast, monkeypatch) -> None:
-    asked = []
-
-    class Away:
-        def pipeline(self, **_options: object) -> None:
-            asked.append(1)
-            raise redis.ConnectionError("away")
-
-    monkeypatch.setattr(rate, "_client", Away)
-    answers = [cast.api("alice").get(PATH) for _request in range(5)]
-    assert {answer.status_code for answer in answers} == {200} and "RateLimit" not in answers[0]
-    assert len(asked) == 1
 
 
 def test_no_limit_no_headers(cast: Cast, settings) -> None:
