@@ -16,7 +16,7 @@ from portal.kernel.composed import Composed
 from portal.kernel.declarations import QuotaDimension, registry
 from portal.kernel.errors import QuotaExceeded
 from portal.kernel.models import Region
-from tenants.models import Project, Quota
+from tenants.models import Organization, Project, Quota
 from tenants.standing import require_open
 
 PROJECT, LIMIT = "project", "limit"
@@ -40,9 +40,9 @@ class Line:
         return self.limit is None or self.used + self.wanted <= self.limit
 
 
-def reserve(project: Project, region: Region, wanted: dict[str, int]) -> None:
+def reserve(project: Project, region: Region | None, wanted: dict[str, int]) -> None:
     """Refuse (QuotaExceeded with facts) unless every ancestor has room; holds the organization's row until commit. Refuses
-    (ProjectArchived, NotFound) in a project that takes nothing new.
+    (ProjectArchived, NotFound) in a project that takes nothing new. No region: all that is wanted is of none.
 
     Must run in the transaction that creates the rows: the lock is what makes sum-then-insert exact.
     """
@@ -52,15 +52,22 @@ def reserve(project: Project, region: Region, wanted: dict[str, int]) -> None:
     # A later statement, so that it sees what the previous holder of the lock committed.
     for line in lines(project, region, wanted):
         if line.wanted and not line.fits:
+            is_regional = registry.dimensions[line.resource].regional
             raise QuotaExceeded(resource=line.resource, scope=line.scope, limit=line.limit, used=line.used,
-                                wanted=line.wanted)
+                                wanted=line.wanted, scope_id=str(line.scope_id),
+                                region=str(region.pk) if region is not None and is_regional else None)
 
 
-def lines(project: Project, region: Region, wanted: dict[str, int] | None = None) -> list[Line]:
-    """Usage and limits of the project and everything above it, for all dimensions (or the wanted ones)."""
+def dimensions_of(region: Region | None) -> list[str]:
+    """Those that are counted by region; with None those that are counted once for all regions."""
+    return [name for name, one in registry.dimensions.items() if one.regional == (region is not None)]
+
+
+def lines(project: Project, region: Region | None, wanted: dict[str, int] | None = None) -> list[Line]:
+    """Usage and limits of the project and everything above it, for all dimensions of the region (or the wanted ones)."""
     wanted = wanted or {}
-    names = list(wanted) or list(registry.dimensions)
-    tree, limits = _tree_and_limits(project, region)
+    names = list(wanted) or dimensions_of(region)
+    tree, limits = _tree_and_limits(project.organization, project.ancestor_ids, region)
     used = taken([pk for pk, _name, _path in tree], region, names)
     scopes = [(project.organization_id, project.organization.name, [pk for pk, _name, _path in tree])]
     for ancestor in project.ancestor_ids:
@@ -73,22 +80,31 @@ def lines(project: Project, region: Region, wanted: dict[str, int] | None = None
             if scope_id == project.pk or (scope_id, name) in limits]
 
 
-def taken(projects: Collection[UUID], region: Region, names: Iterable[str]) -> Counter[tuple[str, UUID]]:
+def organization_lines(organization: Organization, region: Region | None) -> list[Line]:
+    """Usage and limits of the organization as a whole, for all dimensions of the region."""
+    tree, limits = _tree_and_limits(organization, [], region)
+    used = taken([pk for pk, _name, _path in tree], region, names := dimensions_of(region))
+    return [Line(resource=name, scope=organization.name, scope_id=organization.pk, limit=limits.get((organization.pk, name)),
+                 used=sum(used[name, pk] for pk, _name, _path in tree)) for name in names]
+
+
+def taken(projects: Collection[UUID], region: Region | None, names: Iterable[str]) -> Counter[tuple[str, UUID]]:
     """(dimension, project) → how much its live rows take. One statement, whatever the dimensions and projects are."""
     parts: dict[Part, list[QuotaDimension]] = {}
     for one in (registry.dimensions[name] for name in names):
-        parts.setdefault((one.rows, f"{one.owner}__" if one.owner else ""), []).append(one)
+        parts.setdefault((one.rows, f"{one.owner}__" if one.owner else "", one.regional), []).append(one)
     if not parts:
         return Counter()
     sums = _sums(tuple((part, tuple(one.amount for one in sorts)) for part, sorts in parts.items()))
     sorts_of = list(parts.values())
     return Counter({(one.name, project): amount
-                    for number, project, amounts in sums.rows(projects=list(projects), region=region.pk)
+                    for number, project, amounts in sums.rows(
+                        projects=list(projects), region=region and region.pk)
                     for one, amount in zip(sorts_of[number], amounts, strict=False)})
 
 
-Part = tuple[Callable[[], QuerySet], str]
-"""Rows that count, and how a look-up comes from one of them to its owner."""
+Part = tuple[Callable[[], QuerySet], str, bool]
+"""Rows that count, how a look-up comes from one of them to its owner, and whether they are of a region."""
 
 
 class _Amounts(Func):
@@ -103,8 +119,9 @@ def _sums(parts: tuple[tuple[Part, tuple[str, ...]], ...]) -> Composed:
 
     def compose(projects: list[UUID], region: UUID) -> QuerySet:
         sums = []
-        for number, ((rows, owner), amounts) in enumerate(parts):
-            found = rows().filter(**{f"{owner}project__any_of": projects, f"{owner}region": region}).order_by()
+        for number, ((rows, owner, regional), amounts) in enumerate(parts):
+            where = {f"{owner}project__any_of": projects} | ({f"{owner}region": region} if regional else {})
+            found = rows().filter(**where).order_by()
             total = _Amounts(*(Cast(Sum(amount) if amount else Count("pk"), BigIntegerField()) for amount in amounts))
             sums.append(found.values(f"{owner}project").annotate(total=total).values_list(
                 Value(number), f"{owner}project", "total"))
@@ -113,13 +130,14 @@ def _sums(parts: tuple[tuple[Part, tuple[str, ...]], ...]) -> Composed:
     return Composed(compose, projects=list[UUID], region=UUID)
 
 
-def _tree_and_limits(project: Project, region: Region) -> tuple[list[Node], dict[tuple[UUID, str], int | None]]:
-    """The organization's projects, and (scope, dimension) → limit: what its plan says, under what was set for it or its
-    projects. One statement."""
+def _tree_and_limits(organization: Organization, ancestors: list[UUID],
+                     region: Region | None) -> tuple[list[Node], dict[tuple[UUID, str], int | None]]:
+    """The organization's projects, and (scope, dimension) → limit: what its plan says, under what was set for it or the
+    projects `ancestors`. One statement."""
     tree: list[Node] = []
-    limits = {(project.organization_id, name): limit for name, limit in settings.PLANS[project.organization.plan].items()}
+    limits = {(organization.pk, name): limit for name, limit in settings.PLANS[organization.plan].items()}
     for what, pk, name, path, limit in PROJECTS_AND_LIMITS.rows(
-            organization=project.organization_id, ancestors=project.ancestor_ids, region=region.pk):
+            organization=organization.pk, ancestors=ancestors, region=region and region.pk):
         if what == PROJECT:
             tree.append((pk, name, json.loads(path)))
         else:
@@ -131,7 +149,7 @@ def _projects_and_limits(organization: UUID, ancestors: list[UUID], region: UUID
     projects = Project.objects.living().filter(organization=organization).order_by().values_list(
         Value(PROJECT), "pk", "name", "path", Cast(None, BigIntegerField()))
     above = Q(organization=organization) | Q(project__any_of=ancestors)
-    quotas = Quota.objects.filter(above, region=region).order_by().values_list(
+    quotas = Quota.objects.filter(above, Q(region=region) | Q(region=None)).order_by().values_list(
         Value(LIMIT), Coalesce("organization", "project"), "dimension", Cast(None, JSONField()), "limit")
     return projects.union(quotas, all=True)
 

@@ -10,7 +10,7 @@ from importlib import import_module
 
 from tests.bench.figures import Figure, Skipped, table
 
-NAMES = ("boot", "console", "lists", "rating", "quota", "pages", "search", "live", "prompt")
+NAMES = ("boot", "console", "lists", "rating", "quota", "pages", "search", "live", "prompt", "visible", "foreign")
 
 
 def run(name: str) -> list[Figure]:
