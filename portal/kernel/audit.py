@@ -1,6 +1,9 @@
 """The audit trail's only writer. `record` joins the transaction of the change; `refuse` commits alone."""
+import hashlib
+import secrets
 from typing import Any
 
+from django.contrib.auth import get_user_model
 from django.db import transaction
 
 from portal.kernel import requests
@@ -13,16 +16,17 @@ MASKED = ("password", "secret", "private_key", "user_data", "token")
 def record(action: str, subject: object, *, actor, before: dict | None = None, after: dict | None = None,
            operation: Operation | None = None, result: str = "ok") -> AuditEvent:
     """Write what `actor` did to `subject` (any row, or None); secrets in `before` and `after` are masked, however deep."""
-    context = requests.current()
-    project = _project_of(subject)
+    context, name = requests.current(), str(subject or "")[:200]
+    project, actor_id = _project_of(subject), getattr(actor, "pk", None)
+    is_for_another = actor_id is not None and actor_id == context.on_behalf_of
     event = AuditEvent.objects.create(
-        action=action, actor=actor if getattr(actor, "pk", None) else None, result=result, operation=operation,
+        action=action, actor_id=context.operator if is_for_another else actor_id, result=result, operation=operation,
         address=context.address, request_id=context.id, route=context.route, api_key=context.api_key,
-        on_behalf_of_id=context.on_behalf_of,
+        on_behalf_of_id=actor_id if is_for_another else None,
         project=project, organization_id=project.organization_id if project else _organization_id(subject),
         resource=subject if isinstance(subject, Resource) else None,
-        target_type=_type_of(subject), target_id=str(getattr(subject, "pk", "")), target_name=str(subject or "")[:200],
-        before=_masked(before), after=_masked(after),
+        target_type=_type_of(subject), target_id=str(getattr(subject, "pk", "")), target_name=name,
+        before=_masked(before), after=_masked(after), **(_erasable(name) if isinstance(subject, get_user_model()) else {}),
     )
     for hook in registry.audit_hooks:
         hook(event)
@@ -33,6 +37,21 @@ def refuse(action: str, subject: object, *, actor, reason: str) -> None:
     """Write a refused attempt; survives because it runs after the refused transaction rolled back."""
     with transaction.atomic():
         record(action, subject, actor=actor, after={"reason": reason}, result="refused")
+
+
+def erase_names(user: Any) -> list[str]:
+    """Take the name of a person whose account ends out of the rows that are about them; the rows' ids, for the row that tells of
+    the end: by it, verifying knows that nobody else did. Rows of before names could be erased keep theirs."""
+    rows = AuditEvent.objects.filter(target_id=str(user.pk), name_salt__isnull=False)
+    found = [str(pk) for pk in rows.order_by("at", "pk").values_list("pk", flat=True)]
+    AuditEvent.objects.filter(pk__in=found).update(target_name="", name_salt=None)
+    return found
+
+
+def _erasable(name: str) -> dict[str, bytes]:
+    """The hash stays when the name goes; without the salt nobody can try names against it."""
+    salt = secrets.token_bytes(16)
+    return {"name_salt": salt, "name_hash": hashlib.sha256(salt + name.encode()).digest()}
 
 
 def _type_of(subject: object) -> str:

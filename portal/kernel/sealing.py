@@ -21,11 +21,18 @@ from portal.kernel.models import AuditChain, AuditEvent
 from portal.kernel.states import database_now
 
 BATCH, ROUNDS = 1000, 50
-# An array of JSON says where a value ends; no setting of a session changes how any of these is written.
+# An array of JSON says where a value ends; no setting of a session changes how any of these is written. The second form is of
+# rows about people: their name may be erased, its salted hash stays.
 CANONICAL = """
+CASE WHEN name_hash IS NULL THEN
 jsonb_build_array(1, id, (extract(epoch FROM at) * 1000000)::bigint, organization_id, project_id, actor_id, on_behalf_of_id,
                   api_key, address::text, request_id, route, action, resource_id, target_type, target_id, target_name,
                   before, after, result, operation_id)::text
+ELSE
+jsonb_build_array(2, id, (extract(epoch FROM at) * 1000000)::bigint, organization_id, project_id, actor_id, on_behalf_of_id,
+                  api_key, address::text, request_id, route, action, resource_id, target_type, target_id,
+                  encode(name_hash, 'hex'), before, after, result, operation_id)::text
+END
 """
 NUMBER = """
 UPDATE kernel_auditevent event SET chain_id = %s, sequence = sealed.sequence, hash = sealed.hash

@@ -10,19 +10,30 @@ from uuid import UUID
 
 from cryptography.fernet import InvalidToken
 from django.db import connection
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, F, OuterRef, QuerySet
 
 from portal.kernel.models import AuditChain, AuditEvent
 from portal.kernel.sealing import CANONICAL, seal_text
 from portal.kernel.states import database_now
 
 PAGE = 20_000
+A_CHAIN = 100
+"""What looking at a chain costs whose rows are few, in rows."""
 Fault = AuditChain.Fault
+# A name is the one that was hashed, or it was erased together with its person, whose end is in the trail with the ids of all
+# rows that it concerned (`audit.erase_names`).
+NAMED = """
+(name_hash IS NULL OR name_hash = sha256(name_salt || convert_to(target_name, 'UTF8')) OR (
+    name_salt IS NULL AND target_name = '' AND EXISTS (
+        SELECT FROM kernel_auditevent ending
+         WHERE ending.action = 'user.delete' AND ending.target_id = kernel_auditevent.target_id
+           AND ending.after -> 'erased' ? kernel_auditevent.id::text)))
+"""
 CHECKED = (
     "SELECT max(sequence), (array_agg(hash ORDER BY sequence DESC))[1], min(sequence) FILTER (WHERE fits IS NOT TRUE) FROM ("
     "  SELECT sequence, hash, sequence = lag(sequence, 1, %s::bigint) OVER numbered + 1"
-    "         AND hash = sha256(lag(hash, 1, %s::bytea) OVER numbered || convert_to(canonical, 'UTF8')) AS fits"
-    "    FROM (SELECT sequence, hash, " + CANONICAL + " AS canonical FROM kernel_auditevent"
+    "         AND hash = sha256(lag(hash, 1, %s::bytea) OVER numbered || convert_to(canonical, 'UTF8')) AND named AS fits"
+    "    FROM (SELECT sequence, hash, " + CANONICAL + " AS canonical, " + NAMED + " AS named FROM kernel_auditevent"
     "           WHERE chain_id = %s AND sequence > %s AND sequence <= %s ORDER BY sequence LIMIT %s) page"
     "  WINDOW numbered AS (ORDER BY sequence)) checked")
 # Rows that claim a place in the chain which is not theirs, in the same snapshot as the chain's own row.
@@ -93,15 +104,55 @@ def _row_fault(chain: AuditChain) -> Found | None:
     """The first row that does not follow on the one before it."""
     last, last_hash = chain.forgotten, bytes(chain.forgotten_hash)
     while last < chain.sequence:
-        with connection.cursor() as cursor:
-            cursor.execute(CHECKED, [last, last_hash, chain.pk, last, chain.sequence, PAGE])
-            end, end_hash, broken = cursor.fetchone()
-        if end is None:
-            return Found(fault=Fault.MISSING, sequence=last + 1)
-        if broken is not None:
-            return _broken(chain, broken)
-        last, last_hash = end, bytes(end_hash)
+        last, last_hash, found = _page_fault(chain, last, last_hash, PAGE)
+        if found:
+            return found
     return None if last_hash == bytes(chain.hash) else Found(fault=Fault.HEAD)
+
+
+def _page_fault(chain: AuditChain, last: int, last_hash: bytes, rows: int) -> tuple[int, bytes, Found | None]:
+    """The number and hash of the last of so many rows after one, and the first among them that does not follow."""
+    with connection.cursor() as cursor:
+        cursor.execute(CHECKED, [last, last_hash, chain.pk, last, chain.sequence, rows])
+        end, end_hash, broken = cursor.fetchone()
+    if end is None:
+        return last, last_hash, Found(fault=Fault.MISSING, sequence=last + 1)
+    return end, bytes(end_hash), _broken(chain, broken) if broken is not None else None
+
+
+# -- a part every minute --
+
+def look(rows: int = 100_000) -> list[Verdict]:
+    """Look at about so many rows, a page of each chain in turn, and go on there the next time; the chains that are broken. Every
+    row is looked at together with the one before it, so that a round over a chain sees all that `verify` does."""
+    found, longest_ago = [], AuditChain.objects.order_by(F("looked_at").asc(nulls_first=True), "pk")
+    for pk in longest_ago.values_list("pk", flat=True)[:rows // A_CHAIN]:
+        if rows > 0:
+            verdict, seen = _look(pk, min(rows, PAGE))
+            rows -= max(seen, A_CHAIN)
+            found += [verdict] if verdict.found else []
+    return found
+
+
+def _look(pk: UUID, rows: int) -> tuple[Verdict, int]:
+    """A page of one chain, and how many rows that were. What is wrong is noted; that nothing is says `verify` alone."""
+    chain, found = _read(pk)
+    last = chain.looked if chain.forgotten < chain.looked < chain.sequence else chain.forgotten
+    end = last
+    if found is None and last < chain.sequence:
+        known = chain.events.filter(sequence=last).values_list("hash", flat=True).first() if last > chain.forgotten else (
+            chain.forgotten_hash)
+        end, end_hash, found = (last, b"", Found(fault=Fault.MISSING, sequence=last)) if known is None else (
+            _page_fault(chain, last, bytes(known), rows))
+        if found is None and end == chain.sequence and end_hash != bytes(chain.hash):
+            found = Found(fault=Fault.HEAD)
+    found = found or _stray(chain)
+    # The retention may have taken rows away while they were read.
+    if found and not AuditChain.objects.filter(pk=pk, forgotten=chain.forgotten).exists():
+        found = None
+    noted = {"fault": found.fault, "fault_sequence": found.sequence} if found and not chain.fault else {}
+    AuditChain.objects.filter(pk=pk).update(looked=end, looked_at=database_now(), **noted)
+    return Verdict(chain=chain, found=found), end - last
 
 
 def _broken(chain: AuditChain, sequence: int) -> Found:

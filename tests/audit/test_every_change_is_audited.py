@@ -5,6 +5,7 @@ The routes are all that the resolver knows, and what they are sent is what the p
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from ipaddress import IPv4Network
 from typing import Any
 
@@ -21,7 +22,7 @@ from compute.network.models import AddressPool, FloatingIp, Port, SecurityGroup,
 from portal.kernel.rest.rights import STAFF
 from portal.kernel.states import database_now
 from tenants import operations as structure
-from tenants.models import Organization, Project
+from tenants.models import ApiKey, Organization, Project, User
 from tests.portal.routes import Route, routes
 from tests.portal.scenery import Scene, standing_scene
 from tests.portal.sent import BODIES, FORMS, address, key, model_of, ours
@@ -29,7 +30,7 @@ from tests.portal.sent import BODIES, FORMS, address, key, model_of, ours
 CHANGING = [route for route in routes() if route.method not in ("GET", "HEAD")]
 WRITE = re.compile(r'^(?:INSERT INTO|UPDATE|DELETE FROM) "(\w+)"')
 # Written by any request: they are no change of anything.
-PASSING = {"django_session", "kernel_idempotencykey"}
+PASSING = {"tenants_browsersession", "kernel_idempotencykey"}
 NOT_AUDITED = {
     "instances:summary": "a question: what it would cost", "instances:check": "a question: what is wrong with the form",
     "region": "which region a person looks at", "notifications:read": "which messages somebody has seen",
@@ -39,7 +40,9 @@ NOT_AUDITED = {
 }
 """Address → why what it does is nothing to tell anybody."""
 
-ELSEWHERE = {"invitations:join.POST": "wants the link of a mail: tests/tenants/people/test_invitations.py"}
+ELSEWHERE = {"impersonation-stop.POST": "wants to act as somebody: tests/breakglass/test_impersonation.py",
+             "invitations:join.POST": "wants the link of a mail: tests/tenants/people/test_invitations.py",
+             "notifications:unsubscribe.POST": "wants the link of a mail: tests/notifications/test_what_it_says.py"}
 """What the scene cannot do → where it is done and its audit row looked for."""
 
 
@@ -130,7 +133,19 @@ def new_key(scene: Scene) -> Asked:
     return Asked(body={"project": str(scene.cast.project.pk), "name": "laptop", "public_key": public})
 
 
+def rotated(scene: Scene) -> Asked:
+    ApiKey.objects.update(previous_hash="x", previous_until=database_now() + timedelta(hours=1))
+    return Asked()
+
+
+def deactivated(scene: Scene) -> Asked:
+    User.objects.filter(is_service=True).update(is_active=False)
+    return Asked()
+
+
 OTHERWISE: dict[str, Prepare] = {
+    **dict.fromkeys(("api-key-end-previous.POST", "api_keys:end-previous.POST"), rotated),
+    **dict.fromkeys(("service-user-activate.POST", "service_users:activate.POST"), deactivated),
     **dict.fromkeys(("instances:console-ticket.POST", "instances:bulk-stop.POST", "instances:bulk-reboot.POST",
                      "instance-console.POST", "instance-reboot.POST", "instance-stop.POST"), running),
     **dict.fromkeys(("instances:stop.POST", "instances:reboot.POST"),

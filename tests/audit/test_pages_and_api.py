@@ -175,10 +175,11 @@ def test_whose_request_it_was_is_written(cast: Cast) -> None:
     assert response.status_code == 200
     event = AuditEvent.objects.filter(action="project.change").latest("at")
     assert event.route == "PATCH /api/v1/projects/<pk>/" and event.request_id == response["X-Request-ID"]
-    requests.bind(requests.RequestContext(on_behalf_of=cast.vera.pk))
-    operations.change_project(cast.project, actor=cast.root, name="web", description="other")
+    requests.bind(requests.RequestContext(on_behalf_of=cast.vera.pk, operator=cast.root.pk))
+    operations.change_project(cast.project, actor=cast.vera, name="web", description="other")
     requests.bind(requests.OUTSIDE)
-    assert AuditEvent.objects.latest("at").on_behalf_of == cast.vera
+    event = AuditEvent.objects.latest("at")
+    assert (event.actor, event.on_behalf_of) == (cast.root, cast.vera)
 
 
 SECRETS = {"password": "hidden", "Private_Key": "hidden", "pairs": (("kept", {"client_secret": ["hidden"]}),),

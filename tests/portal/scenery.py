@@ -28,11 +28,26 @@ from compute.network.models import (
     Subnet,
     Vpc,
 )
+from portal.kernel.declarations import registry
 from portal.kernel.models import AuditEvent, Operation, Region, Zone
 from portal.kernel.operations import kinds
 from portal.kernel.states import database_now
 from storage.models import Attachment, Image, Pool, Volume
-from tenants.models import ApiKey, Binding, Group, Invitation, Organization, Project, Role, User
+from tenants.models import (
+    ApiKey,
+    Binding,
+    BreakGlass,
+    BrowserSession,
+    Group,
+    Invitation,
+    Organization,
+    Project,
+    Quota,
+    QuotaRequest,
+    Role,
+    ServiceUser,
+    User,
+)
 from tenants.webhooks.models import Delivery, Webhook
 from tests.cast import UNLIMITED, Cast, make_cast
 
@@ -102,13 +117,21 @@ def make_rows(cast: Cast, project: Project, owner: User, shared: Rows, *, number
     now = database_now()
     operation = Operation.objects.create(kind="instance.start", **common, actor=owner, target=image,
                                          plan=kinds["instance.start"].plan, run_after=now, deadline=now)
-    return make_network(common, shared[AddressPool], instance, number) | make_people(project, owner, number) | make_webhook(
+    Quota.objects.get_or_create(**common, dimension="vcpus", defaults={"limit": 1000})
+    return make_network(common, shared[AddressPool], instance, number) | make_people(project, owner, number) | make_program(
+        project, number) | make_webhook(
             project, owner, operation, number) | {
+        QuotaRequest: QuotaRequest.objects.create(
+            **common, organization=project.organization, requested_by=owner, wanted=50, reason=f"growth {number}",
+            dimension=sorted(name for name, one in registry.dimensions.items() if one.regional)[number]),
         Image: image, Instance: instance, Volume: volume, Operation: operation,
         SshKey: SshKey.objects.create(**common, name=f"key-{number}", public_key="ssh-ed25519 AAAA x",
                                       fingerprint="SHA256:x"),
         AuditEvent: AuditEvent.objects.create(action="instance.start", project=project, actor=owner, resource=instance,
                                               organization=project.organization),
+        BrowserSession: BrowserSession.objects.create(
+            user=owner, session_key=f"{owner.username}-{number}", session_data="", address="192.0.2.7",
+            agent="Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0", expire_date=now + timedelta(days=1)),
         ApiKey: ApiKey.objects.create(owner=owner, name=f"k-{number}", prefix=f"mns_{owner.username}{number}",
                                       secret_hash="x"),
         Credit: Credit.objects.create(organization=project.organization, amount=10, currency="CNY", reason=f"gift {number}",
@@ -129,6 +152,18 @@ def make_people(project: Project, owner: User, number: int) -> Rows:
         Invitation: Invitation.objects.create(
             organization=organization, project=project, role="viewer", email=f"new-{number}@example.org", invited_by=owner,
             token_hash=f"{project.pk} {number}", sent_at=now, expires_at=now + timedelta(days=7)),
+    }
+
+
+def make_program(project: Project, number: int) -> Rows:
+    """A program's identity, and an operator's way in."""
+    user = User.objects.create(is_service=True, username=f"service-{project.pk}-{number}", password="!")
+    now = database_now()
+    return {
+        ServiceUser: ServiceUser.objects.create(id=user.pk, user=user, project=project, name=f"program-{number}"),
+        BreakGlass: BreakGlass.objects.create(
+            operator=User.objects.get(username="root"), organization=project.organization, project=project, reason="help",
+            started_at=now, expires_at=now + timedelta(hours=1)),
     }
 
 

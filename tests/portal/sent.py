@@ -8,9 +8,23 @@ from django.urls import reverse
 from compute.hosts.models import Host
 from compute.instances.models import Instance, InstanceType, SshKey
 from compute.network.models import AddressPool, FloatingIp, Port, SecurityGroup, SecurityGroupRule, Subnet, Vpc
+from portal.kernel.declarations import registry
 from portal.kernel.models import AuditEvent, Operation, Region, Zone
 from storage.models import Image, Volume
-from tenants.models import ApiKey, Binding, Group, Invitation, Organization, Project, Role, User
+from tenants.models import (
+    ApiKey,
+    Binding,
+    BreakGlass,
+    BrowserSession,
+    Group,
+    Invitation,
+    Organization,
+    Project,
+    QuotaRequest,
+    Role,
+    ServiceUser,
+    User,
+)
 from tenants.webhooks.models import Delivery, Webhook
 from tests.portal.routes import Route
 from tests.portal.scenery import Scene
@@ -23,6 +37,9 @@ PAGE_MODELS: dict[str, type[Model]] = {
     "security_group_rules": SecurityGroupRule, "floating_ips": FloatingIp, "volumes": Volume,
     "webhooks": Webhook, "webhook_deliveries": Delivery, "images": Image, "projects": Project, "organizations": Organization,
     "members": User, "bindings": Binding, "groups": Group, "roles": Role, "invitations": Invitation, "profile": User,
+    "quota_requests": QuotaRequest,
+    "sessions": BrowserSession,
+    "service_users": ServiceUser, "emergency": BreakGlass,
 }
 Body = Callable[[Scene], dict[str, Any]]
 
@@ -50,10 +67,22 @@ BODIES: dict[str, Body] = {
     "organization-suspend.POST": lambda scene: {"reason": "unpaid"},
     "project-quotas.PUT": lambda scene: {
         "limits": [{"region": ours(scene, Region), "resource": "instances", "limit": 9}]},
+    "organization-quotas.PUT": lambda scene: {
+        "limits": [{"region": ours(scene, Region), "resource": "instances", "limit": 9}]},
+    "quota-request-list.POST": lambda scene: {
+        "project": ours(scene, Project), "organization": None, "region": ours(scene, Region), "resource": "vcpus", "wanted": 2000,
+        "reason": "more"},
+    "quota-request-refuse.POST": lambda scene: {"answer": "no"},
     "api-key-list.POST": lambda scene: {"name": "ci"},
+    "api-key-rotate.POST": lambda scene: {"overlap_hours": 1},
+    "service-user-list.POST": lambda scene: {"name": "new", "project": ours(scene, Project)},
+    "service-user-detail.PATCH": lambda scene: {"name": "renamed"},
+    "break-glass-list.POST": lambda scene: {"organization": ours(scene, Organization), "project": ours(scene, Project),
+                                            "reason": "ticket 1", "minutes": 5},
     "member-remove.POST": lambda scene: {"organization": ours(scene, Organization)},
     "member-make-owner.POST": lambda scene: {"organization": ours(scene, Organization)},
     "me-leave.POST": lambda scene: {"organization": ours(scene, Organization)},
+    "me-notification-preferences.PUT": lambda scene: {"mail": {"operation.failed": "daily"}},
     "binding-list.POST": lambda scene: {"role": "viewer", "user": ours(scene, User), "project": ours(scene, Project)},
     "group-list.POST": lambda scene: {"name": "new", "organization": ours(scene, Organization)},
     "group-detail.PATCH": lambda scene: {"name": "renamed"},
@@ -110,6 +139,15 @@ FORMS: dict[str, Body] = {
     "ssh_keys:generate.POST": lambda scene: {"project": str(scene.cast.project.pk), "name": "laptop"},
     "ssh_keys:delete.POST": lambda scene: {"confirmed": "1"},
     "api_keys:create.POST": lambda scene: {"name": "ci"},
+    "api_keys:rotate.POST": lambda scene: {"overlap": "1"},
+    "api_keys:end-previous.POST": lambda scene: {"confirmed": "1"},
+    "service_users:create.GET": lambda scene: {"project": ours(scene, Project)},
+    "service_users:create.POST": lambda scene: {"project": ours(scene, Project), "name": "new"},
+    "service_users:edit.POST": lambda scene: {"name": "renamed"},
+    "service_users:bind.POST": lambda scene: {"role": "viewer", "scope": in_project(scene)},
+    "service_users:add-key.POST": lambda scene: {"name": "ci"},
+    "service_users:delete.POST": lambda scene: {"confirmed": "1"},
+    "emergency:list.POST": lambda scene: {"organization": ours(scene, Organization), "reason": "ticket 1", "minutes": "60"},
     "members:invite.POST": lambda scene: {"email": "x@example.org", "role": "viewer", "scope": in_project(scene)},
     "members:bind.POST": lambda scene: {"role": "viewer", "scope": in_project(scene)},
     "members:remove.POST": lambda scene: {"organization": ours(scene, Organization), "confirmed": "1"},
@@ -127,10 +165,19 @@ FORMS: dict[str, Body] = {
     "roles:edit.POST": lambda scene: {"name": "renamed", "permissions": "instance.view"},
     "roles:delete.POST": lambda scene: {"confirmed": "1"},
     "profile:leave.POST": lambda scene: {"organization": ours(scene, Organization), "confirmed": "1"},
+    "profile:notifications.POST": lambda scene: {
+        f"mail:{name}": "daily" for name, kind in registry.notices.items() if not kind.is_fixed},
     "projects:create.POST": lambda scene: {
         "name": "new", "organization": ours(scene, Organization), "parent": str(scene.cast.project.pk)},
     "projects:edit.POST": lambda scene: {"name": "renamed"},
     "projects:move.POST": lambda scene: {"parent": ""},
+    "projects:limits.POST": lambda scene: {"api_keys": "9"},
+    "organizations:limits.POST": lambda scene: {"api_keys": "9"},
+    "quota_requests:create.POST": lambda scene: {
+        "scope": in_project(scene), "resource": "vcpus", "region": ours(scene, Region), "wanted": "2000", "reason": "more"},
+    "quota_requests:grant.POST": lambda scene: {"granted": "50", "answer": "yes"},
+    "quota_requests:refuse.POST": lambda scene: {"answer": "no"},
+    "quota_requests:withdraw.POST": lambda scene: {"confirmed": "1"},
     "projects:delete.POST": lambda scene: {"confirmed": "1", "typed_name": scene.ours[Project].name},
     "organizations:edit.POST": lambda scene: {"name": "Acme 2"},
     "organizations:delete.POST": lambda scene: {"confirmed": "1", "typed_name": scene.ours[Organization].name},

@@ -21,7 +21,7 @@ from portal.kernel.rest.filters import field_at
 from portal.kernel.rest.rights import SIGNED_IN, STAFF
 from portal.kernel.rest.serializers import VisibleField
 from portal.kernel.rest.views import RoomViewSet
-from tenants.models import ApiKey, Group, Invitation, Role
+from tenants.models import ApiKey, BrowserSession, Group, Invitation, Role
 from tenants.pages import PUBLIC
 from tenants.webhooks.models import Delivery, Webhook
 from tests.cast import ROLES
@@ -34,9 +34,15 @@ ROLE_OF = ROLES | {"alice": "owner"}
 OURS = {"vera", "oscar", "adam", "alice", "root"}
 # Who sees a row that is a person's own.
 ADMINISTRATORS = {"adam", "alice", "root"}
-PRIVATE = {ApiKey: {"alice"}, Invitation: ADMINISTRATORS, Webhook: ADMINISTRATORS, Delivery: ADMINISTRATORS}
+PRIVATE = {ApiKey: {"alice"}, BrowserSession: {"alice"}, Invitation: ADMINISTRATORS, Webhook: ADMINISTRATORS,
+           Delivery: ADMINISTRATORS}
 # What is of a whole organization is changed by who manages all of it: adam manages the members of one project.
 OF_THE_WHOLE = {Group, Role}
+# Limits are set, and requests for higher ones answered, by who manages what is above the project; what a whole organization uses
+# is seen by who sees all of it.
+FROM_ABOVE = {"project-quotas.PUT", "organization-quotas.GET", "projects:limits.GET", "projects:limits.POST",
+              "organizations:quotas.GET", "quota-request-grant.POST", "quota-request-refuse.POST", "quota_requests:grant.POST",
+              "quota_requests:refuse.POST"}
 REMOVING = {"member-remove.POST", "members:remove.POST"}
 ALL = routes()
 API = [route for route in ALL if route.is_api]
@@ -70,6 +76,8 @@ def expected(route: Route, name: str | None, *, names_our_project: bool) -> int:
         return 200
     is_of_the_whole = ((route.takes_an_id or route.is_api) and model_of(route) in OF_THE_WHOLE) or key(route) in REMOVING
     if name == "adam" and route.permission == "member.manage" and is_of_the_whole:
+        return 403
+    if key(route) in FROM_ABOVE and name in ROLES:
         return 403
     return 200 if holds(name, route.permission) else 403
 

@@ -3,12 +3,12 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.auth import SESSION_KEY
-from django.contrib.sessions.models import Session
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from tenants.models import BrowserSession as Session
 from tests.cast import Cast, make_cast
 
 
@@ -61,5 +61,5 @@ def test_keys_that_are_none_open_nothing(key: str, cast: Cast) -> None:
 def test_session_and_user_are_two_statements(browser: Client) -> None:
     with CaptureQueriesContext(connection) as asked:
         browser.get("/docs/")
-    about = [one["sql"] for one in asked if "django_session" in one["sql"] or '"tenants_user"."password"' in one["sql"]]
+    about = [one["sql"] for one in asked if "tenants_browsersession" in one["sql"] or '"tenants_user"."password"' in one["sql"]]
     assert len(about) == 2

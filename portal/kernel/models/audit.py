@@ -54,6 +54,7 @@ class AuditChain(models.Model):
     """The sealed audit rows of one organization, or (without one) of the site: how many there are, and the hash of the newest.
 
     Triggers let `sequence` and `forgotten` only grow, and nothing younger than a day be forgotten.
+    `looked` is how far the clock that looks at a part of it every minute has come.
     """
 
     class Fault(models.TextChoices):
@@ -75,6 +76,8 @@ class AuditChain(models.Model):
     seal = EncryptedTextField(default="")
     verified_at = models.DateTimeField(_("verified"), null=True)
     verified = models.PositiveBigIntegerField(_("verified up to"), default=0)
+    looked = models.PositiveBigIntegerField(default=0, editable=False)
+    looked_at = models.DateTimeField(null=True, editable=False)
     fault = models.CharField(_("fault"), max_length=16, blank=True, choices=Fault)
     fault_sequence = models.PositiveBigIntegerField(_("first broken row"), null=True)
 
@@ -94,8 +97,12 @@ class AuditChain(models.Model):
 
 
 class AuditEvent(models.Model):
-    """One act or refused attempt. A trigger refuses every change, save that sealing fills the last three fields once and the
-    retention deletes what its chain has forgotten."""
+    """One act or refused attempt. A trigger refuses every change, save that sealing fills the last three fields once, that a
+    person's name is erased, and that the retention deletes what its chain has forgotten.
+
+    Where the target is a person, the chain vouches for a salted hash of their name instead of the name: with the salt and the
+    name gone the row fits as before, and nobody can tell whose name it was.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     at = models.DateTimeField(_("time"), auto_now_add=True, db_index=True)
@@ -118,6 +125,8 @@ class AuditEvent(models.Model):
     target_type = models.CharField(max_length=60, blank=True)
     target_id = models.CharField(max_length=64, blank=True)
     target_name = models.CharField(max_length=200, blank=True)
+    name_salt = models.BinaryField(null=True)
+    name_hash = models.BinaryField(null=True)
     before = models.JSONField(null=True)
     after = models.JSONField(null=True)
     result = models.CharField(_("result"), max_length=16, default="ok")
@@ -148,6 +157,11 @@ class AuditEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.action} {self.target_name}"
+
+    @property
+    def is_erased(self) -> bool:
+        """Whether it named a person who is forgotten."""
+        return self.name_hash is not None and self.name_salt is None
 
     @property
     def hash_text(self) -> str:

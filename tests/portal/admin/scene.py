@@ -4,6 +4,8 @@ from decimal import Decimal
 from typing import Any
 
 from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from allauth.socialaccount.models import SocialAccount
 from axes.models import AccessAttempt, AccessFailureLog, AccessLog
 from django.contrib import admin
 from django.contrib.auth.models import Group as DjangoGroup
@@ -18,8 +20,9 @@ from compute.instances.console.models import ConsoleTicket
 from compute.instances.models import Instance
 from portal.kernel.models import AuditChain, Hold, Operation, Resource
 from portal.kernel.states import database_now
+from portal.notices.models import Letter, Notice, Preferences
 from storage.models import Attachment, Image, ImageCopy, Pool, Volume
-from tenants.models import FormerPlace, Quota, User
+from tenants.models import Connection, FormerPlace, Impersonation, Quota, User
 from tests.cast import Cast
 from tests.portal.scenery import Rows, Scene
 
@@ -44,11 +47,27 @@ def make_rest(cast: Cast, rows: Rows) -> Rows:
         Credit: Credit.objects.create(organization=cast.organization, amount=Decimal(5), currency="CNY", reason="trial",
                                       created_at=now),
         DjangoGroup: DjangoGroup.objects.create(name="night shift"),
+        **make_letter(cast, rows[Operation]),
+        Impersonation: Impersonation.objects.create(operator=cast.root, user=cast.vera, reason="look", started_at=now,
+                                                    expires_at=now + timedelta(minutes=30)),
         FormerPlace: FormerPlace.objects.create(project=cast.project, path=cast.project.path, until=now),
         EmailAddress: EmailAddress.objects.create(user=cast.alice, email="alice@example.org"),
+        Connection: Connection.objects.create(slug="acme", name="Acme ID", issuer="https://id.acme.example", client_id="mains",
+                                              client_secret="SECRET", organization=cast.organization),
+        Authenticator: Authenticator.objects.create(user=cast.alice, type="totp", data={"secret": "SECRET"}),
+        SocialAccount: SocialAccount.objects.create(user=cast.alice, provider="acme", uid="alice", extra_data={}),
         AccessAttempt: AccessAttempt.objects.create(**who, get_data="", post_data="", failures_since_start=10),
         AccessFailureLog: AccessFailureLog.objects.create(**who), AccessLog: AccessLog.objects.create(**who),
     }
+
+
+def make_letter(cast: Cast, operation: Operation) -> Rows:
+    """A notification on its way, and what was chosen."""
+    now = database_now()
+    letter = Letter.objects.create(user=cast.alice, next_at=now)
+    return {Letter: letter, Preferences: Preferences.objects.create(user=cast.alice, mails={"operation.own": "now"}),
+            Notice: Notice.objects.create(user=cast.alice, kind="operation.own", act="instance.start.failed", at=now, due_at=now,
+                                          event_id=operation.pk, project=cast.project, letter=letter)}
 
 
 def staff(scene: Scene, *permissions: str) -> Client:

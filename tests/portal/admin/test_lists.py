@@ -20,6 +20,7 @@ from tests.portal.scenery import Scene
 # Models without a page of their own, and where their rows are seen.
 ELSEWHERE = {
     "hosts.Provider": "a host's own columns", "network.SecurityGroupRule": "in its group",
+    "tenants.ConnectionDomain": "in its single sign-on",
     "tenants.OrganizationUserBinding": "in its organization", "tenants.OrganizationGroupBinding": "in its organization",
     "tenants.ProjectUserBinding": "in its project", "tenants.ProjectGroupBinding": "in its project",
     "kernel.PortalState": "one row, which says whether the portal drains; set by its command",
