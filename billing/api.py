@@ -1,6 +1,7 @@
 """REST: what was used and what it costs (`usage/`), and the list prices (`prices/`). Read-only."""
 from collections.abc import Sequence
 from datetime import datetime
+from decimal import Decimal
 
 from django.db.backends.postgresql.psycopg_any import DateTimeTZRange
 from django.utils.translation import gettext as _
@@ -11,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 
-from billing import credit, rating
+from billing import credit, rating, trees
 from billing.models import Credit, Price, UsageInterval
 from billing.money import Money, plain
 from portal.kernel.declarations import registry
@@ -22,8 +23,10 @@ from portal.kernel.rest.serializers import MoneySerializer
 from portal.kernel.rest.views import SIGNED_IN, Fetched, Listed, RoomViewSet
 from portal.kernel.states import database_now
 from tenants.access import projects_ever
+from tenants.models import Project
 
 GROUPS = ("project", "meter", "day", "resource")
+TREE = "tree"
 LONGEST_TAG, MOST_GROUPS, MOST_BALANCES = 60, 8, 100
 
 
@@ -64,14 +67,18 @@ class UsageViewSet(RoomViewSet):
     serializer_class = UsageSerializer
     permissions = {"list": "usage.view"}
     filters = {"resource": "resource", "meter": "meter", "sku": "sku"}
-    query_parameters = {"list": ("start", "end", "group_by")}
+    query_parameters = {"list": ("start", "end", "group_by", "below")}
     ordering_fields = ("start",)
     ordering = "-start"
 
     def list(self, request: Request) -> Response:
-        """One row per interval, newest first; `group_by=project,meter,day,resource,tag:<name>` sums them."""
+        """One row per interval, newest first; `group_by=project,meter,day,resource,tag:<name>` sums them. With
+        `below`, a project, `group_by=tree` is the sum of it and all that stood below it, whatever moved meanwhile;
+        `group_by=project` is each of them."""
         now = database_now()
         period = {"start": moment(request, "start"), "end": moment(request, "end") or now, "now": now}
+        if "below" in request.query_params:
+            return Response(self.tree(request, period))
         groups = groups_of(request)
         found = self.sums(request, groups, period) if groups else self.intervals(period)
         return Response(found)
@@ -92,6 +99,27 @@ class UsageViewSet(RoomViewSet):
         before = replace_query_param(request.build_absolute_uri(), "cursor", max(0, offset - limit))
         return {"next": more if found.count > offset + limit else None, "previous": before if offset else None,
                 "results": self.serializer_class([_sum(total) for total in found.totals], many=True).data}
+
+    def tree(self, request: Request, period: dict[str, datetime | None]) -> dict[str, object]:
+        """Nothing for a project that is hidden or absent; what is below it as far as the caller sees it."""
+        if (how := request.query_params.get("group_by", TREE)) not in (TREE, "project"):
+            raise InvalidInput.field("group_by", _("With `below`: tree or project."))
+        if unused := sorted(set(self.all_filters()) & request.query_params.keys()):
+            raise InvalidInput.field(unused[0], _("Not together with `below`."))
+        pk = convert(field_at(UsageInterval, "project"), "below", request.query_params["below"])
+        seen = None if request.user.grants.sees_everything else projects_ever(request.user, "usage.view")
+        project = Project.objects.filter(pk=pk).first() if seen is None or pk in seen else None
+        used = project and trees.used_in_tree(project, start=period["start"] or project.created_at, end=period["end"],
+                                              now=period["now"], seen=seen)
+        totals = sorted((used or {}).values(), key=lambda total: (-total.amount, str(total.project.id)))
+        if how == TREE and project is not None:
+            amount = sum((total.amount for total in totals), Decimal(0))
+            money = Money(amount, totals[0].currency if totals else rating.currency())
+            rows = [{"project": project.pk, "unit": None, "quantity": plain(sum(total.quantity for total in totals), 0),
+                     "amount": money.as_json()}]
+        else:
+            rows = [_sum(total) for total in totals]
+        return {"next": None, "previous": None, "results": self.serializer_class(rows, many=True).data}
 
     def selection(self, request: Request) -> rating.Selection:
         """The list's filters, within what the caller may see."""

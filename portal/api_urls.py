@@ -13,9 +13,14 @@ from compute.network import api as network
 from portal import api as portal
 from portal.kernel import api as kernel
 from portal.kernel.rest import problem
+from portal.notices import api as notices
 from storage import api as storage
 from tenants import api as tenants
+from tenants import glass_api as glass
+from tenants import keys_api as keys
 from tenants import people_api as people
+from tenants import quota_api as quotas
+from tenants import sign_in_api as sign_in
 from tenants.webhooks import api as webhooks
 
 ROOMS = {
@@ -30,7 +35,11 @@ ROOMS = {
     "groups": (people.GroupViewSet, "group"),
     "roles": (people.RoleViewSet, "role"),
     "invitations": (people.InvitationViewSet, "invitation"),
-    "api-keys": (tenants.ApiKeyViewSet, "api-key"),
+    "quota-requests": (quotas.QuotaRequestViewSet, "quota-request"),
+    "sessions": (sign_in.SessionViewSet, "session"),
+    "api-keys": (keys.ApiKeyViewSet, "api-key"),
+    "service-users": (keys.ServiceUserViewSet, "service-user"),
+    "break-glass": (glass.BreakGlassViewSet, "break-glass"),
     "webhooks": (webhooks.WebhookViewSet, "webhook"),
     "webhook-deliveries": (webhooks.DeliveryViewSet, "webhook-delivery"),
     "usage": (billing.UsageViewSet, "usage"),
@@ -66,7 +75,10 @@ urlpatterns = [
     path("schema/", schema, name="api-schema"),
     path("docs/", docs, name="api-docs"),
     path("me/", tenants.MeViewSet.as_view({"get": "me"}), name="me"),
+    path("me/factors/", sign_in.FactorViewSet.as_view({"get": "factors"}), name="me-factors"),
     path("me/actions/leave/", people.LeaveViewSet.as_view({"post": "leave"}), name="me-leave"),
+    path("me/notification-preferences/", notices.PreferencesViewSet.as_view({"get": "show", "put": "choose"}),
+         name="me-notification-preferences"),
     path("search/", portal.SearchViewSet.as_view({"get": "find"}), name="api-search"),
     path("notifications/", portal.NotificationViewSet.as_view({"get": "newest"}), name="api-notifications"),
     path("notifications/actions/read/", portal.NotificationViewSet.as_view({"post": "read"}), name="api-notifications-read"),

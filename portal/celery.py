@@ -17,8 +17,11 @@ app.conf.beat_schedule = {
     "network-reconcile": {"task": "network.reconcile_all", "schedule": 30.0, "options": {"expires": 30}},
     "webhooks": {"task": "webhooks.deliver", "schedule": 2.0, "options": {"expires": 4}},
     "webhooks-minute": {"task": "webhooks.minute", "schedule": 60.0, "options": {"expires": 60}},
+    "notices": {"task": "notices.deliver", "schedule": 10.0, "options": {"expires": 20}},
+    "tell-expiring": {"task": "tenants.tell_expiring", "schedule": 3600.0, "options": {"expires": 3600}},
     "prune": {"task": "portal.prune", "schedule": 86400.0, "options": {"expires": 86400}},
     "seal": {"task": "kernel.seal", "schedule": 2.0, "options": {"expires": 4}},
+    "look-at-audit": {"task": "kernel.look_at_audit", "schedule": 60.0, "options": {"expires": 60}},
     "verify-audit": {"task": "kernel.verify_audit", "schedule": 86400.0, "options": {"expires": 86400}},
     "retain": {"task": "kernel.retain", "schedule": 3600.0, "options": {"expires": 3600}},
 }

@@ -45,6 +45,7 @@ NAVIGATION = (
                     Item(label=_("Images"), icon="disc", name="images:list"))),
     (_("Account"), (Item(label=_("Projects"), icon="folder", name="projects:list"),
                     Item(label=_("Organization"), icon="building", name="organizations:list"),
+                    Item(label=_("Quota requests"), icon="chart-bar", name="quota_requests:list"),
                     Item(label=_("Usage"), icon="coin", name="billing:usage"),
                     Item(label=_("Operations"), icon="activity", name="operations:list"),
                     Item(label=_("Audit trail"), icon="history", name="audit:list"),
@@ -54,8 +55,13 @@ NAVIGATION = (
 )
 OPERATOR = (_("Operator"), (Item(label=_("Hosts"), icon="server", name="hosts:list"),
                             Item(label=_("Needs a person"), icon="tool", name="operator:operations"),
+                            Item(label=_("Emergency access"), icon="shield-lock", name="emergency:list"),
                             Item(label=_("Outbox"), icon="mail", name="outbox:list"),
                             Item(label=_("Site administration"), icon="shield-lock", name="admin:index")))
+
+# Reached by the menu of whoever is signed in; breadcrumbs name them.
+PERSONAL = (Item(label=_("Account"), icon="user", name="profile:page"),
+            Item(label=_("Two-step sign-in"), icon="shield-lock", name="mfa_index"))
 
 
 def sections() -> tuple[tuple[Any, tuple[Item, ...]], ...]:
@@ -78,6 +84,7 @@ def shell(request: HttpRequest) -> dict[str, object]:
         "scope": SimpleLazyObject(lambda: scope_of(request)),
         "activity": told,
         "maintenance": told,
+        "impersonation": getattr(request, "impersonation", None),
     }
 
 

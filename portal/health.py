@@ -28,7 +28,8 @@ from compute.hosts.models import Host
 from compute.instances.console.models import ConsoleTicket
 from compute.instances.models import Instance
 from portal.kernel import maintenance
-from portal.kernel.models import Operation
+from portal.kernel.models import AuditChain, Operation
+from portal.kernel.rest import rate
 from portal.kernel.states import database_now
 from tenants.pages import page
 
@@ -68,7 +69,8 @@ def readyz(request: HttpRequest) -> HttpResponse:
 
 
 def _checks() -> dict[str, object]:
-    checks: dict[str, object] = {"database": True, "migrated": _is_migrated(), "broker": _broker_answers()}
+    checks: dict[str, object] = {"database": True, "migrated": _is_migrated(), "broker": _broker_answers(),
+                                  "limits_shared": rate.is_shared()}
     if checks["migrated"]:
         checks |= {"oldest_due_s": _oldest_due_s(), "needs_person": _needing_a_person().count(), "hosts": _hosts()}
     return checks
@@ -129,6 +131,8 @@ counters = CollectorRegistry()
 REQUESTS = Counter("mains_http_requests_total", "HTTP requests.", ["method", "view", "status"], registry=counters)
 LATENCY = Histogram("mains_http_request_seconds", "Time to answer.", ["view"], registry=counters,
                     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30))
+counters.register(rate.UNSHARED)
+counters.register(rate.REFUSED)
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -165,6 +169,8 @@ class Census:
                                 value=_needing_a_person().count())
         yield GaugeMetricFamily("mains_operations_oldest_queued_seconds", "Wait of the oldest operation not yet begun.",
                                 value=_oldest_queued_s())
+        yield GaugeMetricFamily("mains_audit_broken_chains", "Chains of the audit trail in which something is wrong.",
+                                value=AuditChain.objects.exclude(fault="").count())
         yield from _condition()
 
     def describe(self) -> list[Metric]:

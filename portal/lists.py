@@ -131,6 +131,8 @@ class ApiKeyList(Listing):
         Column(label=_("Project"), kind="wide-only", value=_project_of),
         Column(label=_("Permissions"), kind="extra wide-only", value=lambda line: " ".join(line.row.scopes)),
         Column(label=_("Last used"), kind="wide-only", value=lambda line: line.row.last_used_at),
+        Column(label=_("From"), only_in_csv=True, value=lambda line: line.row.last_used_from),
+        Column(label=_("Accepted from"), only_in_csv=True, value=lambda line: " ".join(line.row.networks)),
         Column(label=_("Expires"), kind="wide-only", value=lambda line: line.row.expires_at),
         Column(label=CREATED.label, sort="created_at", kind="wide-only extra", value=CREATED.value))
     filters = (Text(name="name", label=_("Name contains …"), starts=("prefix",)),)
@@ -141,7 +143,7 @@ class ApiKeyList(Listing):
                   text=_("A key lets a program do what you may do, or less. Everything on these pages can also be done by REST."))
 
     def rows(self) -> QuerySet[ApiKey]:
-        return ApiKey.objects.visible_to(self.user).filter(revoked_at=None).select_related("project")
+        return ApiKey.objects.visible_to(self.user).filter(owner=self.user.pk, revoked_at=None).select_related("project")
 
     def items(self, rows: list[ApiKey]) -> list[Validity]:
         now = timezone.now()

@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import Count, Q, QuerySet, Subquery, Value
+from django.db.models import Count, Exists, Q, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce, JSONObject, Now
 from django.http import HttpRequest
 from django.utils import timezone
@@ -20,6 +20,8 @@ from portal.kernel import maintenance
 from portal.kernel.composed import Composed
 from portal.kernel.models import Operation, Region
 from portal.kernel.states import CLOCK
+from portal.notices.kinds import FAILED, OWN
+from portal.notices.models import Preferences
 from tenants.models import User
 
 KEPT, MOST_SHOWN = timedelta(days=30), 500
@@ -105,7 +107,13 @@ def mark_seen(user: Any) -> None:
 
 
 def _sorts(user_id: UUID, since: datetime, *, is_operator: bool) -> list[Q]:
-    """Own ones that ended, anybody's that failed; for operators also those that the engine cannot settle alone."""
+    """Own ones that ended, anybody's that failed, unless the user has silenced them; for operators also those that the engine
+    cannot settle alone, always."""
     ended = Q(parent=None, finished_at__gt=since)
-    sorts = [ended & Q(actor=user_id), ended & Q(state=Operation.State.FAILED)]
+    sorts = [ended & Q(actor=user_id) & _rings(OWN, user_id), ended & Q(state=Operation.State.FAILED) & _rings(FAILED, user_id)]
     return [*sorts, Q(state__in=Operation.LIVE, person_since__gt=since)] if is_operator else sorts
+
+
+def _rings(kind: str, user_id: UUID) -> Q:
+    """Asked once a statement, not once a row: it depends on none."""
+    return Q(~Exists(Preferences.objects.filter(user=user_id, silent__contains=[kind])))

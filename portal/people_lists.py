@@ -94,7 +94,7 @@ class MemberList(PeopleList):
     empty = INVITE
 
     def rows(self) -> QuerySet[User]:
-        return User.objects.visible_to(self.user)
+        return User.objects.visible_to(self.user).people()
 
     def items(self, rows: list[User]) -> list[Member]:
         return read_members(rows, self.user)

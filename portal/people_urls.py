@@ -1,8 +1,9 @@
 """Addresses of the pages about people."""
 from django.urls import include, path
 
+from portal.notices import views as notices
 from portal.people_lists import GroupList, InvitationList, MemberList
-from portal.views import groups, people, profile
+from portal.views import groups, people, profile, sessions
 from tenants.bulk import bulk_paths
 
 member_pages = [
@@ -41,8 +42,14 @@ role_pages = [
 ]
 profile_pages = [
     path("", profile.show, name="page"),
+    path("notifications/", notices.settings, name="notifications"),
     path("leave/", profile.leave, name="leave"),
     path("delete/", profile.delete, name="delete"),
+]
+session_pages = [
+    path("", sessions.listing, name="list"),
+    path("end-others/", sessions.end_others, name="end-others"),
+    path("<uuid:pk>/end/", sessions.end, name="end"),
 ]
 
 urlpatterns = [
@@ -52,4 +59,5 @@ urlpatterns = [
     path("groups/", include((group_pages, "groups"))),
     path("roles/", include((role_pages, "roles"))),
     path("profile/", include((profile_pages, "profile"))),
+    path("profile/sessions/", include((session_pages, "sessions"))),
 ]

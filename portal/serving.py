@@ -25,6 +25,9 @@ from django.urls import get_resolver, reverse, set_script_prefix
 # What requests do is computing, so more would not be faster; fewer would all be held up by a few that wait for a lock. Some of
 # the pool's connections stay for what the websockets ask.
 TURNS = 12
+# Beside them, what open pages fetch again by themselves takes no more than this: a hint makes all of them ask at once, and
+# nobody's click waits behind them. Few connections are theirs, so that PostgreSQL has soon planned their statements on each.
+LIVE_TURNS = 3
 # What must not wait for a turn, nor take one: `?wait=` sleeps in its view, and a probe asks whether the process lives.
 APART = 200
 
@@ -48,10 +51,11 @@ def settle() -> None:
 class Handler(ASGIHandler):
     """Django over HTTP. A request's synchronous code, from the first middleware to the last, is one call on one thread."""
 
-    def __init__(self, turns: int = TURNS) -> None:
+    def __init__(self, turns: int = TURNS, live_turns: int = LIVE_TURNS) -> None:
         # All of our middlewares and views are synchronous, so the chain is: mixed ones go to and fro at each border.
         self.load_middleware(is_async=False)
         self._working: Executor = ThreadPoolExecutor(turns, "request")
+        self._live: Executor = ThreadPoolExecutor(live_turns, "live")
         self._apart: Executor = ThreadPoolExecutor(APART, "apart")
 
     async def __call__(self, scope: dict, receive: Any, send: Any) -> None:
@@ -71,7 +75,7 @@ class Handler(ASGIHandler):
                 work.result()
 
     async def _serve(self, scope: dict, body: Any, send: Any) -> None:
-        threads = self._apart if _is_apart(scope) else self._working
+        threads = self._apart if _is_apart(scope) else self._live if _is_live(scope) else self._working
         loop = asyncio.get_running_loop()
         response = await loop.run_in_executor(threads, copy_context().run, self._answer, scope, body, loop)
         if not response.streaming:
@@ -99,6 +103,11 @@ class Handler(ASGIHandler):
             body.close()
             close_old_connections()
         return response
+
+
+def _is_live(scope: dict) -> bool:
+    """Whether a page fetches a part of itself again (static/mains.js)."""
+    return any(name == b"live" for name, _value in scope["headers"])
 
 
 def _is_apart(scope: dict) -> bool:

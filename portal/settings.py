@@ -46,6 +46,8 @@ INSTALLED_APPS = [
     "guardian",
     "allauth",
     "allauth.account",
+    "allauth.mfa",
+    "allauth.socialaccount",
     "axes",
     "csp",
     "django_htmx",
@@ -53,6 +55,8 @@ INSTALLED_APPS = [
     "portal.kernel.apps.KernelConfig",
     "tenants",
     "tenants.webhooks.apps.WebhooksConfig",
+    "tenants.single_sign_on.apps.SingleSignOnConfig",
+    "portal.notices.apps.NoticesConfig",
     "billing",
     "compute.hosts.apps.HostsConfig",
     "storage",
@@ -68,11 +72,13 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "portal.kernel.requests.RequestIdMiddleware",
-    "django.contrib.sessions.middleware.SessionMiddleware",
+    "portal.kernel.rest.flood.AddressMiddleware",
+    "tenants.sessions.Middleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "tenants.impersonation.ImpersonationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
@@ -130,7 +136,7 @@ def _database(url: str, pool: int) -> dict[str, object]:
     }
 
 
-DATABASES = {"default": _database(env.text("DATABASE_URL"), env.integer("DATABASE_POOL", 16) if env.in_web_process else 0)}
+DATABASES = {"default": _database(env.text("DATABASE_URL"), env.integer("DATABASE_POOL", 20) if env.in_web_process else 0)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL = env.text("REDIS_URL", "redis://127.0.0.1:6379/0")
@@ -155,7 +161,8 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 PLANS = {
     "standard": {},
     "trial": {"instances": 4, "vcpus": 8, "memory_mib": 8192, "volumes": 8, "volume_gib": 80, "vpcs": 2, "subnets": 6,
-              "ports": 24, "security_groups": 8, "security_group_rules": 100, "floating_ips": 2},
+              "ports": 24, "security_groups": 8, "security_group_rules": 100, "floating_ips": 2, "images": 4, "api_keys": 10,
+              "operations": 4},
 }
 # Strangers sign up by themselves and get an organization on trial. In production only when said so.
 SIGNUP_OPEN = env.flag("SIGNUP_OPEN", DEMO)
@@ -192,9 +199,33 @@ ACCOUNT_MAX_EMAIL_ADDRESSES = 3
 ACCOUNT_DEFAULT_HTTP_PROTOCOL = urlsplit(SITE_URL).scheme
 ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
 ACCOUNT_RATE_LIMITS = {"login": "60/m/ip", "login_failed": "10/5m/key", "signup": "10/m/ip,60/d/ip"}
+# Authenticator apps, passkeys and recovery codes (tenants.factors).
+MFA_ADAPTER = "tenants.factors.MfaAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_FORMS = {"authenticate": "tenants.codes.CodeForm", "reauthenticate": "tenants.codes.CodeAgainForm",
+             "activate_totp": "tenants.codes.FirstCodeForm", "add_webauthn": "tenants.codes.PasskeyForm",
+             "authenticate_webauthn": "tenants.codes.PasskeyProofForm", "login_webauthn": "tenants.codes.PasskeyLoginForm",
+             "reauthenticate_webauthn": "tenants.codes.PasskeyAgainForm", "edit_webauthn": "tenants.codes.PasskeyNameForm"}
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_TOTP_ISSUER = "Mains"
+MFA_TOTP_TOLERANCE = 1  # telephones' clocks are off by some seconds; no code is good twice all the same
+MFA_RECOVERY_CODES_SHOW_ONCE = True
+MFA_RATE_LIMITS = {"webauthn_login": "60/m/ip"}  # each sign-in is two of them, and a company has one address
+MFA_ALLOW_UNVERIFIED_EMAIL = True  # who has a second factor may add an address; one that is not proved opens nothing
+# Superusers get to nothing, admin included, until they have set up a second factor.
+OPERATORS_REQUIRE_MFA = env.flag("OPERATORS_REQUIRE_MFA")
+# Single sign-on (tenants.single_sign_on): providers are rows that operators make in admin.
+SOCIALACCOUNT_ADAPTER = "tenants.single_sign_on.adapter.ConnectionsAdapter"
+SOCIALACCOUNT_STORE_TOKENS = False
 AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = 0.25  # hours
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # nor does trying on make it longer
+AXES_HANDLER = "tenants.lockout.Handler"
+AXES_USERNAME_CALLABLE = "tenants.lockout.name_of"
+AXES_CLIENT_IP_CALLABLE = "tenants.lockout.address_of"
+AXES_LOCKOUT_CALLABLE = "tenants.lockout.page"
+AXES_SENSITIVE_PARAMETERS = ["password", "code", "credential", "login"]
 AXES_VERBOSE = False
 GUARDIAN_RAISE_403 = False
 # Guardian only stores bindings; `has_perm` is never asked (tenants.access), so its backend is not wanted.
@@ -276,8 +307,16 @@ if SECURE and DEMO:
     raise RuntimeError("MAINS_DEMO=1 makes users with known passwords: not with an https MAINS_URL.")
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 
-# Of each API key or user (portal.kernel.rest.rate); 0 requests: no limit.
-API_RATE = {"requests": env.integer("API_REQUESTS_A_MINUTE", 1200), "window_s": 60}
+# In each window (portal.kernel.rest.rate), 0 being no limit: of each API key or browser, of all those of one user, from one
+# address, and from one address without a valid key or session. While Redis is away each of so many processes counts alone.
+_REQUESTS = env.integer("API_REQUESTS_A_MINUTE", 1200)
+API_RATE = {"requests": _REQUESTS, "user_requests": env.integer("API_REQUESTS_A_MINUTE_OF_A_USER", 5 * _REQUESTS),
+            "address_requests": env.integer("REQUESTS_A_MINUTE_FROM_AN_ADDRESS", 10 * _REQUESTS),
+            "stranger_requests": env.integer("STRANGERS_REQUESTS_A_MINUTE", _REQUESTS // 4),
+            "processes": env.integer("WEB_PROCESSES", 2), "window_s": 60}
+
+# What operators do with tenants' things only with a live emergency access (tenants.glass): open "consoles", or any "changes".
+BREAK_GLASS = env.text("BREAK_GLASS_FOR", "consoles")
 
 # The engine (portal.kernel.operations.engine). Seconds.
 # Off in tests that drive the engine themselves.
@@ -298,7 +337,7 @@ RETENTION = {
     "operation_days": env.integer("RETAIN_OPERATION_DAYS", 400), "audit_days": env.integer("RETAIN_AUDIT_DAYS", 0),
     "key_days": env.integer("RETAIN_KEY_DAYS", 400), "sign_in_days": env.integer("RETAIN_SIGN_IN_DAYS", 90),
     "placement_days": env.integer("RETAIN_PLACEMENT_DAYS", 90), "console_days": env.integer("RETAIN_CONSOLE_DAYS", 30),
-    "delivery_days": env.integer("RETAIN_DELIVERY_DAYS", 30),
+    "delivery_days": env.integer("RETAIN_DELIVERY_DAYS", 30), "notice_days": env.integer("RETAIN_NOTICE_DAYS", 30),
 }
 
 # Which host takes an instance (compute.hosts.placement): weights, and how many GiB a pool promises for each free one.
@@ -313,6 +352,7 @@ UNFOLD = {"SITE_TITLE": "Mains", "SITE_HEADER": "Mains", "SITE_SUBHEADER": _("Si
           "STYLES": [lambda request: static("admin.css")], "DASHBOARD_CALLBACK": "portal.admin.board.context",
           "SIDEBAR": {"show_search": True, "navigation": "portal.admin.sidebar.navigation"}}
 
+DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False  # it believes what anybody says; portal.kernel.requests binds the real one
 DJANGO_STRUCTLOG_STATUS_START_LOG_LEVEL = logging.DEBUG  # one line of log for each request, when it is answered
 LOGGING = {
     "version": 1, "disable_existing_loggers": False,

@@ -16,8 +16,9 @@ from portal.kernel.models.audit import about
 from portal.kernel.operations import kinds
 from portal.kernel.rest.projection import project
 from portal.templatetags.ui import ACTS, CHANGED, kind_label, resource_kind
+from tenants.glass import visible_live
 from tenants.lists import ID, Listing
-from tenants.models import User
+from tenants.models import BreakGlass, User
 
 CHAINS_SHOWN = 5
 # What people do things to besides resources.
@@ -99,6 +100,11 @@ class TrailList(Listing):
 
     def name_of(self, row: AuditEvent) -> str:
         return f"{kind_label(row.action)} {row.target_name}"
+
+    @property
+    def accesses(self) -> list[BreakGlass]:
+        """Emergency accesses that are open to what the user sees the trail of."""
+        return visible_live(self.user)
 
     @property
     def chains(self) -> list[AuditChain]:

@@ -251,6 +251,7 @@
     document.body.addEventListener("htmx:configRequest", (event) => {
       const {elt, headers, triggeringEvent} = event.detail;
       const {rows, along} = triggeringEvent?.type === "live" && triggeringEvent.detail || {};
+      if (triggeringEvent?.type === "live") headers.Live = "1";  // it is nobody's click
       if (rows) Object.assign(headers, {"Live-Rows": rows, "Live-Frame": elt.dataset.frame});
       if (along) headers["Live-Along"] = along;
     });

@@ -12,7 +12,7 @@ class StorageConfig(AppConfig):
 
     def ready(self) -> None:
         from storage import operations  # noqa: F401  (registers host.prepare)
-        from storage.models import Volume
+        from storage.models import Image, Volume
 
         registry.add(
             Permission(name="image.view", label=_("See images"), roles=EVERYBODY),
@@ -24,6 +24,7 @@ class StorageConfig(AppConfig):
             ResourceKind(name="volume", label=_("Volume"), label_plural=_("Volumes"), page="volumes:detail", api="volume-detail",
                          permission="volume.view", icon="database"),
             Meter(name="volume", label=_("Volume"), unit="GiB-second", price_unit=_("GiB and hour")),
+            QuotaDimension(name="images", label=_("Images"), rows=Image.objects.live),
             QuotaDimension(name="volumes", label=_("Volumes"), rows=Volume.objects.live),
             QuotaDimension(name="volume_gib", label=_("Volume capacity"), unit="GiB", rows=Volume.objects.live,
                            amount="size_gib"),

@@ -18,14 +18,11 @@ from unfold.admin import TabularInline
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, RelatedDropdownFilter
 from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, PaginationInlineFormSet, UserChangeForm, UserCreationForm
-from unfold.widgets import UnfoldAdminSelectWidget
 
 from portal.kernel import audit
 from portal.kernel.admin import ALREADY, AuditedAdmin, ReadOnlyAdmin, act
-from portal.kernel.admin.columns import OneOf
 from portal.kernel.admin.keys import AsksForKeys
-from portal.kernel.declarations import registry
-from tenants import people, people_admin
+from tenants import browsers, factors, operators_admin, people, people_admin, sign_in_admin
 from tenants.errors import LastOwner
 from tenants.models import (
     ApiKey,
@@ -36,11 +33,11 @@ from tenants.models import (
     Project,
     ProjectGroupBinding,
     ProjectUserBinding,
-    Quota,
     Role,
     User,
 )
 from tenants.operations import create_project, revoke_api_key
+from tenants.quota_admin import OrganizationQuotas, ProjectQuotas
 from tenants.roles import LABELS, PREFIX, codename, role_of
 from tenants.structure import (
     archive_project,
@@ -50,8 +47,9 @@ from tenants.structure import (
     unarchive_project,
 )
 
-__all__ = ["people_admin"]  # Django looks for this module alone
+__all__ = ["operators_admin", "people_admin", "sign_in_admin"]  # Django looks for this module alone
 
+NOT_YOURS = _("Nothing was changed: this is not for you to do.")
 admin.site.unregister(DjangoGroup)
 
 
@@ -92,7 +90,7 @@ class UserAdmin(DjangoUserAdmin, AuditedAdmin):
         (_("Dates"), {"fields": ("last_login", "date_joined")}),
     )
     readonly_fields = ("last_login", "date_joined", "is_active")
-    actions = ("lock_out", "let_in")
+    actions = ("lock_out", "let_in", "sign_out", "remove_factors")
     filter_horizontal, autocomplete_fields = (), ("groups",)
     RIGHTS = ("is_staff", "is_superuser", "groups")
 
@@ -100,7 +98,9 @@ class UserAdmin(DjangoUserAdmin, AuditedAdmin):
         return (*self.readonly_fields, *(() if request.user.is_superuser else self.RIGHTS))
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        """Nobody becomes more than they are by setting the password of somebody who is."""
+        """Nobody becomes more than they are by setting the password of somebody who is. Programs have none."""
+        if isinstance(obj, User) and obj.is_service:
+            return False
         return super().has_change_permission(request, obj) and (
             request.user.is_superuser or not isinstance(obj, User) or not (obj.is_superuser or obj.is_staff))
 
@@ -122,9 +122,22 @@ class UserAdmin(DjangoUserAdmin, AuditedAdmin):
     def let_in(self, row: User, actor) -> str:
         return self._set_active(row, True, actor)
 
+    @act(_("Sign out everywhere"), confirm=_("All of their browsers are signed out. API keys go on."))
+    def sign_out(self, row: User, actor) -> str:
+        if row.is_superuser and not actor.is_superuser:
+            return str(NOT_YOURS)
+        return str(_("%(count)s sessions ended")) % {"count": browsers.end_all(row, actor=actor)}
+
+    @act(_("Remove second factors"), confirm=_("For somebody who lost them: make sure that it is them who asks. Their password "
+                                               "is enough then; a mail tells them."))
+    def remove_factors(self, row: User, actor) -> str:
+        if row.pk == actor.pk or (row.is_superuser and not actor.is_superuser):
+            return str(NOT_YOURS)
+        return str(_("%(count)s second factors removed")) % {"count": factors.remove_all(row, actor=actor)}
+
     def _set_active(self, row: User, wanted: bool, actor: User) -> str:
         if row.pk == actor.pk or (row.is_superuser and not actor.is_superuser):
-            return str(_("Nothing was changed: this is not for you to do."))
+            return str(NOT_YOURS)
         people.set_active(row, wanted, actor=actor)
         return str(_("Locked out") if not wanted else _("Let in again"))
 
@@ -220,65 +233,6 @@ class ProjectGroups(Bindings):
     owner, NAMED_BY, per_page = "group", "group__name", None
 
 
-class QuotaForm(forms.ModelForm):
-    """Dimensions are what the rooms declare."""
-
-    dimension = forms.ChoiceField(label=_("Resource"), widget=UnfoldAdminSelectWidget, choices=lambda: [
-        (name, declared.label) for name, declared in sorted(registry.dimensions.items(), key=lambda pair: str(pair[1].label))])
-
-    class Meta:
-        model = Quota
-        fields = ("organization", "project", "region", "dimension", "limit")
-
-    def clean(self) -> dict[str, Any]:
-        chosen = super().clean()
-        if {"organization", "project"} <= set(self.fields) and not self.errors and (
-                bool(chosen.get("organization")) == bool(chosen.get("project"))):
-            self.add_error("project", _("Choose an organization or a project, one of the two."))
-        return chosen
-
-
-class OrganizationQuotas(TabularInline):
-    model, form = Quota, QuotaForm
-    fk_name = "organization"
-    fields = ("region", "dimension", "limit")
-    extra = 0
-    hide_title = True
-
-
-class ProjectQuotas(OrganizationQuotas):
-    fk_name = "project"
-
-
-class DimensionFilter(OneOf):
-    title, parameter_name, declared = _("resource"), "dimension", registry.dimensions
-
-
-@admin.register(Quota)
-class QuotaAdmin(AuditedAdmin):
-    form = QuotaForm
-    list_display = ("scope", "region", "dimension_word", "limit")
-    list_filter = (DimensionFilter, ("region", RelatedDropdownFilter), ("organization", AutocompleteSelectFilter),
-                   ("project", AutocompleteSelectFilter))
-    search_fields = ("organization__name", "project__name")
-    identifiers = ("organization_id", "project_id")
-    list_select_related = ("organization", "project", "region")
-    autocomplete_fields = ("organization", "project", "region")
-    ordering = ("pk",)
-
-    @display(description=_("whose"))
-    def scope(self, quota: Quota) -> Organization | Project:
-        return quota.organization or quota.project
-
-    @display(description=_("resource"), ordering="dimension")
-    def dimension_word(self, quota: Quota) -> Any:
-        declared = registry.dimensions.get(quota.dimension)
-        return declared.label if declared else quota.dimension
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Quota | None = None) -> tuple[str, ...]:
-        return ("organization", "project") if obj else ()
-
-
 @admin.register(Organization)
 class OrganizationAdmin(AuditedAdmin):
     """Write the reason first, save, then suspend: its members read it."""
@@ -370,13 +324,13 @@ class FormerPlaceAdmin(ReadOnlyAdmin):
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(ReadOnlyAdmin):
-    list_display = ("name", "prefix", "owner", "project", "last_used_at", "expires_at", "revoked_at")
+    list_display = ("name", "prefix", "owner", "project", "last_used_at", "last_used_from", "expires_at", "revoked_at")
     list_filter = (("revoked_at", admin.EmptyFieldListFilter), ("owner", AutocompleteSelectFilter),
                    ("project", AutocompleteSelectFilter))
     search_fields = ("name", "prefix", "owner__username")
     list_select_related = ("owner", "project")
     ordering = ("-created_at",)
-    exclude = ("secret_hash",)
+    exclude = ("secret_hash", "previous_hash")
     actions = ("revoke",)
 
     @act(_("Revoke"), confirm=_("Programs that use the key are refused from now on."))

@@ -1,4 +1,4 @@
-"""REST of tenants: who am I, organizations, projects and quotas, API keys. People are in `people_api`."""
+"""REST of tenants: who am I, organizations, projects. People are in `people_api`, keys in `keys_api`, limits in `quota_api`."""
 from typing import Any
 
 from django.conf import settings
@@ -9,15 +9,16 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from portal.kernel.declarations import registry
-from portal.kernel.errors import Forbidden, QuotaExceeded
-from portal.kernel.models import Region
+from portal.kernel.errors import QuotaExceeded
 from portal.kernel.rest.pagination import MOST
-from portal.kernel.rest.serializers import NameField, QuotaLineSerializer, StrictSerializer, VisibleField
+from portal.kernel.rest.serializers import NameField, StrictSerializer, VisibleField
 from portal.kernel.rest.views import SIGNED_IN, STAFF, Fetched, Listed, RoomViewSet
-from tenants import operations, quotas, structure
+from tenants import operations, structure
 from tenants.access import require_below, require_move
 from tenants.errors import NotEmpty, ProjectArchived
-from tenants.models import ApiKey, Organization, Project, User
+from tenants.keys_api import ApiKeySerializer
+from tenants.models import Organization, Project, User
+from tenants.quota_api import ChangeQuotasSerializer, HasQuotas, QuotasSerializer
 
 
 class ApiKeyScheme(OpenApiAuthenticationExtension):
@@ -50,11 +51,13 @@ class VisibleProject(VisibleField):
 # -- what is read --
 
 class OrganizationSerializer(serializers.ModelSerializer):
-    example = {"name": "Acme", "plan": "standard", "suspended_at": None, "suspension_reason": "", "while_suspended": "keep"}
+    example = {"name": "Acme", "plan": "standard", "suspended_at": None, "suspension_reason": "", "while_suspended": "keep",
+               "requires_mfa": False}
 
     class Meta:
         model = Organization
-        fields = ("id", "name", "plan", "suspended_at", "suspension_reason", "while_suspended", "created_at", "updated_at")
+        fields = ("id", "name", "plan", "suspended_at", "suspension_reason", "while_suspended", "requires_mfa", "created_at",
+                  "updated_at")
         read_only_fields = fields
 
 
@@ -66,28 +69,6 @@ class ProjectSerializer(serializers.ModelSerializer):
     class Meta:
         model = Project
         fields = ("id", "name", "description", "organization", "parent", "archived_at", "created_at", "updated_at")
-        read_only_fields = fields
-
-
-class ApiKeySerializer(serializers.ModelSerializer):
-    example = {"name": "ci", "prefix": "mns_q3Vt0aXw2k", "scopes": ["instance.view"], "revoked_at": None}
-    project = serializers.UUIDField(source="project_id", read_only=True, allow_null=True)
-    scopes = serializers.ListField(child=serializers.CharField(), read_only=True)
-
-    class Meta:
-        model = ApiKey
-        fields = ("id", "name", "prefix", "project", "scopes", "expires_at", "last_used_at", "revoked_at", "created_at")
-        read_only_fields = fields
-
-
-class NewApiKeySerializer(ApiKeySerializer):
-    """The only answer that carries the key itself."""
-
-    example = {"secret": "mns_q3Vt0aXw2k_…"}
-    secret = serializers.CharField(read_only=True, allow_null=True)
-
-    class Meta(ApiKeySerializer.Meta):
-        fields = (*ApiKeySerializer.Meta.fields, "secret")
         read_only_fields = fields
 
 
@@ -145,8 +126,11 @@ class ChangeProjectSerializer(StrictSerializer):
 
 
 class ChangeOrganizationSerializer(StrictSerializer):
+    """`requires_mfa` shuts the organization to members, and their keys, who have no second factor; whoever sets it needs one."""
+
     example = {"name": "Acme"}
     name = NameField(required=False)
+    requires_mfa = serializers.BooleanField(required=False)
 
 
 class SuspendSerializer(StrictSerializer):
@@ -155,36 +139,6 @@ class SuspendSerializer(StrictSerializer):
     example = {"reason": "Unpaid since October", "while_suspended": "keep"}
     reason = serializers.CharField(max_length=300)
     while_suspended = serializers.ChoiceField(Organization.WhileSuspended.choices, required=False)
-
-
-class CreateApiKeySerializer(StrictSerializer):
-    example = {"name": "ci", "scopes": ["instance.view"], "expires_at": "2027-11-01T08:00:00Z"}
-    name = NameField()
-    project = VisibleField(Project, required=False, allow_null=True)
-    scopes = serializers.ListField(child=serializers.CharField(max_length=80), required=False, max_length=100)
-    expires_at = serializers.DateTimeField(required=False, allow_null=True)
-
-
-class LimitSerializer(StrictSerializer):
-    """One limit; null is unlimited."""
-
-    example = {"resource": "instances", "limit": 20}
-    region = VisibleField(Region)
-    resource = serializers.CharField(max_length=60)
-    limit = serializers.IntegerField(min_value=0, max_value=2**63 - 1, allow_null=True)
-
-
-class ChangeQuotasSerializer(StrictSerializer):
-    limits = LimitSerializer(many=True, max_length=200)
-
-
-class RegionQuotasSerializer(serializers.Serializer):
-    region = serializers.UUIDField()
-    lines = QuotaLineSerializer(many=True)
-
-
-class QuotasSerializer(serializers.Serializer):
-    results = RegionQuotasSerializer(many=True)
 
 
 # -- viewsets --
@@ -207,20 +161,24 @@ class MeViewSet(RoomViewSet):
         return Response(PrincipalSerializer({
             "id": user.pk, "username": user.username, "email": user.email, "is_superuser": user.is_superuser,
             "api_key": request.auth, "organizations": Organization.objects.visible_to(user)[:500], "projects": projects,
-            "limits": {**settings.API_RATE, "rows": MOST, "body_bytes": settings.DATA_UPLOAD_MAX_MEMORY_SIZE},
+            "limits": {"requests": settings.API_RATE["requests"], "window_s": settings.API_RATE["window_s"], "rows": MOST,
+                       "body_bytes": settings.DATA_UPLOAD_MAX_MEMORY_SIZE},
         }).data)
 
 
-class OrganizationViewSet(Listed, Fetched, RoomViewSet):
+class OrganizationViewSet(HasQuotas, Listed, Fetched, RoomViewSet):
     """The tenants that the caller belongs to."""
 
     queryset = Organization.objects.all()
     serializer_class = OrganizationSerializer
-    bodies = {"partial_update": ChangeOrganizationSerializer, "suspend": SuspendSerializer}
-    answers = {"destroy": (204, None), "suspend": (200, OrganizationSerializer), "resume": (200, OrganizationSerializer)}
+    bodies = {"partial_update": ChangeOrganizationSerializer, "suspend": SuspendSerializer,
+              "change_quotas": ChangeQuotasSerializer}
+    answers = {"destroy": (204, None), "suspend": (200, OrganizationSerializer), "resume": (200, OrganizationSerializer),
+               "quotas": (200, QuotasSerializer), "change_quotas": (200, QuotasSerializer)}
     errors = {"destroy": (NotEmpty,)}
     permissions = {"list": SIGNED_IN, "retrieve": SIGNED_IN, "partial_update": "organization.manage",
-                   "destroy": "organization.manage", "suspend": STAFF, "resume": STAFF}
+                   "destroy": "organization.manage", "suspend": STAFF, "resume": STAFF,
+                   "quotas": "project.view", "change_quotas": STAFF}
     search_fields = ("name",)
     ordering_fields = ("created_at", "name")
 
@@ -243,7 +201,7 @@ class OrganizationViewSet(Listed, Fetched, RoomViewSet):
         return self.shown(structure.resume_organization(self.target, actor=request.user))
 
 
-class ProjectViewSet(Listed, Fetched, RoomViewSet):
+class ProjectViewSet(HasQuotas, Listed, Fetched, RoomViewSet):
     """Folders for resources; a tree in each organization."""
 
     queryset = Project.objects.select_related("organization")
@@ -256,7 +214,7 @@ class ProjectViewSet(Listed, Fetched, RoomViewSet):
     errors = {"create": (ProjectArchived,), "partial_update": (ProjectArchived, QuotaExceeded), "destroy": (NotEmpty,)}
     permissions = {"list": "project.view", "retrieve": "project.view", "create": "project.manage",
                    "partial_update": "project.manage", "destroy": "project.manage", "archive": "project.manage",
-                   "unarchive": "project.manage", "quotas": "project.view", "change_quotas": STAFF}
+                   "unarchive": "project.manage", "quotas": "project.view", "change_quotas": "project.manage"}
     filters = {"organization": "organization_id", "parent": "parent_id"}
     search_fields = ("name", "description")
     ordering_fields = ("created_at", "name")
@@ -301,55 +259,3 @@ class ProjectViewSet(Listed, Fetched, RoomViewSet):
     def unarchive(self, request: Request, pk: str) -> Response:
         """It takes new things again."""
         return self.shown(structure.unarchive_project(self.target, actor=request.user))
-
-    @action(detail=True, methods=["get"], url_path="quotas")
-    def quotas(self, request: Request, pk: str) -> Response:
-        """Usage and limits in every region, of the project and of what stands above it."""
-        return Response(self._quotas())
-
-    @quotas.mapping.put
-    def change_quotas(self, request: Request, pk: str) -> Response:
-        """Set the project's own limits (superusers)."""
-        operations.set_quotas(self.target, self.read_body()["limits"], actor=request.user)
-        return Response(self._quotas())
-
-    def _quotas(self) -> dict[str, Any]:
-        return QuotasSerializer({"results": [{"region": region.pk, "lines": quotas.lines(self.target, region)}
-                                             for region in Region.objects.order_by("name")]}).data
-
-
-class ApiKeyViewSet(Listed, Fetched, RoomViewSet):
-    """The caller's own keys."""
-
-    queryset = ApiKey.objects.all()
-    serializer_class = ApiKeySerializer
-    bodies = {"create": CreateApiKeySerializer}
-    answers = {"create": (201, NewApiKeySerializer), "destroy": (204, None)}
-    permissions = {"list": SIGNED_IN, "retrieve": SIGNED_IN, "create": SIGNED_IN, "destroy": SIGNED_IN}
-    secret_fields = ("secret",)
-    search_fields = ("name",)
-    ordering_fields = ("created_at", "name")
-
-    def create(self, request: Request) -> Response:
-        """Make a key. `secret` is in this answer only. A key cannot make keys that reach further than itself."""
-        values = self.read_body()
-        if request.auth is not None:
-            self._refuse_wider(request.auth, values)
-        key, secret = operations.create_api_key(request.user, **values, actor=request.user)
-        return self.shown(key, status=201, secret=secret)
-
-    def destroy(self, request: Request, pk: str) -> Response:
-        """Revoke the key: refused from now on. A key cannot revoke keys that reach further than itself."""
-        if request.auth is not None:
-            key = self.target
-            self._refuse_wider(request.auth, {"scopes": key.scopes, "project": key.project, "expires_at": key.expires_at})
-        operations.revoke_api_key(self.target, actor=request.user)
-        return Response(status=204)
-
-    def _refuse_wider(self, key: ApiKey, values: dict[str, Any]) -> None:
-        scopes, project, expires_at = set(values.get("scopes") or ()), values.get("project"), values.get("expires_at")
-        wider = ((key.scopes and (not scopes or not scopes <= set(key.scopes)))
-                 or (key.project_id and (project is None or project.pk != key.project_id))
-                 or (key.expires_at and (expires_at is None or expires_at > key.expires_at)))
-        if wider:
-            raise Forbidden(permission="apikey.manage").about(key)

@@ -17,10 +17,10 @@ class ApiKeyAuthentication(authentication.BaseAuthentication):
         key = operations.find_api_key(text.strip())
         if key is None:
             raise exceptions.AuthenticationFailed()
-        operations.note_use(key)
         requests.note_api_key(key.pk)
+        operations.admit_api_key(key, requests.current().address)
         user = key.owner
-        user.grants = user.grants.narrowed(scopes=key.scopes, project_id=key.project_id)
+        user.grants = user.grants.narrowed_by(key)
         return user, key
 
     def authenticate_header(self, request: Request) -> str:

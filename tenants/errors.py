@@ -13,6 +13,29 @@ class OrganizationSuspended(Forbidden):
              "Ask those who run this site.")
 
 
+class MfaRequired(Forbidden):
+    """The organization wants a second factor of its members, and this one has none."""
+
+    code, leads_to = "mfa_required", "mfa_index"
+    title = _("Two-step sign-in required")
+    text = _("Set up an authenticator app or a passkey first, on the page “Two-step sign-in” of your account: it is required "
+             "here.")
+
+
+class LimitsFromAbove(Forbidden):
+    """Nobody raises their own limits."""
+
+    title = _("Limits are set from above")
+    text = _("The limits of {scope} are set by whoever manages what is above it: of a project those of its parent or its "
+             "organization, of an organization those who run this site. Ask them for more.")
+
+
+class AlreadyAsked(PortalError):
+    code, status = "already_asked", 409
+    title = _("Asked already")
+    text = _("A request for more of this is open for {scope} already. Withdraw it first, or wait for the answer.")
+
+
 class ProjectArchived(PortalError):
     code, status = "project_archived", 409
     title = _("Project archived")
@@ -41,3 +64,28 @@ class InvitationOver(PortalError):
     code, status = "invitation_over", 409
     title = _("This invitation is not valid")
     text = _("It was used or withdrawn, or its time is over. Ask for a new one.")
+
+
+class AddressNotAllowed(Forbidden):
+    """A good key from a place that its owner did not allow."""
+
+    code = "address_not_allowed"
+    title = _("Address not allowed")
+    text = _("This API key is not accepted from {address}. Its owner chooses from where it is.")
+
+
+class NotForAnother(Forbidden):
+    """An operator who acts as a user."""
+
+    code = "not_for_another"
+    title = _("Not on somebody's behalf")
+    text = _("You are looking at the portal as somebody else: credentials, people and what outlasts it are not yours to change. "
+             "Stop acting as them first.")
+
+
+class GlassUnbroken(Forbidden):
+    """An operator without a live emergency access to what belongs to a tenant."""
+
+    code = "break_glass_required"
+    title = _("Emergency access needed")
+    text = _("This belongs to a tenant. Open an emergency access to it first, with your reason: the tenant reads it.")

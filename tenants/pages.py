@@ -52,14 +52,14 @@ def page(permission: str = SIGNED_IN, *, public: bool = False,
 def _check(user: Any, permission: str, *, has_object: bool) -> None:
     grants = user.grants
     if permission == STAFF and not grants.sees_everything:
-        raise NotFound
+        raise grants.refusal(permission) if grants.is_held_behind(permission) else NotFound
     if not has_object and is_refused(user, permission):
         raise grants.refusal(permission)
 
 
 def is_refused(user: Any, permission: str) -> bool:
     """Whether a page without an id refuses the user: the permission is held nowhere, and others are somewhere. Somebody without
-    any project is let in: the page says that there is nothing yet."""
+    any project is let in: the page says that there is nothing yet; unless a second factor is all that is missing."""
     grants = user.grants
-    is_somewhere = grants.by_project or grants.organization_wide
+    is_somewhere = grants.by_project or grants.organization_wide or grants.behind
     return bool(permission not in NOT_PERMISSIONS and is_somewhere and not grants.may_anywhere(permission))

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from allauth.socialaccount.models import SocialAccount
 from axes.models import AccessAttempt, AccessFailureLog, AccessLog
 from django.contrib.auth.models import Group as DjangoGroup
 from django.db import transaction
@@ -23,6 +25,7 @@ from tenants.errors import LastOwner
 from tenants.models import (
     ApiKey,
     Binding,
+    BrowserSession,
     Group,
     Invitation,
     Organization,
@@ -30,6 +33,7 @@ from tenants.models import (
     Project,
     ProjectUserBinding,
     Role,
+    ServiceUser,
     User,
 )
 from tenants.roles import bind, codename, forget, make_bindable, permissions_of, unbind
@@ -88,6 +92,8 @@ def give_role(role: str, scope: Scope, *, to: User | Group, actor: User) -> Bind
             raise InvalidInput.field("group", gettext("The group belongs to another organization."))
         if role == OWNER:
             raise InvalidInput.field("role", gettext("Owners are people, not groups."))
+    elif role == OWNER and to.is_service:
+        raise InvalidInput.field("role", gettext("Owners are people, not programs."))
     elif not is_member(to, organization):
         raise InvalidInput.field("user", gettext("Not a member of the organization: send an invitation."))
     check_number("bindings", organization, Binding.objects.filter(organization=organization), MOST_BINDINGS)
@@ -113,7 +119,7 @@ def take_role(binding: Binding, *, actor: User) -> None:
 def transfer_ownership(organization: Organization, *, to: User, actor: User) -> None:
     """Make a member the owner, and the actor (who is an owner) an administrator. The caller checked `organization.manage`."""
     hold(organization.pk)
-    if not to.is_active or not is_member(to, organization):
+    if not to.is_active or to.is_service or not is_member(to, organization):
         raise InvalidInput.field("user", gettext("Not a member of the organization: send an invitation."))
     bind(to, OWNER, organization)
     if to.pk != actor.pk and _is_owner(actor, organization):
@@ -130,7 +136,9 @@ def bindings_of(user: User, organization: Organization) -> QuerySet[Binding]:
 
 
 def is_member(user: User, organization: Organization) -> bool:
-    """Bound to the organization or a project of it, by themselves or by a group of its."""
+    """Bound to the organization or a project of it, by themselves or by a group of its; or a service user of its projects."""
+    if user.is_service:
+        return ServiceUser.objects.filter(pk=user.pk, project__organization=organization, deleted_at=None).exists()
     return (bindings_of(user, organization).exists()
             or Group.objects.filter(organization=organization, auth_group__user=user).exists())
 
@@ -307,6 +315,9 @@ def delete_account(user: User) -> None:
         Invitation.objects.filter(email__iexact=name).update(email="")
     Invitation.objects.filter(accepted_by=user).update(email="")
     EmailAddress.objects.filter(user=user).delete()
+    Authenticator.objects.filter(user=user).delete()
+    SocialAccount.objects.filter(user=user).delete()
+    BrowserSession.objects.filter(user=user).delete()
     ApiKey.objects.filter(owner=user, revoked_at=None).update(revoked_at=timezone.now())
     ApiKey.objects.filter(owner=user).update(name="–")
     user.groups.clear()
@@ -316,7 +327,7 @@ def delete_account(user: User) -> None:
     user.last_login = None
     user.set_unusable_password()  # which also ends every session
     user.save()
-    audit.record("user.delete", user, actor=user)
+    audit.record("user.delete", user, actor=user, after={"erased": audit.erase_names(user)})
 
 
 # -- organizations and their owners --
@@ -334,7 +345,7 @@ def check_number(resource: str, organization: Organization, rows: QuerySet, limi
 
 def owners(organization: Organization) -> QuerySet[User]:
     """Those who can sign in."""
-    return User.objects.filter(is_active=True, pk__in=OrganizationUserBinding.objects.filter(
+    return User.objects.people().filter(is_active=True, pk__in=OrganizationUserBinding.objects.filter(
         content_object=organization, permission__codename=codename(OWNER)).values("user_id"))
 
 

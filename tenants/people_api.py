@@ -154,9 +154,9 @@ def one_of(values: dict[str, Any], *names: str) -> Any:
 # -- viewsets --
 
 class MemberViewSet(Listed, Fetched, RoomViewSet):
-    """Users with a role in an organization or project whose members the caller may see."""
+    """People with a role in an organization or project whose members the caller may see. Programs: `service-users/`."""
 
-    queryset = User.objects.all()
+    queryset = User.objects.people()
     serializer_class = MemberSerializer
     bodies = {"remove": InOrganizationSerializer, "make_owner": InOrganizationSerializer}
     answers = {"remove": (204, None), "make_owner": (204, None)}

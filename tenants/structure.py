@@ -16,6 +16,7 @@ from portal.kernel.declarations import registry
 from portal.kernel.errors import InvalidInput, NotFound, QuotaExceeded
 from portal.kernel.models import Operation, Region, Resource
 from portal.kernel.states import database_now
+from tenants import service_users
 from tenants.errors import NotEmpty
 from tenants.invitations import revoke as revoke_invitation
 from tenants.models import (
@@ -29,6 +30,7 @@ from tenants.models import (
     ProjectGroupBinding,
     ProjectUserBinding,
     Quota,
+    ServiceUser,
     User,
 )
 from tenants.operations import DEEPEST, revoke_api_key
@@ -107,7 +109,7 @@ def _require_room(project: Project, joined: list[UUID]) -> None:
     """Raise QuotaExceeded where what was moved, which is counted already, goes beyond a limit of the projects it came below."""
     limits = Quota.objects.filter(project__in=joined).exclude(limit=None)
     moved = list(Project.objects.living().below(project).values_list("pk", flat=True))
-    for region in Region.objects.filter(pk__in=limits.values("region")):
+    for region in (None, *Region.objects.filter(pk__in=limits.values("region"))):
         names = set(limits.filter(region=region).values_list("dimension", flat=True)) & registry.dimensions.keys()
         came = Counter(dict.fromkeys(sorted(names), 0))
         for (name, _project), amount in taken(moved, region, came).items():
@@ -144,8 +146,9 @@ def _set_archived(project: Project, when: datetime | None, action: str, actor: U
 
 @transaction.atomic
 def delete_project(project: Project, *, actor: User | None) -> None:
-    """The project and the empty projects below it are gone, with what every project is given as long as nothing uses it; API
-    keys bound to them and invitations to them are revoked. Raises NotEmpty naming what else lives in them."""
+    """The project and the empty projects below it are gone, with what every project is given as long as nothing uses it, and
+    their service users; API keys bound to them and invitations to them are revoked. Raises NotEmpty naming what else lives in
+    them."""
     project = _locked(project)
     gone = sorted(Project.objects.living().below(project).select_related("organization"), key=lambda one: -len(one.path))
     for one in gone:
@@ -154,6 +157,8 @@ def delete_project(project: Project, *, actor: User | None) -> None:
     _refuse_alive(project, gone)
     for key in ApiKey.objects.filter(project__in=gone, revoked_at=None):
         revoke_api_key(key, actor=actor)
+    for service in ServiceUser.objects.filter(project__in=gone, deleted_at=None).select_related("user", "project"):
+        service_users.delete(service, actor=actor)
     for invitation in Invitation.objects.pending().filter(project__in=gone):
         revoke_invitation(invitation, actor=actor)
     for binding in (ProjectUserBinding, ProjectGroupBinding):

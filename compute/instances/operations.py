@@ -60,7 +60,7 @@ class Order:
         """By quota dimension, for all that are ordered."""
         each = {"instances": 1, "vcpus": self.type.vcpus, "memory_mib": self.type.memory_mib,
                 "volumes": 1, "volume_gib": self.disk_gib, **self.networks.wanted(self.region)}
-        return {name: amount * self.count for name, amount in each.items()}
+        return {name: amount * self.count for name, amount in each.items()} | {"operations": 1}
 
     @property
     def of_host(self) -> dict[str, int]:
@@ -276,7 +276,7 @@ LABELS = {"place": _("Find a host"), "connect": _("Set up the network"), "image"
 each = steps.each
 
 register(Kind(
-    name="instance.create", label=_("Create instance"), deadline_s=600, step_labels=LABELS,
+    name="instance.create", label=_("Create instance"), deadline_s=600, step_labels=LABELS, makes=True,
     steps=(Step("place", steps.place, each(steps.withdraw)), Step("connect", each(steps.connect)),
            Step("image", each(steps.bring_image), limit_s=600),
            Step("volume", each(steps.make_volume), each(steps.unmake_volume)),

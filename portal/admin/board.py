@@ -13,10 +13,11 @@ from compute.network.models import AddressPool, Fabric
 from portal.admin.explained import step_word
 from portal.admin.sidebar import may_see
 from portal.kernel.admin.columns import operation_kind, size_text
-from portal.kernel.models import Operation
+from portal.kernel.models import AuditChain, Operation
 from portal.queries import needing_a_person
-from portal.templatetags.ui import error_text
+from portal.templatetags.ui import dimension_label, error_text
 from storage.models import Pool
+from tenants.models import QuotaRequest
 
 SHOWN = 6
 NEARLY = 0.85
@@ -53,7 +54,8 @@ def context(request: HttpRequest, shown: dict[str, Any]) -> dict[str, Any]:
 
 def problems(request: HttpRequest) -> Iterable[Problem]:
     """The most pressing first."""
-    for model, find in ((Operation, _stuck), (Host, _hosts), (Fabric, _fabrics), (AddressPool, _address_pools), (Pool, _pools)):
+    for model, find in ((AuditChain, _broken_chains), (Operation, _stuck), (Host, _hosts), (Fabric, _fabrics),
+                        (AddressPool, _address_pools), (Pool, _pools), (QuotaRequest, _quota_requests)):
         if may_see(request, model):
             yield from find()
 
@@ -62,12 +64,28 @@ def _page(row: Any) -> str:
     return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[row.pk])
 
 
+def _broken_chains() -> Iterable[Problem]:
+    """Nothing is more pressing: somebody who reached the database hides something."""
+    for row in AuditChain.objects.exclude(fault="").select_related("organization")[:SHOWN]:
+        whose = row.organization.name if row.organization else _("the site")
+        at = _("First at number %(number)s.") % {"number": row.fault_sequence} if row.fault_sequence is not None else ""
+        yield Problem(title=_("The audit trail of %(whose)s is broken") % {"whose": whose}, url=_page(row),
+                      text=" ".join(part for part in (f"{row.get_fault_display()}.", at) if part))
+
+
 def _stuck() -> Iterable[Problem]:
     for row in needing_a_person().select_related("target")[:SHOWN]:
         name = f"{operation_kind(row.kind)} · {row.target.name}" if row.target else operation_kind(row.kind)
         step = step_word(row, row.step_name) if row.step_name else ""
         yield Problem(title=_("Needs a person: %(operation)s") % {"operation": name}, url=_page(row),
                       text=" – ".join(part for part in (step, error_text(row.error)) if part) or _("It is past its deadline."))
+
+
+def _quota_requests() -> Iterable[Problem]:
+    """Of organizations: those for projects are their own people's."""
+    for row in QuotaRequest.objects.open().filter(project=None).select_related("organization").order_by("created_at")[:SHOWN]:
+        yield Problem(title=_("%(organization)s asks for a higher limit") % {"organization": row.organization.name},
+                      text=f"{dimension_label(row.dimension)}: {row.wanted} – {row.reason}", url=_page(row))
 
 
 def _hosts() -> Iterable[Problem]:

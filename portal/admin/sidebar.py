@@ -39,9 +39,14 @@ GROUPS: tuple[tuple[Any, tuple[tuple[str, str], ...]], ...] = (
         ("tenants.FormerPlace", "drive_file_move"), ("tenants.User", "person"),
         ("tenants.Group", "groups"), ("tenants.Role", "badge"),
         ("tenants.Binding", "assignment_ind"), ("tenants.Invitation", "forward_to_inbox"), ("auth.Group", "group"),
-        ("tenants.Quota", "speed"), ("tenants.ApiKey", "password"),
-        ("webhooks.Webhook", "webhook"), ("webhooks.Delivery", "outbox"))),
+        ("tenants.Quota", "speed"), ("tenants.QuotaRequest", "request_quote"), ("tenants.ApiKey", "password"),
+        ("tenants.ServiceUser", "smart_toy"), ("tenants.BreakGlass", "e911_emergency"),
+        ("tenants.Impersonation", "theater_comedy"), ("webhooks.Webhook", "webhook"), ("webhooks.Delivery", "outbox"),
+        ("notices.Letter", "mark_email_read"), ("notices.Notice", "notifications"),
+        ("notices.Preferences", "notifications_active"))),
     (_("Site"), (
+        ("tenants.Connection", "hub"), ("socialaccount.SocialAccount", "badge"),
+        ("mfa.Authenticator", "phonelink_lock"), ("tenants.BrowserSession", "devices"),
         ("account.EmailAddress", "mail"), ("axes.AccessAttempt", "lock_clock"), ("axes.AccessFailureLog", "gpp_bad"),
         ("axes.AccessLog", "login"))),
 )

@@ -3,7 +3,7 @@
 A room declares in its `apps.py: ready()` or beside its models; this module knows no room. A new kind, verb, meter or
 dimension is one declaration. Declaring a name twice is a programmer's error.
 """
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -45,6 +45,8 @@ class QuotaDimension:
     """The field that is summed; without one, rows are counted."""
     owner: str = ""
     """The field of the resource that has project and region, where the rows are parts of it."""
+    regional: bool = True
+    """False: the rows are of no region, and are counted once for all of them; its limits have none either."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +68,32 @@ class Reading:
     quantity: Decimal
 
 
+@dataclass(frozen=True, kw_only=True)
+class NoticeKind:
+    """Something that people are told of: in the bell where it `rings`, and by mail as each chooses, unless it `is_fixed`.
+
+    It happens when somebody does one of `acts`, or an operation ends in one of `endings`; `receivers` says who would hear
+    of it, in the transaction of the change, and `may_hear` whether one still may when the mail is written, which is later.
+    """
+
+    name: str
+    label: Any
+    hint: Any = ""
+    acts: Mapping[str, Any] = field(default_factory=dict)
+    """act of the audit trail → the sentence; it may name %(actor)s, %(place)s, %(target)s, %(role)s and %(reason)s."""
+    endings: frozenset[str] = frozenset()
+    receivers: Callable[[Any], Any]
+    """(audit event or operation) → queryset of users."""
+    may_hear: Callable[[Any, Any], bool]
+    """(user, notice) → whether it is told."""
+    mail: str = "never"
+    """now, daily or never, where nobody chose."""
+    rings: bool = False
+    is_fixed: bool = False
+    page: str = ""
+    """URL name of the page to look at, without arguments."""
+
+
 MoveHook = Callable[[Any, str, str, datetime], None]
 """(row, old state, new state, when): called by `Stateful.move_to` in its transaction."""
 
@@ -79,6 +107,9 @@ SuspensionHook = Callable[[], None]
 SettleHook = Callable[[Any], None]
 """(operation): called in the transaction that settles it, its state being the last one."""
 
+SessionHook = Callable[[Any, dict[str, Any]], Any]
+"""(user, what the session holds) → the user as whom its websockets are served."""
+
 AuditHook = Callable[[Any], None]
 """(audit event): called in the transaction that writes it."""
 
@@ -91,17 +122,19 @@ class Registry:
     permissions: dict[str, Permission] = field(default_factory=dict)
     dimensions: dict[str, QuotaDimension] = field(default_factory=dict)
     meters: dict[str, Meter] = field(default_factory=dict)
+    notices: dict[str, NoticeKind] = field(default_factory=dict)
     move_hooks: list[MoveHook] = field(default_factory=list)
     project_hooks: list[ProjectHook] = field(default_factory=list)
     settle_hooks: list[SettleHook] = field(default_factory=list)
     audit_hooks: list[AuditHook] = field(default_factory=list)
     project_end_hooks: list[ProjectHook] = field(default_factory=list)
     suspension_hooks: list[SuspensionHook] = field(default_factory=list)
+    session_hooks: list[SessionHook] = field(default_factory=list)
 
-    def add(self, *declared: ResourceKind | Permission | QuotaDimension | Meter) -> None:
+    def add(self, *declared: ResourceKind | Permission | QuotaDimension | Meter | NoticeKind) -> None:
         for one in declared:
             table = {ResourceKind: self.kinds, Permission: self.permissions, QuotaDimension: self.dimensions,
-                     Meter: self.meters}[type(one)]
+                     Meter: self.meters, NoticeKind: self.notices}[type(one)]
             if table.setdefault(one.name, one) != one:
                 raise ValueError(f"{one.name} is declared twice")
 

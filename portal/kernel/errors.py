@@ -18,6 +18,8 @@ class PortalError(Exception):
     title = _("Something went wrong")
     text = _("Something went wrong on our side. Nothing was changed.")
     transient = False
+    leads_to = ""
+    """The name of the page where a person puts it right; browsers are led there."""
 
     def __init__(self, *, errors: Mapping[str, list[str]] | None = None, **facts: object) -> None:
         self.errors = dict(errors or {})

@@ -20,6 +20,8 @@ from django.http.request import split_domain_port, validate_host
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
+from portal.kernel.declarations import registry
+
 DEFAULT_PORTS = {"http": 80, "https": 443}
 # A socket whose other end does not even read our close is torn down after this long.
 CLOSE_LIMIT_S = 1
@@ -83,7 +85,15 @@ def users_of_sessions(keys: Iterable[str]) -> dict[str, object]:
     model = get_user_model()
     ids = {key: user_id for key, content in sessions.items() if (user_id := _user_id(model, content)) is not None}
     users = model.objects.filter(is_active=True).in_bulk(set(ids.values()))
-    return {key: users[pk] for key, pk in ids.items() if pk in users and _still_good(users[pk], sessions[key])}
+    return {key: _seen(users[pk], sessions[key]) for key, pk in ids.items()
+            if pk in users and _still_good(users[pk], sessions[key])}
+
+
+def _seen(user, session: dict):
+    """Who the session's user is to what is behind sockets: somebody else, where rooms say so."""
+    for hook in registry.session_hooks:
+        user = hook(user, session)
+    return user
 
 
 def _user_id(model, session: dict):

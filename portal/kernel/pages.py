@@ -11,6 +11,7 @@ from django.db import Error, InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
+from django.urls import reverse
 
 from portal.kernel import audit
 from portal.kernel.errors import Forbidden, NotSignedIn, PortalError
@@ -35,11 +36,18 @@ class ErrorMiddleware:
         if isinstance(exception, PortalError):
             if isinstance(exception, Forbidden):
                 note_refusal(request, exception)
-            return error_page(request, exception)
+            return _led(request, exception) if exception.leads_to else error_page(request, exception)
         if isinstance(exception, (OperationalError, InterfaceError)):
             log.warning("pages.database_unavailable", error=str(exception))
             return _unavailable()
         return None
+
+
+def _led(request: HttpRequest, error: PortalError) -> HttpResponse:
+    """To the page where the error is put right, which says what it was."""
+    to = reverse(error.leads_to)
+    messages.warning(request, error.detail)
+    return HttpResponse(status=204, headers={"HX-Redirect": to}) if is_fragment(request) else redirect(to)
 
 
 def error_page(request: HttpRequest, error: PortalError) -> HttpResponse:

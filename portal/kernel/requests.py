@@ -23,6 +23,8 @@ class RequestContext:
     """Method and template of the path: `POST /instances/<pk>/stop/`."""
     on_behalf_of: uuid.UUID | None = None
     """The user as whom somebody else acts."""
+    operator: uuid.UUID | None = None
+    """That somebody."""
 
 
 OUTSIDE = RequestContext()
@@ -40,8 +42,19 @@ def bind(context: RequestContext) -> None:
 
 
 def note_api_key(key_id: uuid.UUID) -> None:
-    """Authentication found the key; audit rows of this request carry it."""
-    _current.set(replace(_current.get(), api_key=key_id))
+    """Authentication found the key; audit rows of this request carry it. Whatever session came along is not who acts."""
+    _current.set(replace(_current.get(), api_key=key_id, on_behalf_of=None, operator=None))
+
+
+def note_impersonation(operator: uuid.UUID, user: uuid.UUID) -> None:
+    """What is done as the user is the operator's doing, on the user's behalf."""
+    _current.set(replace(_current.get(), operator=operator, on_behalf_of=user))
+
+
+def acting(user_id: uuid.UUID) -> str:
+    """Who really acts when that user does: the user, or an operator as the user."""
+    context = _current.get()
+    return f"{context.operator} as {user_id}" if context.on_behalf_of == user_id else str(user_id)
 
 
 class RequestIdMiddleware:
@@ -53,8 +66,9 @@ class RequestIdMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         given = request.headers.get("X-Request-ID", "")
         request.id = given if USABLE_ID.match(given) else str(uuid.uuid4())
-        token = _current.set(RequestContext(id=request.id, address=request.META.get("REMOTE_ADDR") or None))
-        structlog.contextvars.bind_contextvars(request_id=request.id)
+        address = request.META.get("REMOTE_ADDR") or None
+        token = _current.set(RequestContext(id=request.id, address=address))
+        structlog.contextvars.bind_contextvars(request_id=request.id, ip=address)
         try:
             response = self.get_response(request)
         finally:

@@ -5,6 +5,7 @@ newest, after which old keys may be dropped. Secrets that are only compared (API
 """
 import hashlib
 import secrets
+from collections.abc import Callable
 from functools import lru_cache
 
 from cryptography.fernet import Fernet, MultiFernet
@@ -28,6 +29,10 @@ def digest(secret: str) -> str:
 
 def random_secret(bits: int = 256) -> str:
     return secrets.token_urlsafe(bits // 8)
+
+
+rotations: list[Callable[[], tuple[str, int]]] = []
+"""What rewrites secrets that libraries keep within other columns; each says which table, and how many rows."""
 
 
 class EncryptedTextField(models.TextField):

@@ -11,9 +11,10 @@ from django.utils.translation import gettext
 
 from compute.hosts.models import Claim, Host
 from compute.instances.models import Instance, InstanceState
-from portal.kernel.models import AuditEvent, Operation
+from portal.kernel.models import AuditChain, AuditEvent, Operation
 from portal.kernel.remembered import remembered
 from storage.models import GIB, Pool, Volume
+from tenants.models import QuotaRequest
 
 from .attention import MOST, failed, needing_a_person
 
@@ -108,6 +109,10 @@ class OperatorBoard:
     """Operation kind, how often it failed within a day; most often first."""
     in_flight: int
     events: list[AuditEvent]
+    broken_chains: int
+    """Of the audit trail."""
+    quota_requests: int
+    """Open ones of organizations, which nobody else answers."""
 
     @property
     def failure_count(self) -> int:
@@ -125,7 +130,9 @@ def operator_board(*, in_flight: int, now: datetime) -> OperatorBoard:
         population=remembered(("population",), _population), stuck=needing_a_person().count(),
         failed=list(failures.select_related("target", "actor", "project")[:MOST]),
         failures=list(failures.order_by().values_list("kind").annotate(times=Count("pk")).order_by("-times", "kind")),
-        events=list(AuditEvent.objects.select_related("actor").order_by("-at", "-pk")[:RECENT]), in_flight=in_flight)
+        events=list(AuditEvent.objects.select_related("actor").order_by("-at", "-pk")[:RECENT]), in_flight=in_flight,
+        broken_chains=AuditChain.objects.exclude(fault="").count(),
+        quota_requests=QuotaRequest.objects.open().filter(project=None).count())
 
 
 def _failures(now: datetime) -> QuerySet[Operation]:

@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import Count, Max, Q
 from django.urls import reverse
 
 from billing.money import Money
@@ -19,7 +19,7 @@ from portal.kernel.remembered import remembered
 from portal.templatetags.ui import kind_label
 from tenants import quotas
 from tenants.errors import NotEmpty
-from tenants.models import Organization, Project
+from tenants.models import ApiKey, Organization, Project, ServiceUser
 
 from .taken import taken, total
 
@@ -112,10 +112,12 @@ def overview(user: Any, project: Project, *, now: datetime) -> Overview:
                     children=[one for one in near if one.parent_id == project.pk])
 
 
-def limits(project: Project, chosen: Region | None) -> list[tuple[Region, list[quotas.Line]]]:
-    """What it uses, in the chosen region or in each, of what it and those above it may use."""
+def limits(scope: Organization | Project, chosen: Region | None) -> list[tuple[Region | None, list[quotas.Line]]]:
+    """What it uses, in the chosen region or in each, of what it and those above it may use; at last, without a region, what is
+    counted once for all."""
+    read = quotas.lines if isinstance(scope, Project) else quotas.organization_lines
     regions = [chosen] if chosen else Region.objects.order_by("name", "pk")
-    return [(region, quotas.lines(project, region)) for region in regions]
+    return [(region, read(scope, region)) for region in (*regions, None)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,3 +140,14 @@ def _page_of(kind: str, pk: str) -> str:
     declared = registry.kinds.get(kind)
     name = "operations:detail" if kind == OPERATION else declared.page if declared else None
     return reverse(name, args=[pk]) if name else ""
+
+
+MOST_PROGRAMS = 100
+
+
+def programs(user: Any, project: Project) -> list[ServiceUser]:
+    """Service users of the project, each with how many keys it can use, and when one last was."""
+    usable = Q(user__api_keys__in=ApiKey.objects.usable())
+    rows = ServiceUser.objects.visible_to(user).filter(project=project).select_related("user")
+    rows = rows.annotate(keys=Count("user__api_keys", filter=usable), last_used_at=Max("user__api_keys__last_used_at"))
+    return list(rows.order_by("name", "pk")[:MOST_PROGRAMS])

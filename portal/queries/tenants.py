@@ -11,13 +11,14 @@ from django.db.models import QuerySet
 from billing import credit
 from compute.instances.models import Instance
 from portal.kernel.models import AuditEvent, Operation, Region
-from tenants.models import Project
+from portal.kernel.remembered import remembered
+from tenants.models import Project, QuotaRequest
 
 from .attention import MOST, besides, newest_and_failed, newest_and_odd
 from .spending import Spending, spending
 from .taken import Near, near_limits, taken, total
 
-RECENT = 6
+RECENT, LATELY_S = 6, 5
 OF_EVENT = ("at", "action", "target_name", "result", "address", "actor__username")
 
 
@@ -29,9 +30,11 @@ class Attention:
     operations: list[Operation]
     limits: list[Near]
     credits: list[credit.Balance] = field(default_factory=list)
+    requests: int = 0
+    """For higher limits, that wait for the user's answer."""
 
     def __bool__(self) -> bool:
-        return bool(self.instances or self.operations or self.limits or self.credits)
+        return bool(self.instances or self.operations or self.limits or self.credits or self.requests)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +70,9 @@ def tenant_board(user: Any, project: Project | None, projects: list[Project], *,
         has=total(found, project), spending=spending(user, project, now=now), credits=credits,
         attention=Attention(instances=odd, operations=besides(bad, odd)[:3],
                             limits=_near(user, project, projects, found, regions),
-                            credits=[one for one in credits if one.is_low]),
+                            credits=[one for one in credits if one.is_low],
+                            requests=remembered(("quota requests", user.pk),
+                                                lambda: QuotaRequest.objects.all().waiting_for(user), least_s=LATELY_S)),
         instances=newest, operations=latest,
         events=list(events.order_by("-at", "-pk")[:RECENT]))
 

@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import slugify
 from django.utils.translation import ngettext
 
-from portal.context import Item, sections
+from portal.context import PERSONAL, Item, sections
 from portal.kernel.declarations import registry
 from portal.kernel.models import Resource
 from portal.search import page_of as resource_page
@@ -72,7 +72,8 @@ def _crumbs_of(part: Any, *, is_first: bool) -> list[Crumb]:
 
 
 def _navigated(name: str) -> tuple[Any, Item] | None:
-    return next(((section, item) for section, items in sections() for item in items if item.name == name), None)
+    everything = (*sections(), (None, PERSONAL))
+    return next(((section, item) for section, items in everything for item in items if item.name == name), None)
 
 
 @register.inclusion_tag("ui/_sortable.html", takes_context=True)

@@ -6,6 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from functools import cache, lru_cache
 from typing import Any
+from urllib.parse import urlencode
 
 from django import template
 from django.apps import apps
@@ -13,6 +14,7 @@ from django.contrib.humanize.templatetags.humanize import naturaltime
 from django.forms import BoundField
 from django.http import HttpRequest
 from django.templatetags.static import static
+from django.urls import reverse
 from django.utils import formats, timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -21,9 +23,10 @@ from django.utils.translation import gettext_lazy as _
 
 from billing.templatetags.money import cents, money, price
 from portal.kernel.declarations import registry
-from portal.kernel.errors import PortalError, classes_by_code
+from portal.kernel.errors import PortalError, QuotaExceeded, classes_by_code
 from portal.kernel.models import Operation
 from portal.kernel.operations import kinds
+from portal.kernel.states import label_of
 
 register = template.Library()
 register.filter("money", money)
@@ -51,13 +54,27 @@ ACTS = {
     "ssh_key.update": _("Change SSH key"), "volume.update": _("Change volume"), "image.update": _("Change image"),
     "sshkey.create": _("Add SSH key"), "sshkey.delete": _("Delete SSH key"),
     "apikey.create": _("Create API key"), "apikey.revoke": _("Revoke API key"),
+    "apikey.rotate": _("New secret of API key"), "apikey.end_previous": _("End old secret of API key"),
+    "apikey.use": _("Use API key"), "apikey.expiring": _("API key expires soon"),
+    "service_user.create": _("Create service user"), "service_user.change": _("Change service user"),
+    "service_user.activate": _("Activate service user"), "service_user.deactivate": _("Deactivate service user"),
+    "service_user.delete": _("Delete service user"),
+    "connection.create": _("Set up single sign-on"), "connection.change": _("Change single sign-on"),
+    "connection.delete": _("Remove single sign-on"), "connectiondomain.create": _("Add domain to single sign-on"),
+    "connectiondomain.change": _("Change domain of single sign-on"),
+    "connectiondomain.delete": _("Take domain from single sign-on"),
+    "break_glass.open": _("Open emergency access"), "break_glass.end": _("End emergency access"),
+    "impersonation.start": _("Begin to act as a user"), "impersonation.end": _("Stop acting as a user"),
     "project.create": _("Create project"), "project.change": _("Change project"), "project.quotas": _("Set quotas"),
+    "organization.quotas": _("Set quotas"), "quota.request": _("Ask for a higher limit"), "quota.grant": _("Raise a limit"),
+    "quota.refuse": _("Refuse a higher limit"), "quota.withdraw": _("Withdraw a request"),
     "project.move": _("Move project"), "project.archive": _("Archive project"), "project.unarchive": _("Unarchive project"),
     "project.delete": _("Delete project"), "organization.delete": _("Delete organization"),
     "organization.suspend": _("Suspend organization"), "organization.resume": _("Resume organization"),
     "organization.create": _("Create organization"), "organization.change": _("Change organization"),
     "organization.transfer": _("Hand over organization"), "member.bind": _("Give role"), "member.unbind": _("Take role away"),
     "member.remove": _("Remove member"), "member.leave": _("Leave organization"), "user.delete": _("Delete account"),
+    "user.notifications": _("Change notifications"), "user.new_browser": _("Sign in with a new browser"),
     "invitation.create": _("Invite"), "invitation.resend": _("Send invitation again"),
     "invitation.revoke": _("Revoke invitation"), "invitation.accept": _("Accept invitation"),
     "group.create": _("Create group"), "group.change": _("Rename group"),
@@ -113,7 +130,7 @@ def project_cell(row: Any, chosen: Any = None) -> SafeString | str:
 def badge(row: Any) -> SafeString:
     """The row's state: a dot of its tone and its label, never the colour alone."""
     tones = getattr(row, "TONES", OPERATION_TONES)
-    label = row.get_state_display()
+    label = label_of(row)
     if isinstance(row, Operation) and row.is_live and row.undoing:
         label = gettext("Undoing")
     return status(tones.get(row.state, "off"), label)
@@ -204,6 +221,16 @@ def dimension_label(dimension: str) -> str:
 def dimension_unit(dimension: str) -> str:
     declared = registry.dimensions.get(dimension)
     return str(declared.unit) if declared else ""
+
+
+@register.filter
+def asks_for_more(error: PortalError) -> str:
+    """Where a higher limit is asked for, when the error is that one is reached; else empty."""
+    facts = error.facts
+    if error.code != QuotaExceeded.code or "scope_id" not in facts:
+        return ""
+    query = {"scope": facts["scope_id"], "resource": facts["resource"], "region": facts["region"] or ""}
+    return f"{reverse('quota_requests:create')}?{urlencode(query)}"
 
 
 @register.filter

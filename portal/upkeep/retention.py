@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 import structlog
 from axes.models import AccessAttempt, AccessFailureLog, AccessLog
 from django.conf import settings
-from django.contrib.sessions.models import Session
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
@@ -20,7 +19,8 @@ from compute.instances.console.models import ConsoleTicket
 from portal.kernel import sealing
 from portal.kernel.models import AuditEvent, Operation
 from portal.kernel.states import database_now
-from tenants.models import ApiKey
+from portal.notices.models import Letter
+from tenants.models import ApiKey, BrowserSession
 from tenants.webhooks.models import Delivery, Webhook
 
 log = structlog.get_logger(__name__)
@@ -70,7 +70,7 @@ def _verdicts(before: datetime) -> QuerySet:
 
 
 RULES = (
-    Rule("sessions", lambda: 1, lambda before: Session.objects.filter(expire_date__lt=before)),
+    Rule("sessions", lambda: 1, lambda before: BrowserSession.objects.filter(expire_date__lt=before)),
     Rule("tickets", _days("console_days"), _tickets),
     Rule("sign_ins", _days("sign_in_days"), lambda before: AccessAttempt.objects.filter(attempt_time__lt=before)),
     Rule("sign_in_faults", _days("sign_in_days"), lambda before: AccessFailureLog.objects.filter(attempt_time__lt=before)),
@@ -80,6 +80,7 @@ RULES = (
     Rule("discovered", _days("placement_days"), lambda before: Discovered.objects.filter(last_seen_at__lt=before)),
     Rule("api_keys", _days("key_days"), _keys),
     Rule("deliveries", _days("delivery_days"), lambda before: Delivery.objects.filter(finished_at__lt=before)),
+    Rule("letters", _days("notice_days"), lambda before: Letter.objects.filter(finished_at__lt=before)),  # with their notices
     # Nobody sees them since they were deleted; a day later no transaction writes an event for them any more.
     Rule("webhooks", lambda: 1, lambda before: Webhook.objects.filter(deleted_at__lt=before)),
     Rule("operations", _days("operation_days"), _operations),

@@ -38,13 +38,13 @@ def _danger(request: HttpRequest, row: Organization) -> Danger:
 
 @page(MANAGE, methods=("GET", "POST"))
 def edit(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """Its name."""
+    """Its name, and whether it requires a second factor."""
     row = fetch(request.user, Organization.objects, MANAGE, pk=pk)
-    form = OrganizationForm(sent(request), initial={"name": row.name})
+    form = OrganizationForm(sent(request), initial={"name": row.name, "requires_mfa": row.requires_mfa})
     if request.method == "POST" and form.carried_out(
             lambda: operations.change_organization(row, actor=request.user, **form.cleaned_data)):
         return acted(request, _("Saved."), reverse("organizations:list"))
-    return show_form(request, form, title=_("Rename organization"), action=_("Save"), back=reverse("organizations:list"))
+    return show_form(request, form, title=_("Settings of the organization"), action=_("Save"), back=reverse("organizations:list"))
 
 
 @page(MANAGE, methods=("POST",))

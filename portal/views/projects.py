@@ -12,6 +12,7 @@ from portal.forms import MoveProjectForm, NewProjectForm, ProjectForm
 from portal.kernel.pages import acted, is_fragment
 from portal.notifications import activity_of
 from portal.queries import projects as queries
+from portal.views.quotas import offers
 from tenants import operations, structure
 from tenants.access import fetch, require, require_below, require_move
 from tenants.errors import NotEmpty
@@ -20,7 +21,7 @@ from tenants.pages import page
 from tenants.scope import current_region
 
 MANAGE = "project.manage"
-TABS = ("overview", "quotas", "settings")
+TABS = ("overview", "quotas", "programs", "settings")
 
 
 @page("project.view")
@@ -55,11 +56,15 @@ def _show(request: HttpRequest, project: Project, tab: str, **context: object) -
     tab = tab if tab in TABS else TABS[0]
     not_allowed = may_not(request, MANAGE, project)
     context |= {"project": project, "tab": tab, "part": f"tenants/_project_{tab}.html", "not_allowed": not_allowed,
-                "tabs": [("overview", _("Overview"), None), ("quotas", _("Quotas"), None), ("settings", _("Settings"), None)]}
+                "tabs": [("overview", _("Overview"), None), ("quotas", _("Quotas"), None),
+                         ("programs", _("Service users"), None), ("settings", _("Settings"), None)]}
     if tab == "overview":
         context["overview"] = queries.overview(request.user, project, now=activity_of(request).at)
     elif tab == "quotas":
-        context["regions"] = queries.limits(project, current_region(request))
+        context |= {"regions": queries.limits(project, current_region(request)), "owner": project, **offers(request, project)}
+    elif tab == "programs":
+        context |= {"programs": queries.programs(request.user, project), "may_not_manage_people": may_not(
+            request, "member.manage", project)}
     else:
         context["danger"] = _danger(project, not_allowed)
     return render(request, "tenants/project.html", context, status=409 if "obstacles" in context else 200)

@@ -9,7 +9,9 @@ from django.utils.translation import gettext_lazy as _
 from .structure import Organization
 
 
-class GroupQuerySet(models.QuerySet):
+class OfMembers(models.QuerySet):
+    """What an organization makes for its people: groups, and roles of its own."""
+
     def visible_to(self, user, permission: str = "member.view") -> Self:
         grants = user.grants
         return self.all() if grants.sees_everything else self.filter(organization__in=grants.organizations(permission))
@@ -25,7 +27,7 @@ class Group(models.Model):
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
-    objects = GroupQuerySet.as_manager()
+    objects = OfMembers.as_manager()
 
     class Meta:
         verbose_name, verbose_name_plural = _("member group"), _("member groups")

@@ -11,6 +11,10 @@ from guardian.mixins import GuardianUserMixin
 
 
 class UserQuerySet(models.QuerySet):
+    def people(self) -> Self:
+        """Those that are persons, and not service users."""
+        return self.filter(is_service=False)
+
     def visible_to(self, user) -> Self:
         """The caller, and users bound to an organization or project whose members the caller may see."""
         from tenants.models import (
@@ -18,12 +22,13 @@ class UserQuerySet(models.QuerySet):
             OrganizationUserBinding,
             ProjectGroupBinding,
             ProjectUserBinding,
+            ServiceUser,
         )
 
         grants = user.grants
         if grants.sees_everything:
             return self.all()
-        found = Q(pk=user.pk)
+        found = Q(pk=user.pk) | Q(pk__in=ServiceUser.objects.visible_to(user).values("pk"))
         scopes = ((OrganizationUserBinding, OrganizationGroupBinding, grants.organizations("member.view")),
                   (ProjectUserBinding, ProjectGroupBinding, grants.projects("member.view")))
         for of_user, of_group, ids in scopes:
@@ -37,17 +42,26 @@ class PeopleManager(UserManager.from_queryset(UserQuerySet)):
 
 
 class User(AbstractUser, GuardianUserMixin):
-    """A person (or later a service user) who signs in or owns API keys."""
+    """A person who signs in and owns API keys, or the user behind a service user, which owns keys and can never sign in."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     email = models.EmailField(_("e-mail address"), blank=True)
     language = models.CharField(_("language"), max_length=10, blank=True)
+    is_service = models.BooleanField(_("service user"), default=False, db_default=False, editable=False)
     notifications_seen_at = models.DateTimeField(null=True, editable=False)
+
+    acted_by: uuid.UUID | None = None
+    """The operator who acts as this user now; of no column."""
 
     objects = PeopleManager()
 
     class Meta:
         verbose_name, verbose_name_plural = _("user"), _("users")
+        constraints = [
+            # "!" begins what no password fits (Django's unusable password).
+            models.CheckConstraint(condition=Q(is_service=False) | Q(is_superuser=False, is_staff=False, email="",
+                                                                     password__startswith="!"),
+                                   name="service_user_cannot_sign_in")]
 
     @cached_property
     def grants(self):

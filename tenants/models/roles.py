@@ -1,17 +1,11 @@
 """Roles that an organization makes for itself. The built-in ones are declarations (tenants.roles)."""
 import uuid
-from typing import Self
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from .groups import OfMembers
 from .structure import Organization
-
-
-class RoleQuerySet(models.QuerySet):
-    def visible_to(self, user, permission: str = "member.view") -> Self:
-        grants = user.grants
-        return self.all() if grants.sees_everything else self.filter(organization__in=grants.organizations(permission))
 
 
 class Role(models.Model):
@@ -24,7 +18,7 @@ class Role(models.Model):
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
-    objects = RoleQuerySet.as_manager()
+    objects = OfMembers.as_manager()
 
     class Meta:
         verbose_name, verbose_name_plural = _("role"), _("roles")

@@ -37,6 +37,8 @@ class Organization(models.Model):
                                          help_text=_("Its members read it while it is suspended."))
     while_suspended = models.CharField(_("while suspended"), max_length=10, choices=WhileSuspended, editable=False,
                                        default=WhileSuspended.KEEP, db_default=WhileSuspended.KEEP)
+    requires_mfa = models.BooleanField(_("requires two-step sign-in"), default=False, db_default=False, help_text=_(
+        "Its members, and their API keys, get to nothing in it until they have set up an authenticator app or a passkey."))
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
     deleted_at = models.DateTimeField(_("deleted"), null=True, editable=False)
@@ -46,8 +48,9 @@ class Organization(models.Model):
     class Meta:
         verbose_name, verbose_name_plural = _("organization"), _("organizations")
         ordering = ["name"]
-        # Every request asks which of the caller's are suspended; nearly always none is.
-        indexes = [models.Index(fields=["id"], name="organization_suspended", condition=Q(suspended_at__isnull=False))]
+        # Every request asks which of the caller's are suspended, or want a second factor; nearly always none does.
+        indexes = [models.Index(fields=["id"], name="organization_suspended", condition=Q(suspended_at__isnull=False)),
+                   models.Index(fields=["id"], name="organization_wants_mfa", condition=Q(requires_mfa=True))]
         constraints = [
             models.CheckConstraint(condition=Q(plan__in=["standard", "trial"]), name="organization_plan_known"),
             models.CheckConstraint(condition=Q(while_suspended__in=["keep", "stop"]), name="organization_policy_known"),

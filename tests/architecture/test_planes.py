@@ -8,7 +8,9 @@ from tests.architecture.source import room_of
 # Tables of the hub. Every other table of ours is regional, and none of these may point at one.
 HUB = {
     "webhooks.Webhook", "webhooks.Delivery",
-    "tenants.User", "tenants.Organization", "tenants.Project", "tenants.Quota", "tenants.ApiKey",
+    "tenants.BrowserSession", "tenants.Connection", "tenants.ConnectionDomain", "tenants.User",
+    "tenants.Organization", "tenants.Project", "tenants.Quota", "tenants.QuotaRequest", "tenants.ApiKey",
+    "tenants.ServiceUser", "tenants.BreakGlass", "tenants.Impersonation",
     "tenants.OrganizationUserBinding", "tenants.OrganizationGroupBinding", "tenants.ProjectUserBinding",
     "tenants.ProjectGroupBinding", "kernel.Region", "kernel.Zone", "kernel.IdempotencyKey", "billing.PriceBook",
     "billing.Price", "instances.InstanceType",

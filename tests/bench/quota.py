@@ -50,8 +50,9 @@ def _reserving(world) -> tuple[list[float], list[float]]:
         memory_mib=256, image=world.image, state="running", observed_state="running")
     databases.copy_resource(instance, ROWS - 1)
     for place in project.ancestor_ids:
-        Quota.objects.bulk_create(Quota(project_id=place, region=world.region, dimension=name, limit=10**9)
-                                  for name in registry.dimensions)
+        Quota.objects.bulk_create(
+            Quota(project_id=place, region=world.region if one.regional else None, dimension=name, limit=10**9)
+            for name, one in registry.dimensions.items())
     databases.analyze()
     wanted = dict.fromkeys(registry.dimensions, 1)
     ours, bare = [], []
@@ -78,6 +79,11 @@ SELECT (SELECT count(*) FROM live WHERE kind = 'vpc'), (SELECT count(*) FROM liv
        (SELECT count(*) FROM live WHERE kind = 'port'), (SELECT count(*) FROM live WHERE kind = 'security_group'),
        (SELECT count(*) FROM live WHERE kind = 'floating_ip'),
        (SELECT count(*) FROM live JOIN network_securitygrouprule ON group_id = live.id),
+       (SELECT count(*) FROM live WHERE kind = 'image'),
+       (SELECT count(*) FROM tenants_apikey WHERE project_id IN (SELECT id FROM mine) AND revoked_at IS NULL
+                                              AND (expires_at IS NULL OR expires_at > now())),
+       (SELECT count(*) FROM kernel_operation WHERE project_id IN (SELECT id FROM mine) AND region_id = %(region)s
+                                                AND state IN ('queued', 'running') AND kind = 'instance.create'),
        count(instance.resource_id), sum(instance.vcpus), sum(instance.memory_mib), count(volume.resource_id), sum(volume.size_gib)
   FROM live LEFT JOIN instances_instance instance ON instance.resource_id = live.id
             LEFT JOIN storage_volume volume ON volume.resource_id = live.id

@@ -9,6 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from billing import operations
 from portal.kernel.declarations import registry
 from portal.kernel.states import database_now
+from tenants import operations as tenants
 from tests.billing.lamps import BIG, SMALL, Shop
 from tests.cast import nobody_has
 
@@ -188,3 +189,41 @@ def test_the_lamp_is_the_proof_that_a_meter_is_one_declaration(shop: Shop) -> No
     found = rows(shop.cast.api("vera"), f"?resource={lamp.pk}")
     assert amounts(found, "unit", "quantity") == [("second", "3600", "0.36")]
     assert b"planted" in shop.cast.browser("vera").get("/usage/?month=2026-02").content
+
+
+def test_a_projects_usage_with_all_below_it_is_one_sum_or_one_for_each(shop: Shop) -> None:
+    cast = shop.cast
+    below = tenants.create_project(cast.organization, "below", actor=None, parent=cast.project)
+    beside = tenants.create_project(cast.organization, "beside", actor=None)
+    for project, hours in ((cast.project, 1), (below, 2), (beside, 4)):
+        shop.burnt(shop.lamp(project=project), TEN, TEN + hours * HOUR)
+    period = "start=2026-02-01T00:00:00Z&end=2026-03-01T00:00:00Z"
+    tree = f"?below={cast.project.pk}&{period}"
+    for who in ("alice", "vera", "root"):
+        api = cast.api(who)
+        [total] = rows(api, tree)
+        assert (total["project"], total["quantity"], total["amount"]["amount"]) == (str(cast.project.pk), "10800", "1.08")
+        assert rows(api, f"{tree}&group_by=tree") == [total]
+        each = rows(api, f"{tree}&group_by=project")
+        assert amounts(each, "project") == [(str(below.pk), "0.72"), (str(cast.project.pk), "0.36")]
+    [leaf] = rows(cast.api("vera"), f"?below={below.pk}&{period}")
+    assert leaf["amount"]["amount"] == "0.72"
+
+
+def test_nobody_sums_what_they_do_not_see(shop: Shop) -> None:
+    cast = shop.cast
+    below = tenants.create_project(cast.organization, "below", actor=None, parent=cast.project)
+    for project in (cast.project, below):
+        shop.burnt(shop.lamp(project=project), TEN, TEN + HOUR)
+    assert rows(cast.api("mallory"), f"?below={cast.project.pk}") == rows(cast.api("mallory"), f"?below={nobody_has()}") == []
+    key = cast.key("alice", project=cast.project)
+    [alone] = rows(key, f"?below={cast.project.pk}&start=2026-02-01T00:00:00Z")
+    assert alone["amount"]["amount"] == "0.36", "a key of one project sees nothing below it"
+    assert rows(cast.key("alice", scopes=["instance.view"]), f"?below={cast.project.pk}") == []
+
+
+@pytest.mark.parametrize("query", ["below=x", "below=", "below={own}&group_by=meter", "below={own}&meter=lamp", "group_by=tree",
+                                   "below={own}&start=soon", "below={own}&project={own}"])
+def test_what_cannot_be_summed_is_refused(shop: Shop, query: str) -> None:
+    answer = shop.cast.api("alice").get(f"{USAGE}?{query.format(own=shop.cast.project.pk)}")
+    assert answer.status_code == 400

@@ -61,7 +61,7 @@ def test_every_field_and_filter_has_its_option(program: ModuleType, schema: dict
         operation, params = known[method, path], program.params_of(verb)
         fields, needed = body_of(schema, operation)
         ours = {field for param in params if not param.place for field in param.field.split(",")}
-        if kind == "quota":  # the region of each limit
+        if kind in program.QUOTAS:  # the region of each limit
             ours -= {"region"}
         query = {param["name"] for param in operation.get("parameters", []) if param["in"] == "query"} - OWN
         asked = {param.field for param in params if param.place == "?"}

@@ -166,11 +166,17 @@ def test_times_tags_ports_and_switches(mains, stub: Stub) -> None:
 
 def test_quotas_are_set_line_by_line(mains, stub: Stub) -> None:
     lines = [{"resource": "instances", "scope": "Acme", "limit": None, "used": 1, "wanted": 0}]
-    stub.answers["PUT", f"projects/{PK}/quotas/"] = (200, {"results": [{"region": OTHER, "lines": lines}]})
+    once = {"resource": "api_keys", "scope": "shop", "limit": 5, "used": 1, "wanted": 0}
+    found = {"results": [{"region": OTHER, "lines": lines}, {"region": None, "lines": [once]}]}
+    stub.answers["PUT", f"projects/{PK}/quotas/"] = stub.answers["GET", f"projects/{PK}/quotas/"] = (200, found)
     said = mains("quota", "set", "--limit", "instances=9", "--limit", "vcpus=unlimited", "--project", PK, "--region", OTHER)
     assert said.code == 0 and "unlimited" in said.out
     assert stub.paths("PUT") and next(asked for asked in stub.asked if asked.method == "PUT").body == {"limits": [
         {"region": OTHER, "resource": "instances", "limit": 9}, {"region": OTHER, "resource": "vcpus", "limit": None}]}
+    stub.answers["PUT", f"organizations/{PK}/quotas/"] = stub.answers["GET", f"organizations/{PK}/quotas/"] = (200, found)
+    assert mains("organization-quota", "set", "--limit", "api_keys=7", "--organization", PK).code == 0
+    asked = [asked for asked in stub.asked if asked.method == "PUT"][-1]
+    assert asked.body == {"limits": [{"region": None, "resource": "api_keys", "limit": 7}]}
 
 
 def test_a_raw_request(mains, stub: Stub) -> None:

@@ -106,13 +106,13 @@ def test_every_row_comes_back_and_what_must_not_go_back_is_ahead(world: World, p
     done = restoration.restore(place, file, say=lambda text: None)
     after = rows(place)
     changed = {"kernel_operation", "kernel_resource", "instances_instance", "network_vpc", "network_addresspool",
-               "django_session", "console_consoleticket", "kernel_idempotencykey", "kernel_portalstate", "cache"}
+               "tenants_browsersession", "console_consoleticket", "kernel_idempotencykey", "kernel_portalstate", "cache"}
     assert len(before) > 40 and before.keys() == after.keys()
     assert {table for table in before if before[table] != after[table]} <= changed
     assert [text.split(":")[0] for text in before.values()].count("0") < len(before), "nothing was copied"
     count = {table: text.split(":")[0] for table, text in before.items()}
     again = {table: text.split(":")[0] for table, text in after.items()}
-    kept = changed - {"django_session", "console_consoleticket", "kernel_idempotencykey", "kernel_portalstate", "cache"}
+    kept = changed - {"tenants_browsersession", "console_consoleticket", "kernel_idempotencykey", "kernel_portalstate", "cache"}
     assert {table: count[table] for table in kept} == {table: again[table] for table in kept}
     instance = Instance.objects.order_by("created_at").first()
     with place.connect() as session:

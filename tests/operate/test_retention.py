@@ -5,7 +5,6 @@ from io import StringIO
 from uuid import uuid4
 
 import pytest
-from django.contrib.sessions.models import Session
 from django.core.management import call_command
 from django.utils import timezone
 
@@ -16,6 +15,7 @@ from portal.upkeep import retention
 from portal.upkeep.retention import RULES, prune
 from tenants import operations as tenants
 from tenants.models import ApiKey
+from tenants.models import BrowserSession as Session
 from tenants.webhooks.models import Delivery, Webhook
 from tests.audit.rewriting import rewriting
 from tests.cast import Cast, make_cast

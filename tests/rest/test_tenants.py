@@ -68,14 +68,16 @@ def dimension(monkeypatch):
                         QuotaDimension(name="widgets", label="Widgets", rows=lambda: Resource.objects.filter(kind="widget")))
 
 
-def test_quotas_show_use_and_limit_and_only_superusers_set_them(cast: Cast, dimension: None) -> None:
+def test_quotas_show_use_and_limit_and_are_set_from_above(cast: Cast, dimension: None) -> None:
     url = f"/api/v1/projects/{cast.project.pk}/quotas/"
     for _number in range(3):
         Resource.objects.create(kind="widget", project=cast.project, region=cast.region, name="w")
     body = {"limits": [{"region": str(cast.region.pk), "resource": "widgets", "limit": 10}]}
-    assert cast.api("alice").put(url, body, format="json").status_code == 404
-    assert cast.api("root").put(url, body, format="json").status_code == 200
-    [region] = cast.api("vera").get(url).json()["results"]
+    assert cast.api("mallory").put(url, body, format="json").status_code == 404
+    assert cast.api("adam").put(url, body, format="json").status_code == 403
+    assert cast.api("alice").put(url, body, format="json").status_code == 200
+    region, everywhere = cast.api("vera").get(url).json()["results"]
+    assert everywhere["region"] is None and [line["resource"] for line in everywhere["lines"]] == ["api_keys"]
     [line] = [line for line in region["lines"] if line["resource"] == "widgets"]
     assert (line["limit"], line["used"], line["scope"]) == (10, 3, "web")
     body["limits"][0]["limit"] = None
@@ -124,7 +126,7 @@ def test_a_narrow_key_revokes_itself_and_no_wider_one(cast: Cast, limit: str) ->
     limits = {"scopes": ["project.view"], "project": cast.project, "expires_at": timezone.now() + timedelta(hours=1)}
     program = cast.key("alice", **{limit: limits[limit]})
     wide = cast.api("alice").post(KEYS, {"name": "wide"}, format="json").json()
-    assert program.delete(f"{KEYS}{wide['id']}/").status_code == 403
+    assert program.delete(f"{KEYS}{wide['id']}/").status_code == 404
     assert ApiKey.objects.get(pk=wide["id"]).revoked_at is None
     own = program.get("/api/v1/me/").json()["api_key"]["id"]
     assert program.delete(f"{KEYS}{own}/").status_code == 204

@@ -23,17 +23,24 @@ def deep(cast: Cast) -> Project:
     for name in ("second", "third", "fourth"):
         project = operations.create_project(cast.organization, name, actor=None, parent=project)
     for place in Project.objects.filter(pk__in=project.ancestor_ids):
-        Quota.objects.bulk_create(Quota(project=place, region=cast.region, dimension=name, limit=5)
-                                  for name in registry.dimensions)
+        Quota.objects.bulk_create(Quota(project=place, region=cast.region if one.regional else None, dimension=name, limit=5)
+                                  for name, one in registry.dimensions.items())
     return project
 
 
 def test_all_dimensions_at_four_levels_are_two_statements(cast: Cast, deep: Project) -> None:
     with CaptureQueriesContext(connection) as asked:
-        found = quotas.lines(deep, cast.region)
+        found = quotas.lines(deep, cast.region, dict.fromkeys(registry.dimensions, 0))
     assert len(asked) == 2
     assert {(line.scope, line.resource) for line in found} == {
         (place.name, name) for place in Project.objects.filter(pk__in=deep.ancestor_ids) for name in registry.dimensions}
+
+
+def test_what_is_of_no_region_is_told_apart(cast: Cast, deep: Project) -> None:
+    by_region, once = ({line.resource for line in quotas.lines(deep, region)} for region in (cast.region, None))
+    assert by_region | once == set(registry.dimensions) and not by_region & once
+    assert once == {"api_keys"}
+    assert {line.resource for line in quotas.organization_lines(cast.organization, None)} == once
 
 
 def test_reserving_is_four_statements(cast: Cast, deep: Project) -> None:

@@ -18,7 +18,8 @@ from tests.walk.walker import Walker
 CANARY = "\"'--></title></script><img src=canary onerror=stolen()>{{7*7}}"
 # An address that every check of addresses takes: what stands before the @ is quoted.
 HOSTILE_ADDRESS = '"<img/src=canary/onerror=stolen()>"@example.org'
-FREE = {"name", "description", "label", "text", "os", "first_name", "last_name", "note", "title", "detail", "reason"}
+FREE = {"name", "description", "label", "text", "os", "first_name", "last_name", "note", "title", "detail", "reason",
+        "answer", "suspension_reason", "agent"}
 INJECTED = """() => document.querySelector('img[src="canary"], img[src="canary/onerror=stolen()"]') !== null"""
 
 

@@ -3,11 +3,12 @@ from dataclasses import dataclass
 
 from django.http import HttpRequest
 
+from portal.kernel import requests
 from portal.kernel.errors import NotSignedIn
 from portal.kernel.handshake import bearer_of, session_key_of, users_of_sessions
 from portal.kernel.secrets import digest
 from tenants.models import ApiKey, User
-from tenants.operations import find_api_key
+from tenants.operations import admit_api_key, find_api_key
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,12 +35,13 @@ def principal_of(request: HttpRequest) -> Principal:
 
 
 def principal_of_socket(scope: dict) -> Principal | None:
-    """Of a websocket's handshake; None for strangers. An API key goes before a cookie, as in REST."""
+    """Of a websocket's handshake; None for strangers. An API key goes before a cookie, as in REST. Raises AddressNotAllowed."""
     if text := bearer_of(scope):
         key = find_api_key(text)
         if key is None:
             return None
-        key.owner.grants = key.owner.grants.narrowed(scopes=key.scopes, project_id=key.project_id)
+        admit_api_key(key, requests.current().address)
+        key.owner.grants = key.owner.grants.narrowed_by(key)
         return Principal(user=key.owner, api_key=key)
     session_key = session_key_of(scope)
     user = users_of_sessions([session_key]).get(session_key) if session_key else None

@@ -120,6 +120,8 @@ async def _admit(scope: dict, offered: list[str]) -> tuple[ConsoleTicket, str]:
         raise operations.TicketRefused
     if principal.api_key:
         requests.note_api_key(principal.api_key.pk)
+    elif principal.user.acted_by:
+        requests.note_impersonation(principal.user.acted_by, principal.user.pk)
     return await _open(text, principal), principal.session_key
 
 

@@ -150,7 +150,7 @@ def _instance_verdict(ticket: ConsoleTicket) -> tuple[int, str] | None:
 def _rights_verdict(ticket: ConsoleTicket, known: dict[UUID, Grants]) -> tuple[int, str] | None:
     grants = known.get(ticket.user_id) or known.setdefault(ticket.user_id, ticket.user.grants)
     if ticket.api_key is not None:
-        grants = grants.narrowed(scopes=ticket.api_key.scopes, project_id=ticket.api_key.project_id)
+        grants = grants.narrowed_by(ticket.api_key)
     if not grants.may("instance.view", ticket.instance.project_id):
         return 4404, "not_found"
     return None if grants.may("instance.console", ticket.instance.project_id) else (4403, "forbidden")

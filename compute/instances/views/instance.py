@@ -13,7 +13,18 @@ from compute.instances import addresses, details, timeline, wording
 from compute.instances.lists.instances import RELATED
 from compute.instances.models import Instance
 from compute.instances.verbs import VERBS, Verb
-from compute.instances.views.sheets import UNDER_WAY, Action, Danger, Sheet, Tab, cost_tab, edit_action, show, timeline_tab
+from compute.instances.views.sheets import (
+    UNDER_WAY,
+    Action,
+    Danger,
+    Sheet,
+    Tab,
+    cost_tab,
+    edit_action,
+    may_not,
+    show,
+    timeline_tab,
+)
 from compute.network.models import Fabric
 from tenants.access import Known
 from tenants.pages import page
@@ -39,7 +50,7 @@ INSTANCE = Known(_rows)
 
 
 def sheet_of(request: HttpRequest, instance: Instance) -> Sheet:
-    may_open_console = request.user.grants.may("instance.console", instance.project_id)
+    may_open_console = not may_not(request, "instance.console", instance)
     tabs = {"overview": Tab(label=gettext_lazy("Overview"), part="instances/_overview.html",
                             content=lambda: _overview(request, instance)),
             "network": Tab(label=gettext_lazy("Network"), part="instances/_network.html",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import connection, transaction
+from django.db.models import QuerySet
 
 from portal.kernel import crash
 from portal.kernel.errors import PortalError
@@ -54,6 +55,9 @@ class Kind:
 
     `succeeded` and `failed` run in the transaction that settles the operation: they move the target to its settled
     state. `succeeded` returns the operation's public result.
+
+    `makes`: something new comes of it, and it counts among a project's operations in flight. Whatever works on a thing that is
+    there does not: of that there is one at a time for each thing, and nobody is to be kept from stopping or deleting.
     """
 
     name: str
@@ -63,6 +67,7 @@ class Kind:
     failed: Callable[["Run", dict], None]
     pivot: str | None = None
     deadline_s: int = 600
+    makes: bool = False
     step_labels: dict[str, Any] = field(default_factory=dict)
 
     def step(self, name: str) -> Step:
@@ -109,6 +114,11 @@ def register(kind: Kind) -> Kind:
     if kinds.setdefault(kind.name, kind) is not kind:
         raise ValueError(f"operation kind {kind.name} is registered twice")
     return kind
+
+
+def making() -> QuerySet[Operation]:
+    """Live operations that something new comes of."""
+    return Operation.objects.unfinished().filter(kind__in=[kind.name for kind in kinds.values() if kind.makes])
 
 
 class Run:

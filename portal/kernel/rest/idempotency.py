@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from portal.kernel import requests
 from portal.kernel.errors import InvalidInput, KeyReused
 from portal.kernel.models import IdempotencyKey
 
@@ -48,8 +49,8 @@ def once(request: Request, work: Callable[[], Response], *, secret_fields: Itera
 
 
 def caller(request: Request) -> str:
-    """The API key, or the signed-in user."""
-    return f"key:{request.auth.pk}" if request.auth is not None else f"user:{request.user.pk}"
+    """The API key, or the signed-in user; whoever acts for a user has answers of their own."""
+    return f"key:{request.auth.pk}" if request.auth is not None else f"user:{requests.acting(request.user.pk)}"
 
 
 def _insert(wanted: dict[str, str], body_hash: str) -> IdempotencyKey | None:

@@ -55,15 +55,15 @@ def document(status: int, code: str, title: str, detail: str = "", errors: Mappi
 def not_found(request: HttpRequest, exception: Exception | None = None) -> JsonResponse:
     """For paths under /api/ that no view serves."""
     text = _("There is nothing at this address. Paths end with a slash.")
-    return _bare(request, document(404, NotFound.code, str(NotFound.title), text))
+    return bare(request, document(404, NotFound.code, str(NotFound.title), text))
 
 
 def server_error(request: HttpRequest) -> JsonResponse:
     """For faults outside of DRF's views."""
-    return _bare(request, _unexpected())
+    return bare(request, _unexpected())
 
 
-def _bare(request: HttpRequest, body: dict[str, Any]) -> JsonResponse:
+def bare(request: HttpRequest, body: dict[str, Any]) -> JsonResponse:
     body["request_id"] = getattr(request, "id", "")
     return JsonResponse(body, status=body["status"], content_type=CONTENT_TYPE)
 

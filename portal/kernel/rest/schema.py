@@ -27,8 +27,8 @@ LOCATION = OpenApiParameter("Location", str, OpenApiParameter.HEADER, response=[
                             description="The operation's address.")
 ETAG = OpenApiParameter("ETag", str, OpenApiParameter.HEADER, response=[200], description="The row's version.")
 RATE = [OpenApiParameter(name, str, OpenApiParameter.HEADER, response=[200, 201, 202], description=text) for name, text in (
-    ("RateLimit-Policy", "Requests in a window: `\"default\";q=<requests>;w=<seconds>`."),
-    ("RateLimit", "What is left of it: `\"default\";r=<requests>;t=<seconds until it is full again>`."))]
+    ("RateLimit-Policy", "Requests in a window: `\"default\";q=<requests>;w=<seconds>`, and further windows with commas."),
+    ("RateLimit", "What is left of them: `\"default\";r=<requests>;t=<seconds until it is full again>`, and so on."))]
 
 
 class AutoSchema(SpectacularSchema):

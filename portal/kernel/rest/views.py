@@ -28,12 +28,14 @@ from django.db import models, transaction
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 from rest_framework import serializers
+from rest_framework.exceptions import APIException
 from rest_framework.permissions import BasePermission, IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
 from rest_framework.viewsets import GenericViewSet
 
+from portal.kernel import requests
 from portal.kernel.describing import update_resource
 from portal.kernel.errors import InvalidInput, NotFound, PortalError, Stale, TooManyRequests
 from portal.kernel.models import Operation, Resource
@@ -87,9 +89,25 @@ class RoomViewSet(GenericViewSet):
 
     # -- the way in --
 
-    def check_throttles(self, request: Request) -> None:
-        """Raises TooManyRequests when the caller has none left in this window."""
-        self.allowance = rate.take(idempotency.caller(request))
+    def perform_authentication(self, request: Request) -> None:
+        """Who asks, and whether they may ask once more: strangers are counted too. Raises TooManyRequests."""
+        try:
+            super().perform_authentication(request)
+        except (APIException, PortalError):
+            request._not_authenticated()  # a PortalError is none of DRF's: it would ask again while answering
+            self._count(request, is_known=False)
+            raise
+        self._count(request, is_known=request.user.is_authenticated)
+
+    def _count(self, request: Request, *, is_known: bool) -> None:
+        """In one exchange with Redis, however many windows the request is in."""
+        address = requests.current().address
+        if is_known:
+            own = rate.of_key(request.auth.pk) if request.auth is not None else rate.of_session(requests.acting(request.user.pk))
+            callers = [own, rate.of_user(request.user.pk), *rate.of_address(address)]
+        else:
+            callers = [*rate.of_stranger(address), *rate.of_address(address)]
+        self.allowance = rate.take(callers)
         if self.allowance and self.allowance.is_used_up:
             raise TooManyRequests(retry_after=self.allowance.resets_in_s)
 
@@ -104,13 +122,15 @@ class RoomViewSet(GenericViewSet):
         if self.action is None or request.method == "OPTIONS":  # no such method here: DRF answers 405
             return
         permission = self.permissions[self.action]
-        if permission == STAFF and not request.user.grants.sees_everything:
-            raise NotFound
+        grants = request.user.grants
+        if permission == STAFF and not grants.sees_everything:
+            raise grants.refusal(permission) if grants.is_held_behind(permission) else NotFound
         check_query(request, self.allowed_query())
         if self.detail:
             self.target = self.fetch(kwargs[self.lookup_url_kwarg or self.lookup_field])
-        elif request.method in CHANGES and permission not in NOT_PERMISSIONS and not self.may_anywhere(permission):
-            raise request.user.grants.refusal(permission)
+        elif permission not in NOT_PERMISSIONS and not self.may_anywhere(permission) and (
+                request.method in CHANGES or grants.is_held_behind(permission)):
+            raise grants.refusal(permission)
 
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         """DRF's dispatch, with changes run in one transaction that ends before errors are rendered."""
@@ -152,11 +172,13 @@ class RoomViewSet(GenericViewSet):
     def fetch(self, pk: object) -> Any:
         """The visible row (else NotFound), when its project grants the action's permission (else Forbidden)."""
         try:
-            found = self.get_queryset().filter(pk=uuid.UUID(str(pk))).first()
+            pk = uuid.UUID(str(pk))
         except ValueError as error:  # an id that is no id is as absent as any other
             raise NotFound from error
+        found = self.get_queryset().filter(pk=pk).first()
         if found is None:
-            raise NotFound
+            user = self.request.user
+            raise user.grants.absence(user, lambda one: self.queryset.all().visible_to(one).filter(pk=pk))
         self.require(self.permissions[self.action], found)
         return found
 

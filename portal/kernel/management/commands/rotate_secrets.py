@@ -3,7 +3,7 @@ from django.apps import apps
 from django.core.management.base import BaseCommand
 from django.db import transaction
 
-from portal.kernel.secrets import encrypted_fields
+from portal.kernel.secrets import encrypted_fields, rotations
 
 
 class Command(BaseCommand):
@@ -13,6 +13,10 @@ class Command(BaseCommand):
         for model in apps.get_models():
             if names := encrypted_fields(model):
                 self.stdout.write(f"{model._meta.label}: {self.rotate(model, names)} rows")
+        for rotation in rotations:
+            with transaction.atomic():
+                label, count = rotation()
+            self.stdout.write(f"{label}: {count} rows")
 
     @transaction.atomic
     def rotate(self, model: type, names: list[str]) -> int:
