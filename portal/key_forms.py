@@ -113,7 +113,7 @@ class BreakGlassForm(VerbForm):
     project = forms.ModelChoiceField(Project.objects.none(), label=_("Project"), required=False,
                                      empty_label=_("The whole organization"))
     reason = forms.CharField(label=_("Reason"), max_length=300, help_text=_("The tenant reads it."))
-    minutes = forms.ChoiceField(label=_("For"), choices=MINUTES, initial="60")
+    minutes = forms.ChoiceField(label=_("How long"), choices=MINUTES, initial="60")
 
     MOST_OFFERED = 500
 

@@ -27,7 +27,7 @@ class Migration(migrations.Migration):
                 ('dimension', models.CharField(max_length=60, verbose_name='resource')),
                 ('wanted', models.BigIntegerField(verbose_name='wanted limit')),
                 ('reason', models.CharField(max_length=500, verbose_name='reason')),
-                ('state', models.CharField(choices=[('open', 'Open'), ('granted', 'Granted'), ('partly', 'Partly granted'), ('refused', 'Refused'), ('withdrawn', 'Withdrawn')], default='open', max_length=10, verbose_name='state')),
+                ('state', models.CharField(choices=[('open', 'Undecided'), ('granted', 'Granted'), ('partly', 'Partly granted'), ('refused', 'Refused'), ('withdrawn', 'Withdrawn')], default='open', max_length=10, verbose_name='state')),
                 ('granted', models.BigIntegerField(editable=False, null=True, verbose_name='granted limit')),
                 ('answer', models.CharField(blank=True, max_length=500, verbose_name='answer')),
                 ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='created')),

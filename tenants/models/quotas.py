@@ -71,7 +71,7 @@ class QuotaRequest(Stateful):
     """Somebody needs more of one dimension than an organization or a project is allowed; whoever sets that limit answers."""
 
     class State(models.TextChoices):
-        OPEN = "open", _("Open")
+        OPEN = "open", _("Undecided")
         GRANTED = "granted", _("Granted")
         PARTLY = "partly", _("Partly granted")
         REFUSED = "refused", _("Refused")
