@@ -130,7 +130,7 @@ def create_api_key(owner: User, *, name: str, actor: User, project: Project | No
         scopes=sorted(set(scopes or [])), expires_at=expires_at, includes_below=includes_below, networks=networks)
     audit.record("apikey.create", key, actor=actor, after={
         "name": name, "prefix": key.prefix, "scopes": key.scopes, **({"networks": networks} if networks else {}),
-        **({"owner": str(owner.pk)} if owner.pk != actor.pk else {})})
+        **({"owner": str(owner.pk)} if owner != actor else {})})
     return key, text
 
 

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 
 import pytest
+from django.db import transaction
 from django.utils import timezone
 from websockets.exceptions import ConnectionClosed
 
@@ -37,8 +38,9 @@ def change_password(world, _instance, _oscar) -> None:
 
 
 def demote(world, _instance, _oscar) -> None:
-    unbind(world.people["oscar"], "operator", world.project)
-    bind(world.people["oscar"], "viewer", world.project)
+    with transaction.atomic():  # in between nothing is held, and some look sees that
+        unbind(world.people["oscar"], "operator", world.project)
+        bind(world.people["oscar"], "viewer", world.project)
 
 
 def leave(world, _instance, _oscar) -> None:

@@ -114,7 +114,7 @@ def make_rows(cast: Cast, project: Project, owner: User, shared: Rows, *, number
     volume = Volume.objects.create(**common, name=f"root-{number}", state="in_use", size_gib=1, image=image,
                                    pool=shared[Pool])
     Attachment.objects.create(volume=volume, domain=instance.pk, is_boot=True)
-    now = database_now()
+    now, names = database_now(), sorted(name for name, one in registry.dimensions.items() if one.regional)
     operation = Operation.objects.create(kind="instance.start", **common, actor=owner, target=image,
                                          plan=kinds["instance.start"].plan, run_after=now, deadline=now)
     Quota.objects.get_or_create(**common, dimension="vcpus", defaults={"limit": 1000})
@@ -123,7 +123,7 @@ def make_rows(cast: Cast, project: Project, owner: User, shared: Rows, *, number
             project, owner, operation, number) | {
         QuotaRequest: QuotaRequest.objects.create(
             **common, organization=project.organization, requested_by=owner, wanted=50, reason=f"growth {number}",
-            dimension=sorted(name for name, one in registry.dimensions.items() if one.regional)[number]),
+            dimension=names[number % len(names)], **({} if number < len(names) else {"state": "withdrawn"})),
         Image: image, Instance: instance, Volume: volume, Operation: operation,
         SshKey: SshKey.objects.create(**common, name=f"key-{number}", public_key="ssh-ed25519 AAAA x",
                                       fingerprint="SHA256:x"),

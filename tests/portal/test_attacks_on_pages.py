@@ -120,7 +120,8 @@ def test_no_form_of_another_site_is_taken(scene: Scene) -> None:
     client.force_login(scene.cast.root)
     taken = []
     for route in ALL:
-        if route.method == "GET":
+        # Programs that read mails unsubscribe without a cookie, by a signed address (RFC 8058).
+        if route.method == "GET" or route.name == "notifications:unsubscribe":
             continue
         here = reverse(route.name, args=[NOBODY] if route.takes_an_id else [])
         kind = "application/json" if route.is_api else "application/x-www-form-urlencoded"
