@@ -128,7 +128,7 @@ def test_a_dry_run_counts_ports_addresses_and_all_of_them(net: Networked, order:
     one, four = forecast(net, order()), forecast(net, order(count=4, floating_ip=True))
     wanted = {line["resource"]: line["wanted"] for line in four["quota"]}
     assert wanted == {"instances": 4, "vcpus": 4, "memory_mib": 1024, "volumes": 4, "volume_gib": 4, "ports": 4,
-                      "floating_ips": 4}
+                      "floating_ips": 4, "operations": 1}
     assert {line["resource"]: line["wanted"] for line in one["quota"]}["ports"] == 1
     # An instance 0.36, its GiB 0.001, an address 0.01; an hour.
     assert (one["price"]["hourly"]["amount"], four["price"]["hourly"]["amount"]) == ("0.361", "1.484")

@@ -8,6 +8,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from portal.kernel.declarations import registry
 from portal.kernel.models import AuditEvent
 from portal.kernel.sockets import _rights_of
 from tenants import operations
@@ -160,9 +161,11 @@ def test_everything_visible_is_behind_the_same_door(strict: Cast) -> None:
     asked = 0
     adam = User.objects.get(pk=strict.adam.pk)
     for model in apps.get_models():
-        rows = model._default_manager.all()
+        rows, kind = model._default_manager.all(), getattr(model, "KIND", None)
+        if kind is not None and kind not in registry.kinds:  # no kind of its own, or planted by a test of the architecture
+            continue
         fields = {field.name for field in model._meta.get_fields()}
-        if hasattr(rows, "visible_to") and fields & {"project", "organization"} and getattr(model, "KIND", "x"):
+        if hasattr(rows, "visible_to") and fields & {"project", "organization"}:
             asked += 1
             seen = [row for row in rows.visible_to(adam) if getattr(row, "project_id", None) == strict.project.pk
                     or getattr(row, "organization_id", None) == strict.organization.pk]
