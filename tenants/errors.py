@@ -7,7 +7,7 @@ from portal.kernel.errors import Forbidden, PortalError
 class OrganizationSuspended(Forbidden):
     """Its members sign in and look; whatever would change something is refused, whatever their role."""
 
-    code = "organization_suspended"
+    code, of = "organization_suspended", "changes"
     title = _("Organization suspended")
     text = _("This organization is suspended: its things can be looked at, and nothing in it can be made, changed or deleted. "
              "Ask those who run this site.")
@@ -16,7 +16,7 @@ class OrganizationSuspended(Forbidden):
 class MfaRequired(Forbidden):
     """The organization wants a second factor of its members, and this one has none."""
 
-    code, leads_to = "mfa_required", "mfa_index"
+    code, of, leads_to = "mfa_required", "all", "mfa_index"
     title = _("Two-step sign-in required")
     text = _("Set up an authenticator app or a passkey first, on the page “Two-step sign-in” of your account: it is required "
              "here.")
@@ -69,7 +69,7 @@ class InvitationOver(PortalError):
 class AddressNotAllowed(Forbidden):
     """A good key from a place that its owner did not allow."""
 
-    code = "address_not_allowed"
+    code, of = "address_not_allowed", "all"
     title = _("Address not allowed")
     text = _("This API key is not accepted from {address}. Its owner chooses from where it is.")
 
@@ -77,7 +77,7 @@ class AddressNotAllowed(Forbidden):
 class NotForAnother(Forbidden):
     """An operator who acts as a user."""
 
-    code = "not_for_another"
+    code, of = "not_for_another", "changes"
     title = _("Not on somebody's behalf")
     text = _("You are looking at the portal as somebody else: credentials, people and what outlasts it are not yours to change. "
              "Stop acting as them first.")
@@ -86,6 +86,6 @@ class NotForAnother(Forbidden):
 class GlassUnbroken(Forbidden):
     """An operator without a live emergency access to what belongs to a tenant."""
 
-    code = "break_glass_required"
+    code, of = "break_glass_required", "changes"
     title = _("Emergency access needed")
     text = _("This belongs to a tenant. Open an emergency access to it first, with your reason: the tenant reads it.")

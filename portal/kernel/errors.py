@@ -6,6 +6,7 @@ No HTTP library is imported here.
 """
 from collections.abc import Mapping
 from functools import cache
+from typing import ClassVar
 
 from django.utils.translation import gettext_lazy as _
 
@@ -77,6 +78,8 @@ class Forbidden(PortalError):
 
     subject: object = None
     """What was refused; the audit row of the refusal points at it."""
+    of: ClassVar[str] = ""
+    """What may be refused so, beside the operations that declare it: `all` of the API's, or all `changes`."""
 
     def about(self, subject: object) -> "Forbidden":
         self.subject = subject

@@ -4,7 +4,7 @@ A refusal is named by its codes (`problem_404_not_found`), or by its operation w
 """
 from typing import Any
 
-MOST_CODES = 4
+LONGEST = 120
 PROBLEM = "application/problem+json"
 
 
@@ -28,4 +28,5 @@ def compact(result: dict[str, Any], **_options: Any) -> dict[str, Any]:
 
 def _name(status: str, response: dict[str, Any], operation: str) -> str:
     codes = response["content"][PROBLEM]["schema"]["allOf"][1]["properties"]["code"]["enum"]
-    return f"problem_{status}_" + ("_or_".join(codes) if len(codes) <= MOST_CODES else operation)
+    words = "_or_".join(codes)
+    return f"problem_{status}_{words if len(words) <= LONGEST else operation}"

@@ -122,6 +122,7 @@ class AutoSchema(SpectacularSchema):
             general += [errors.KeyReused] if self.method == "POST" else []
             general += [errors.Busy, errors.StateConflict] if detail else [errors.QuotaExceeded]
             general += [errors.Stale] if detail and self.method != "POST" else []
+        general += [error for error in errors.Forbidden.__subclasses__() if error.of == "all" or (changes and error.of)]
         for error in (*general, *self.room.errors.get(self.action, ())):
             found.setdefault(error.status, set()).add(error.code)
         return dict(sorted(found.items()))
