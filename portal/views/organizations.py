@@ -25,7 +25,8 @@ def listing(request: HttpRequest) -> HttpResponse:
     rows = Organization.objects.visible_to(request.user).annotate(
         living=Count("projects", filter=Q(projects__deleted_at=None))).order_by("name", "pk")
     return render(request, "tenants/organizations.html", {
-        "found": [(row, may_not(request, MANAGE, row), _danger(request, row)) for row in rows[:MOST]]})
+        "found": [(row, may_not(request, MANAGE, row), _danger(request, row),
+                   request.user.grants.allows("project.view", row)) for row in rows[:MOST]]})
 
 
 def _danger(request: HttpRequest, row: Organization) -> Danger:
