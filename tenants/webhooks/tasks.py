@@ -1,8 +1,8 @@
 """Celery's side of webhooks: doorbell and clocks. Each task may run never, twice or late."""
 from celery import shared_task
-from django.db import connection
 from django.db.models.functions import Now
 
+from portal.kernel.alone import alone
 from tenants.webhooks import dispatch, telling
 from tenants.webhooks.events import DELIVER
 from tenants.webhooks.models import Webhook
@@ -14,15 +14,9 @@ ONE_AT_A_TIME = 0x4D61696E_77686B73
 @shared_task(name=DELIVER)
 def deliver() -> None:
     """Send what is due, unless another worker is at it: that one looks again before it ends, and the clock rings again."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s)", [ONE_AT_A_TIME])
-        if cursor.fetchone() != (True,):
-            return
-    try:
-        dispatch.run()
-    finally:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_unlock(%s)", [ONE_AT_A_TIME])
+    with alone(ONE_AT_A_TIME) as is_ours:
+        if is_ours:
+            dispatch.run()
 
 
 @shared_task(name="webhooks.minute")
