@@ -1,22 +1,30 @@
 """Operators' view of money: books are edited, prices get new versions, usage is read only."""
+from datetime import datetime
 from urllib.parse import urlencode
 
 from django.contrib import admin, messages
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
+from unfold.admin import ModelAdmin, TabularInline
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, RelatedDropdownFilter
 from unfold.decorators import action, display
-from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminSplitDateTimeWidget
 
-from billing.forms import NewCreditForm, NewPriceForm
-from billing.models import Credit, Price, PriceBook, UsageInterval
+from billing import budget_admin, collection_admin, export_admin, invoice_admin, mail_admin
+from billing.booked import Booked, Versions
+from billing.forms import NewCreditForm, NewOutageForm, NewPriceForm, NewTermsForm
+from billing.models import Counter, CounterSample, Credit, Outage, Price, PriceBook, PriceTier, Terms, UsageInterval
 from billing.prices import unpriced
-from portal.kernel.admin import CatalogueAdmin, OperatorsActions, ReadOnlyAdmin
+from portal.kernel.admin import CatalogueAdmin, ReadOnlyAdmin
 from portal.kernel.admin.columns import MeterFilter
 from portal.kernel.declarations import registry
+from portal.kernel.remembered import remembered
 from portal.kernel.states import database_now
+
+__all__ = ["budget_admin", "collection_admin", "export_admin", "invoice_admin", "mail_admin"]
+# Django looks for this module alone.
 
 
 def meter_text(name: str) -> str:
@@ -26,18 +34,37 @@ def meter_text(name: str) -> str:
 
 @admin.register(PriceBook)
 class PriceBookAdmin(CatalogueAdmin):
-    list_display = ("name", "currency", "is_default")
-    list_filter = ("is_default",)
+    list_display = ("name", "currency", "is_default", "is_cost")
+    list_filter = ("is_default", "is_cost")
     search_fields = ("name",)
+    actions_row = ("under_it",)
+
+    @action(description=_("A month under this book"), url_path="under-it")
+    def under_it(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return redirect(f"{reverse('admin:billing_preview')}?{urlencode({'book': object_id})}")
 
     def get_readonly_fields(self, request: HttpRequest, obj: PriceBook | None = None) -> tuple[str, ...]:
         # Prices are numbers in the book's currency: it cannot change under them.
         return ("currency",) if obj is not None and obj.prices.exists() else ()
 
 
+class TierInline(TabularInline):
+    """Of a price that exists; the form of a new one asks for them."""
+
+    model, extra, can_delete, max_num = PriceTier, 0, False, 0
+    fields = readonly_fields = ("from_quantity", "price_per_hour")
+
+    def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return False
+
+    def has_view_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        """Who sees the price sees its tiers."""
+        return True
+
+
 @admin.register(Price)
-class PriceAdmin(OperatorsActions):
-    """Rows are history: a change is a new version."""
+class PriceAdmin(Versions):
+    """Whoever may add prices by Django's permissions does."""
 
     list_display = ("meter_word", "sku", "region", "price", "book", "valid_from", "valid_until")
     list_filter = (("book", RelatedDropdownFilter), ("region", RelatedDropdownFilter), MeterFilter)
@@ -45,6 +72,12 @@ class PriceAdmin(OperatorsActions):
     search_fields = ("sku", "meter")
     ordering = ("meter", "sku", "region", "-valid")
     actions_row = ("new_version",)
+    inlines = (TierInline,)
+    new_form, shown = NewPriceForm, (
+        "book", "region", "meter", "sku", "price_per_hour", "granularity_s", "minimum_s", "valid_from", "valid_until")
+
+    def get_inlines(self, request: HttpRequest, obj: Price | None) -> tuple[type[TabularInline], ...]:
+        return self.inlines if obj is not None else ()
 
     def name_of(self, row: Price) -> str:
         return f"{meter_text(row.meter)} {row.sku} – {row.region}"
@@ -57,41 +90,12 @@ class PriceAdmin(OperatorsActions):
     def price(self, price: Price) -> str:
         return f"{price.price_per_hour.normalize():f} {price.book.currency}"
 
-    @display(description=_("valid from"), ordering="valid__startswith")
-    def valid_from(self, price: Price):
-        return price.valid.lower
-
-    @display(description=_("valid until"), ordering="valid__endswith")
-    def valid_until(self, price: Price):
-        return price.valid.upper
-
-    def has_change_permission(self, request: HttpRequest, obj: Price | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Price | None = None) -> bool:
-        return False
-
-    def get_form(self, request: HttpRequest, obj: Price | None = None, change: bool = False, **kwargs: object):
-        if obj is not None:
-            return super().get_form(request, obj, change, **kwargs)
-        form = super().get_form(request, obj, change, **{**kwargs, "form": NewPriceForm})
-        form.base_fields["meter"].widget = UnfoldAdminSelectWidget(choices=form.base_fields["meter"].choices)
-        form.base_fields["valid_from"].widget = UnfoldAdminSplitDateTimeWidget()
-        return type("PriceFormOfActor", (form,), {"actor": request.user})
-
-    def get_fieldsets(self, request: HttpRequest, obj: Price | None = None):
-        fields = ["book", "region", "meter", "sku", "price_per_hour"]
-        return [(None, {"fields": [*fields, "valid_from", *(["valid_until"] if obj else [])]})]
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Price | None = None) -> tuple[str, ...]:
-        return ("valid_from", "valid_until") if obj is not None else ()
-
-    def save_model(self, request: HttpRequest, obj: Price, form, change: bool) -> None:
-        """The form's verb wrote it."""
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return ModelAdmin.has_add_permission(self, request)
 
     def changelist_view(self, request: HttpRequest, extra_context: dict | None = None) -> HttpResponse:
         if request.method == "GET":
-            for region, meter, sku in unpriced(database_now()):
+            for region, meter, sku in remembered("unpriced", lambda: unpriced(database_now())):
                 messages.warning(request, _("In use without a price: %(meter)s of “%(sku)s” in %(region)s.")
                                  % {"meter": meter, "sku": sku, "region": region})
         return super().changelist_view(request, extra_context)
@@ -99,12 +103,14 @@ class PriceAdmin(OperatorsActions):
     @action(description=_("New version"), url_path="new-version")
     def new_version(self, request: HttpRequest, object_id: str) -> HttpResponse:
         price = get_object_or_404(Price, pk=object_id)
-        known = {"book": price.book_id, "region": price.region_id, "meter": price.meter, "sku": price.sku}
+        tiers = "\n".join(f"{tier.from_quantity.normalize():f} {tier.price_per_hour.normalize():f}" for tier in price.tiers.all())
+        known = {"book": price.book_id, "region": price.region_id, "meter": price.meter, "sku": price.sku,
+                 "granularity_s": price.granularity_s, "minimum_s": price.minimum_s, "tiers": tiers}
         return redirect(f"{reverse('admin:billing_price_add')}?{urlencode(known)}")
 
 
 @admin.register(Credit)
-class CreditAdmin(ReadOnlyAdmin):
+class CreditAdmin(Booked):
     """Granted once, then only read."""
 
     list_display = ("organization", "amount", "currency", "reason", "granted_by", "created_at", "expires_at")
@@ -114,22 +120,53 @@ class CreditAdmin(ReadOnlyAdmin):
     identifiers = ("pk", "organization_id")
     autocomplete_fields = ("organization",)
     ordering = ("-created_at",)
+    new_form, shown = NewCreditForm, (
+        "organization", "amount", "reason", "expires_at", "meters", "region", "currency", "granted_by", "created_at")
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return request.user.is_superuser
 
-    def get_form(self, request: HttpRequest, obj: Credit | None = None, change: bool = False, **kwargs: object):
-        if obj is not None:
-            return super().get_form(request, obj, change, **kwargs)
-        form = super().get_form(request, obj, change, **{**kwargs, "form": NewCreditForm})
-        return type("CreditFormOfActor", (form,), {"actor": request.user})
+@admin.register(Terms)
+class TermsAdmin(Versions):
+    list_display = ("organization", "book", "discount_percent", "valid_from", "valid_until")
+    list_filter = (("book", RelatedDropdownFilter), ("organization", AutocompleteSelectFilter))
+    list_select_related = ("organization", "book")
+    search_fields = ("organization__name",)
+    identifiers = ("pk", "organization_id")
+    autocomplete_fields = ("organization",)
+    ordering = ("organization", "-valid")
+    new_form, shown = NewTermsForm, ("organization", "book", "discount_percent", "valid_from", "valid_until")
 
-    def get_fields(self, request: HttpRequest, obj: Credit | None = None) -> list[str]:
-        given = ["organization", "amount", "reason", "expires_at"]
-        return given if obj is None else [*given, "currency", "granted_by", "created_at"]
+    actions_row = ("under_it",)
 
-    def save_model(self, request: HttpRequest, obj: Credit, form, change: bool) -> None:
-        """The form's verb wrote it."""
+    @action(description=_("A month under this book"), url_path="under-it")
+    def under_it(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        terms = get_object_or_404(Terms, pk=object_id)
+        asked = {"book": terms.book_id, "organization": terms.organization_id}
+        return redirect(f"{reverse('admin:billing_preview')}?{urlencode({name: pk for name, pk in asked.items() if pk})}")
+
+    def name_of(self, row: Terms) -> str:
+        return f"{row.organization} – {row.discount_percent} %"
+
+
+@admin.register(Outage)
+class OutageAdmin(Booked):
+    """Recorded once, then only read."""
+
+    list_display = ("resource", "start", "end", "reason", "recorded_by", "created_at")
+    list_filter = (("recorded_by", AutocompleteSelectFilter),)
+    list_select_related = ("resource", "recorded_by")
+    search_fields = ("resource__name", "reason")
+    identifiers = ("pk", "resource_id")
+    autocomplete_fields = ("resource",)
+    ordering = ("-created_at",)
+    new_form, shown = NewOutageForm, ("resource", "start", "end", "meters", "reason", "recorded_by", "created_at")
+
+    @display(description=_("start"), ordering="period__startswith")
+    def start(self, outage: Outage):
+        return outage.period.lower
+
+    @display(description=_("end"), ordering="period__endswith")
+    def end(self, outage: Outage):
+        return outage.period.upper
 
 
 @admin.register(UsageInterval)
@@ -158,3 +195,36 @@ class UsageIntervalAdmin(ReadOnlyAdmin):
     @display(description=_("end"), empty_value=_("still running"))
     def end(self, interval: UsageInterval):
         return interval.period.upper
+
+
+@admin.register(Counter)
+class CounterAdmin(ReadOnlyAdmin):
+    """Written by what takes samples."""
+
+    list_display = ("resource", "meter_word", "sku", "epoch", "value", "sampled_at", "project", "region")
+    list_filter = (MeterFilter, ("region", RelatedDropdownFilter), ("project", AutocompleteSelectFilter))
+    list_select_related = ("resource", "project", "region")
+    search_fields = ("resource__name", "sku")
+    identifiers = ("resource_id",)
+    ordering = ("-pk",)
+    fields = readonly_fields = ("resource", "project", "region", "meter_word", "sku", "epoch", "value", "sampled_at")
+
+    @display(description=_("meter"), ordering="meter")
+    def meter_word(self, counter: Counter) -> str:
+        return meter_text(counter.meter)
+
+    def name_of(self, row: Counter) -> str:
+        return f"{meter_text(row.meter)} – {row.resource}"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Counter]:
+        latest = CounterSample.objects.filter(counter=OuterRef("pk")).order_by("-at")
+        return super().get_queryset(request).annotate(
+            last_value=Subquery(latest.values("value")[:1]), last_at=Subquery(latest.values("at")[:1]))
+
+    @display(description=_("value"))
+    def value(self, counter: Counter) -> int | None:
+        return counter.last_value
+
+    @display(description=_("sampled at"))
+    def sampled_at(self, counter: Counter) -> datetime | None:
+        return counter.last_at

@@ -1,5 +1,5 @@
 """REST: what was used and what it costs (`usage/`), and the list prices (`prices/`). Read-only."""
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
 
@@ -14,7 +14,7 @@ from rest_framework.utils.urls import replace_query_param
 
 from billing import credit, rating, trees
 from billing.models import Credit, Price, UsageInterval
-from billing.money import Money, plain
+from billing.money import Money, plain, together
 from portal.kernel.declarations import registry
 from portal.kernel.errors import Forbidden, InvalidInput
 from portal.kernel.rest.filters import MOST_VALUES, convert, field_at, moment
@@ -73,7 +73,7 @@ class UsageViewSet(RoomViewSet):
 
     def list(self, request: Request) -> Response:
         """One row per interval, newest first; `group_by=project,meter,day,resource,tag:<name>` sums them. With
-        `below`, a project, `group_by=tree` is the sum of it and all that stood below it, whatever moved meanwhile;
+        `below`, a project, `group_by=tree` is the sum, by currency, of it and all that stood below it, whatever moved;
         `group_by=project` is each of them."""
         now = database_now()
         period = {"start": moment(request, "start"), "end": moment(request, "end") or now, "now": now}
@@ -94,7 +94,7 @@ class UsageViewSet(RoomViewSet):
 
     def sums(self, request: Request, groups: Sequence[str], period: dict[str, datetime | None]) -> dict[str, object]:
         limit, offset = limit_of(request), _offset(request)
-        found = rating.totals(self.selection(request), groups, **period, limit=limit, offset=offset)
+        found = rating.totals(asked_selection(self, request), groups, **period, limit=limit, offset=offset)
         more = replace_query_param(request.build_absolute_uri(), "cursor", offset + limit)
         before = replace_query_param(request.build_absolute_uri(), "cursor", max(0, offset - limit))
         return {"next": more if found.count > offset + limit else None, "previous": before if offset else None,
@@ -109,27 +109,11 @@ class UsageViewSet(RoomViewSet):
         pk = convert(field_at(UsageInterval, "project"), "below", request.query_params["below"])
         seen = None if request.user.grants.sees_everything else projects_ever(request.user, "usage.view")
         project = Project.objects.filter(pk=pk).first() if seen is None or pk in seen else None
-        used = project and trees.used_in_tree(project, start=period["start"] or project.created_at, end=period["end"],
-                                              now=period["now"], seen=seen)
-        totals = sorted((used or {}).values(), key=lambda total: (-total.amount, str(total.project.id)))
-        if how == TREE and project is not None:
-            amount = sum((total.amount for total in totals), Decimal(0))
-            money = Money(amount, totals[0].currency if totals else rating.currency())
-            rows = [{"project": project.pk, "unit": None, "quantity": plain(sum(total.quantity for total in totals), 0),
-                     "amount": money.as_json()}]
-        else:
-            rows = [_sum(total) for total in totals]
+        totals = trees.used_in_tree(project, start=period["start"] or project.created_at, end=period["end"],
+                                    now=period["now"], seen=seen) if project else []
+        rows = _tree(project, totals) if how == TREE and project is not None else [
+            _sum(total) for total in sorted(totals, key=lambda total: (total.currency, -total.amount, str(total.project.id)))]
         return {"next": None, "previous": None, "results": self.serializer_class(rows, many=True).data}
-
-    def selection(self, request: Request) -> rating.Selection:
-        """The list's filters, within what the caller may see."""
-        asked = {f"{name}s": [convert(field_at(UsageInterval, path), name, text)
-                              for text in request.query_params.getlist(name)[:MOST_VALUES]]
-                 for name, path in self.all_filters().items() if name in request.query_params}
-        if not request.user.grants.sees_everything:
-            mine = projects_ever(request.user, "usage.view")
-            asked["projects"] = mine.intersection(asked["projects"]) if "projects" in asked else mine
-        return rating.Selection(**{"projects": None, **asked})
 
 
 class PriceSerializer(serializers.ModelSerializer):
@@ -175,16 +159,18 @@ class PriceViewSet(Listed, Fetched, RoomViewSet):
 
 
 class CreditSerializer(serializers.ModelSerializer):
-    """So much was given to an organization to spend."""
+    """So much was given to an organization to spend: on everything, or on those `meters` or in that `region` alone."""
 
-    example = {"reason": "Trial credit"}
+    example = {"reason": "Trial credit", "meters": [], "region": None}
 
     organization = serializers.UUIDField(source="organization_id", read_only=True)
+    region = serializers.UUIDField(source="region_id", read_only=True, allow_null=True)
+    meters = serializers.ListField(child=serializers.CharField(), read_only=True)
     amount = serializers.SerializerMethodField()
 
     class Meta:
         model = Credit
-        fields = ("id", "organization", "amount", "reason", "expires_at", "created_at")
+        fields = ("id", "organization", "amount", "meters", "region", "reason", "expires_at", "created_at")
         read_only_fields = fields
 
     @extend_schema_field(MoneySerializer)
@@ -192,14 +178,26 @@ class CreditSerializer(serializers.ModelSerializer):
         return Money(row.amount, row.currency).as_json()
 
 
+class RestSerializer(serializers.Serializer):
+    """What is left of a credit that pays for some usage alone."""
+
+    credit = serializers.UUIDField(source="credit.pk")
+    meters = serializers.ListField(source="credit.meters", child=serializers.CharField())
+    region = serializers.UUIDField(source="credit.region_id", allow_null=True)
+    left = MoneySerializer(source="money.as_json")
+    expires_at = serializers.DateTimeField(source="credit.expires_at", allow_null=True)
+
+
 class BalanceSerializer(serializers.Serializer):
-    """What is left of an organization's credit: granted and not expired, less what was used since."""
+    """What is left of an organization's credit: granted and not expired, less what was used since. `scoped` credit pays for some
+    usage alone, and counts in `granted` as far as it paid."""
 
     organization = serializers.UUIDField(source="organization.pk")
     granted = MoneySerializer(source="granted.as_json")
     used = MoneySerializer(source="used.as_json")
     left = MoneySerializer(source="left.as_json")
     expires_at = serializers.DateTimeField(allow_null=True)
+    scoped = RestSerializer(many=True)
 
 
 class BalancesSerializer(serializers.Serializer):
@@ -243,6 +241,17 @@ def groups_of(request: Request) -> list[str]:
     return groups
 
 
+def asked_selection(view: RoomViewSet, request: Request) -> rating.Selection:
+    """The view's filters of usage, within what the caller may see."""
+    asked = {f"{name}s": [convert(field_at(UsageInterval, path), name, text)
+                          for text in request.query_params.getlist(name)[:MOST_VALUES]]
+             for name, path in view.all_filters().items() if name in request.query_params}
+    if not request.user.grants.sees_everything:
+        mine = projects_ever(request.user, "usage.view")
+        asked["projects"] = mine.intersection(asked["projects"]) if "projects" in asked else mine
+    return rating.Selection(**{"projects": None, **asked})
+
+
 def _offset(request: Request) -> int:
     text = request.query_params.get("cursor", "0")
     if not (text.isascii() and text.isdigit() and len(text) <= 9):
@@ -264,6 +273,16 @@ def _interval(lines: list[rating.Line]) -> dict[str, object]:
             "sku": last.sku, "unit": last.unit, "quantity": plain(sum(line.quantity for line in lines), 0),
             "start": lines[-1].start, "end": last.end,
             "amount": Money(sum(line.amount for line in lines), last.currency).as_json()}
+
+
+def _tree(project: Project, totals: Iterable[rating.Total]) -> list[dict[str, object]]:
+    """A row for each currency; one of nothing where nothing was used."""
+    used: dict[str, Decimal] = {}
+    for total in totals:
+        used[total.currency] = used.get(total.currency, Decimal(0)) + total.quantity
+    sums = together(total.money for total in totals) or [Money(Decimal(0), rating.currency())]
+    return [{"project": project.pk, "unit": None, "quantity": plain(used.get(one.currency, Decimal(0)), 0),
+             "amount": one.as_json()} for one in sums]
 
 
 def _sum(total: rating.Total) -> dict[str, object]:

@@ -1,16 +1,35 @@
-"""The operators' forms for new prices and credits. The verbs themselves check the input, so admin and code cannot differ."""
+"""The operators' forms for new prices, terms, outages and credits. The verbs themselves check the input, so admin and code
+cannot differ.
+"""
+from collections.abc import Callable
+
 from django import forms
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+from unfold.widgets import (
+    UnfoldAdminSelectMultipleWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminSplitDateTimeWidget,
+    UnfoldAdminTextareaWidget,
+)
 
-from billing.models import Credit, Price
-from billing.operations import grant_credit, set_price
+from billing.models import Credit, Outage, Price, Terms
+from billing.operations import grant_credit, record_outage, set_price, set_terms
 from portal.kernel.declarations import registry
 from portal.kernel.errors import InvalidInput
 
 
 def meter_choices() -> list[tuple[str, object]]:
     return [(name, f"{meter.label} ({name})") for name, meter in sorted(registry.meters.items())]
+
+
+def moment(label: object, **more: object) -> forms.SplitDateTimeField:
+    return forms.SplitDateTimeField(label=label, widget=UnfoldAdminSplitDateTimeWidget(), **more)
+
+
+def choice(label: object, choices: Callable | list, *, field: type[forms.Field] = forms.TypedChoiceField,
+           widget: type[forms.Widget] = UnfoldAdminSelectWidget, **more: object) -> forms.Field:
+    return field(label=label, choices=choices, widget=widget, **more)
 
 
 class OfVerb(forms.ModelForm):
@@ -44,12 +63,20 @@ class OfVerb(forms.ModelForm):
         """Nothing to add."""
 
 
+def meters_field() -> forms.Field:
+    """For which usage credit is."""
+    return choice(_("Meters"), meter_choices, field=forms.MultipleChoiceField, widget=UnfoldAdminSelectMultipleWidget,
+                  required=False, help_text=_("What it pays for; none: everything."))
+
+
 class NewCreditForm(OfVerb):
     """Grants a credit."""
 
+    meters = meters_field()
+
     class Meta:
         model = Credit
-        fields = ["organization", "amount", "reason", "expires_at"]
+        fields = ["organization", "amount", "reason", "expires_at", "meters", "region"]
 
     def carry_out(self, values: dict[str, object]) -> Credit:
         return grant_credit(**values, actor=self.actor)
@@ -58,13 +85,52 @@ class NewCreditForm(OfVerb):
 class NewPriceForm(OfVerb):
     """Sets a price."""
 
-    meter = forms.ChoiceField(label=_("Meter"), choices=meter_choices)
-    valid_from = forms.SplitDateTimeField(label=_("Valid from"), required=False,
-                                          help_text=_("UTC; empty: from now on. The version before ends there."))
+    meter = choice(_("Meter"), meter_choices)
+    granularity_s = choice(_("Billed"), [(1, _("as metered")), (60, _("by the minute that has begun")),
+                                         (3600, _("by the hour that has begun"))], coerce=int, initial=1)
+    tiers = forms.CharField(label=_("Tiers"), required=False, widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}), help_text=_(
+        "One a line: from how many unit-hours a month on, and the price an hour there, such as “100 0.5”. With a price of 0 "
+        "above, what comes before the first tier is free."))
+    valid_from = moment(_("Valid from"), required=False, help_text=_("UTC; empty: from now on. The version before ends there."))
 
     class Meta:
         model = Price
-        fields = ["book", "region", "meter", "sku", "price_per_hour"]
+        fields = ["book", "region", "meter", "sku", "price_per_hour", "granularity_s", "minimum_s"]
+
+    def clean_tiers(self) -> list[list[str]]:
+        """What stands in each line; the verb says what is wrong with it."""
+        rows = [line.split() for line in self.cleaned_data["tiers"].splitlines() if line.strip()]
+        if any(len(row) != 2 for row in rows):
+            raise forms.ValidationError(_("Two numbers a line."))
+        return rows
 
     def carry_out(self, values: dict[str, object]) -> Price:
         return set_price(**values, actor=self.actor)
+
+
+class NewTermsForm(OfVerb):
+    """Agrees on a book or a discount."""
+
+    valid_from = moment(_("Valid from"), required=False, help_text=_("UTC; empty: from now on. The version before ends there."))
+
+    class Meta:
+        model = Terms
+        fields = ["organization", "book", "discount_percent"]
+
+    def carry_out(self, values: dict[str, object]) -> Terms:
+        return set_terms(**values, actor=self.actor)
+
+
+class NewOutageForm(OfVerb):
+    """Frees a resource of what it used while the platform failed."""
+
+    start, end = moment(_("Start"), help_text="UTC"), moment(_("End"), help_text="UTC")
+    meters = choice(_("Meters"), meter_choices, field=forms.MultipleChoiceField, widget=UnfoldAdminSelectMultipleWidget,
+                    required=False, help_text=_("Which are free then; none: all."))
+
+    class Meta:
+        model = Outage
+        fields = ["resource", "start", "end", "meters", "reason"]
+
+    def carry_out(self, values: dict[str, object]) -> Outage:
+        return record_outage(**values, actor=self.actor)

@@ -1,8 +1,8 @@
 """The one writer of usage intervals. `Stateful.move_to` calls `on_move` in the transaction of the change.
 
 The clock of a resource's usage never goes back: a moment before anything already written for the resource is clamped
-to it, so that intervals of one meter never overlap and consecutive ones touch; what would be empty is removed.
-No price and no amount is known here.
+to it, so that intervals of one meter never overlap and consecutive ones touch; what would be empty is removed. Nothing
+is metered of a resource that is gone, whoever still asks for it. No price and no amount is known here.
 """
 from collections.abc import Iterable
 from datetime import datetime
@@ -13,7 +13,7 @@ from django.db.backends.postgresql.psycopg_any import DateTimeTZRange
 from django.db.models import Max
 
 from billing.models import UsageInterval
-from portal.kernel.declarations import Reading, registry
+from portal.kernel.declarations import DURATION, Reading, registry
 from portal.kernel.models import Resource
 
 STEP = Decimal("0.000001")  # the scale of UsageInterval.quantity
@@ -36,15 +36,20 @@ def settle(resource: Resource, readings: Iterable[Reading], *, at: datetime) -> 
     """
     wanted = _by_meter(readings)
     # Whoever comes by another way than `move_to` (which has the row) waits here.
-    Resource.objects.select_for_update(no_key=True).get(pk=resource.pk)
-    kept = set()
+    if Resource.objects.select_for_update(no_key=True).get(pk=resource.pk).deleted_at is not None:
+        wanted = {}
     mine = UsageInterval.objects.filter(resource_id=resource.pk)
-    moment = _not_before(mine, at)
+    kept, ended = set(), []
     for interval in mine.running():
         if interval.meter in wanted and _says(interval, resource, wanted[interval.meter]):
             kept.add(interval.meter)
         else:
-            _close(interval, moment)
+            ended.append(interval)
+    if not ended and len(kept) == len(wanted):
+        return
+    moment = _not_before(mine, at)
+    for interval in ended:
+        _close(interval, moment)
     UsageInterval.objects.bulk_create(
         UsageInterval(resource_id=resource.pk, project_id=resource.project_id, region_id=resource.region_id,
                       meter=one.meter, sku=one.sku, quantity=one.quantity, period=DateTimeTZRange(moment, None))
@@ -55,8 +60,9 @@ def _by_meter(readings: Iterable[Reading]) -> dict[str, Reading]:
     """meter → reading at the stored scale; nothing taken is nothing metered."""
     wanted: dict[str, Reading] = {}
     for one in readings:
-        if one.meter not in registry.meters:
-            raise ValueError(f"meter {one.meter} is not declared")
+        declared = registry.meters.get(one.meter)
+        if declared is None or declared.kind != DURATION:
+            raise ValueError(f"meter {one.meter} is not declared, or not one of durations")
         if one.meter in wanted:
             raise ValueError(f"two readings of {one.meter}")
         quantity = Decimal(one.quantity).quantize(STEP)

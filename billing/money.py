@@ -1,4 +1,5 @@
 """Money: a decimal amount with its currency, and how it is written. No rates, no prices."""
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal, localcontext
 
@@ -24,6 +25,14 @@ class Money:
 
     def __str__(self) -> str:
         return f"{plain(self.amount)} {self.currency}"
+
+
+def together(amounts: Iterable[Money]) -> list[Money]:
+    """The sums, one for each currency, in the order of their names."""
+    sums: dict[str, Decimal] = {}
+    for one in amounts:
+        sums[one.currency] = sums.get(one.currency, Decimal(0)) + one.amount
+    return [Money(amount, currency) for currency, amount in sorted(sums.items())]
 
 
 def plain(amount: Decimal, least: int = 2) -> str:

@@ -8,7 +8,8 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from billing import rating
-from billing.money import Money
+from billing.costs import this_month
+from billing.money import Money, together
 from billing.periods import Month
 from portal.kernel.declarations import registry
 from portal.kernel.remembered import remembered
@@ -20,20 +21,29 @@ FILE_COLUMNS = (_("Project"), _("Name"), _("Id"), _("Meter"), _("SKU"), _("Units
                 _("Currency"))
 
 
+def page_of(resource: rating.Named) -> str | None:
+    """The resource's page; None when it is deleted or its kind has none."""
+    declared = registry.kinds.get(resource.type)
+    if resource.is_gone or declared is None or declared.page is None:
+        return None
+    return reverse(declared.page, args=[resource.id])
+
+
 @dataclass(frozen=True, kw_only=True)
 class UsageRow:
-    """One resource on one meter at one price: seconds × units × price = amount."""
+    """One resource on one meter at one price: seconds × units × price = amount, or units × price of what was counted."""
 
     total: rating.Total
 
     @property
+    def units(self) -> Decimal:
+        """Of what is counted so many as the price is for: GB, not bytes."""
+        size = rating.size_of(self.total.meter)
+        return self.total.quantity / size if size else self.total.price.units
+
+    @property
     def url(self) -> str | None:
-        """The resource's page; None when it is deleted or its kind has none."""
-        resource = self.total.resource
-        declared = registry.kinds.get(resource.type)
-        if resource.is_gone or declared is None or declared.page is None:
-            return None
-        return reverse(declared.page, args=[resource.id])
+        return page_of(self.total.resource)
 
     @property
     def meter(self) -> str:
@@ -54,7 +64,8 @@ class MonthUsage:
     is_current: bool
     rows: tuple[UsageRow, ...]
     projects: tuple[rating.Total, ...]
-    sum: Money | None
+    sums: tuple[Money, ...]
+    """By currency."""
     page: int
     pages: int
 
@@ -68,7 +79,7 @@ def month_usage(user, month: Month, *, project: Project | None, page: int, now: 
 
     Where adding up takes long, as for tens of thousands of resources, it is what it was when it was last added up.
     """
-    projects = _projects(user, project)
+    projects = projects_seen(user, project)
     key = ("usage", month, None if projects is None else frozenset(projects), page)
     return remembered(key, lambda: _month_usage(projects, month, page, now))
 
@@ -79,24 +90,23 @@ def _month_usage(seen: set[UUID] | None, month: Month, page: int, now: datetime)
     found = rating.totals(selection, ("project", "resource", "meter", "price"), **period, dearest_first=True,
                           limit=ROWS_A_PAGE, offset=(page - 1) * ROWS_A_PAGE)
     projects = rating.totals(selection, ("project",), **period, dearest_first=True).totals
-    amount = sum((total.amount for total in projects), Decimal(0))
-    return MonthUsage(month=month, is_current=month == Month.of(now), projects=projects, page=page,
+    return MonthUsage(month=month, is_current=month == this_month(now), projects=projects, page=page,
                       rows=tuple(UsageRow(total=total) for total in found.totals),
                       pages=max(1, -(-found.count // ROWS_A_PAGE)),
-                      sum=Money(amount, projects[0].currency) if projects else None)
+                      sums=tuple(together(total.money for total in projects)))
 
 
 def month_file(user, month: Month, *, project: Project | None, most: int, now: datetime) -> tuple[list[list[object]], bool]:
     """The month's rows for a file, as `FILE_COLUMNS` says, and whether there are more than `most`."""
-    selection = rating.Selection(projects=_projects(user, project))
+    selection = rating.Selection(projects=projects_seen(user, project))
     found = rating.totals(selection, ("project", "resource", "meter", "price"), start=month.start, end=month.end, now=now,
                           dearest_first=True, limit=most)
-    rows = [[total.project.name, total.resource.name, total.resource.id, total.meter, total.price.sku, total.price.units,
-             total.seconds, total.price.price_per_hour, total.amount, total.currency] for total in found.totals]
+    rows = [[one.project.name, one.resource.name, one.resource.id, one.meter, one.price.sku, UsageRow(total=one).units,
+             one.seconds, one.price.price_per_hour, one.amount, one.currency] for one in found.totals]
     return rows, found.count > most
 
 
-def _projects(user, chosen: Project | None) -> set[UUID] | None:
+def projects_seen(user, chosen: Project | None) -> set[UUID] | None:
     """Whose usage is shown, of deleted projects too when none is chosen; None is everybody's."""
     if chosen is not None:
         return {chosen.pk} if user.grants.may("usage.view", chosen.pk) else set()

@@ -2,24 +2,26 @@
 from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime
-from decimal import Decimal
 from uuid import UUID
 
 from billing import rating
-from billing.money import Money
+from billing.money import Money, together
 from tenants.models import Project
 from tenants.structure import stood_below
 
 
-def costs_of(project_ids: Collection[UUID], *, start: datetime, end: datetime, now: datetime) -> dict[UUID, Money]:
-    """Project → what was used in it itself; those that used nothing are left out. One statement."""
+def costs_of(project_ids: Collection[UUID], *, start: datetime, end: datetime, now: datetime) -> dict[UUID, list[Money]]:
+    """Project → what was used in it itself, by currency; those that used nothing are left out. One statement."""
     found = rating.totals(rating.Selection(projects=list(project_ids)), ("project",), start=start, end=end, now=now)
-    return {total.project.id: Money(total.amount, total.currency) for total in found.totals}
+    costs: dict[UUID, list[Money]] = {}
+    for total in found.totals:
+        costs.setdefault(total.project.id, []).append(total.money)
+    return {pk: together(amounts) for pk, amounts in costs.items()}
 
 
 def used_in_tree(project: Project, *, start: datetime, end: datetime, now: datetime,
-                 seen: Collection[UUID] | None = None) -> dict[UUID, rating.Total]:
-    """As `costs_in_tree`, with the quantities; `seen` leaves out what is not among it."""
+                 seen: Collection[UUID] | None = None) -> list[rating.Total]:
+    """As `costs_in_tree`, one sum for each project and currency, with the quantities; `seen` leaves out what is not among it."""
     end, found = min(end, now), {}
     for ids, since, until in stood_below(project, start, end):
         chosen = list(ids if seen is None else ids & set(seen))
@@ -27,26 +29,25 @@ def used_in_tree(project: Project, *, start: datetime, end: datetime, now: datet
             continue
         asked = rating.totals(rating.Selection(projects=chosen), ("project",), start=since, end=until, now=now)
         for total in asked.totals:
-            found[total.project.id] = _together(found[total.project.id], total) if total.project.id in found else total
-    return found
+            key = (total.project.id, total.currency)
+            found[key] = _joined(found[key], total) if key in found else total
+    return list(found.values())
 
 
-def _together(one: rating.Total, other: rating.Total) -> rating.Total:
-    return replace(one, quantity=one.quantity + other.quantity, seconds=one.seconds + other.seconds,
-                   amount=one.amount + other.amount)
+def _joined(one: rating.Total, other: rating.Total) -> rating.Total:
+    return replace(one, quantity=one.quantity + other.quantity, amount=one.amount + other.amount)
 
 
-def costs_in_tree(project: Project, *, start: datetime, end: datetime, now: datetime) -> dict[UUID, Money]:
-    """Project → what was used in it while it stood at or below the given one: from the second in which it was moved here, and no
-    longer than to the one in which it was moved away. Three statements, and one more for each moment of a move."""
+def costs_in_tree(project: Project, *, start: datetime, end: datetime, now: datetime) -> dict[UUID, list[Money]]:
+    """Project → what was used in it, by currency, while it stood at or below the given one: from the second in which it was
+    moved here, and no longer than to the one in which it was moved away. Three statements, and one more for each move."""
     end, found = min(end, now), {}
     for ids, since, until in stood_below(project, start, end):
-        for pk, cost in costs_of(ids, start=since, end=until, now=now).items():
-            found[pk] = found[pk] + cost if pk in found else cost
+        for pk, costs in costs_of(ids, start=since, end=until, now=now).items():
+            found[pk] = together([*found.get(pk, ()), *costs])
     return found
 
 
-def cost_of_tree(project: Project, *, start: datetime, end: datetime, now: datetime) -> Money:
-    """The sum of `costs_in_tree`."""
-    found = [*costs_in_tree(project, start=start, end=end, now=now).values()]
-    return sum(found[1:], found[0]) if found else Money(Decimal(0), rating.currency())
+def cost_of_tree(project: Project, *, start: datetime, end: datetime, now: datetime) -> list[Money]:
+    """The sums of `costs_in_tree`, by currency."""
+    return together(cost for costs in costs_in_tree(project, start=start, end=end, now=now).values() for cost in costs)

@@ -7,6 +7,7 @@ from django.shortcuts import render
 from django.utils.translation import gettext as _
 
 from billing import credit
+from billing.costs import month_asked
 from billing.periods import Month
 from billing.queries import FILE_COLUMNS, month_file, month_usage
 from portal.kernel.errors import InvalidInput
@@ -23,10 +24,7 @@ def usage(request: HttpRequest) -> HttpResponse:
     """What the month costs so far, by resource; `?month=2026-11`, `?page=2`."""
     now = database_now()
     number = request.GET.get("page", "1")
-    try:
-        month = Month.named(request.GET.get("month") or str(Month.of(now)))
-    except ValueError as error:
-        raise InvalidInput.field("month", _("A month like 2026-11.")) from error
+    month = month_asked(request.GET.get("month"), now)
     if not PAGE.fullmatch(number):
         raise InvalidInput.field("page", _("A page number."))
     if request.GET.get("format") == "csv":

@@ -8,6 +8,12 @@ from rest_framework.permissions import AllowAny
 from rest_framework.routers import SimpleRouter
 
 from billing import api as billing
+from billing import budget_api as budgets
+from billing import collection_api as collections
+from billing import cost_api as costs
+from billing import export_api as exports
+from billing import invoice_api as invoices
+from billing import report_api as reports
 from compute.instances import api as instances
 from compute.network import api as network
 from portal import api as portal
@@ -43,8 +49,19 @@ ROOMS = {
     "webhooks": (webhooks.WebhookViewSet, "webhook"),
     "webhook-deliveries": (webhooks.DeliveryViewSet, "webhook-delivery"),
     "usage": (billing.UsageViewSet, "usage"),
+    "costs": (costs.CostViewSet, "cost"),
     "prices": (billing.PriceViewSet, "price"),
     "credits": (billing.CreditViewSet, "credit"),
+    "budgets": (budgets.BudgetViewSet, "budget"),
+    "vouchers": (budgets.VoucherViewSet, "voucher"),
+    "invoices": (invoices.InvoiceViewSet, "invoice"),
+    "payments": (invoices.PaymentViewSet, "payment"),
+    "revenue": (reports.RevenueViewSet, "revenue"),
+    "ledger": (invoices.EntryViewSet, "ledger-entry"),
+    "balances": (collections.BalanceViewSet, "balance"),
+    "exports": (exports.ExportViewSet, "export"),
+    "export-schedules": (exports.ExportScheduleViewSet, "export-schedule"),
+    "billing-profiles": (invoices.BillingProfileViewSet, "billing-profile"),
     "hosts": (storage.HostViewSet, "host"),
     "pools": (storage.PoolViewSet, "pool"),
     "images": (storage.ImageViewSet, "image"),

@@ -32,6 +32,8 @@ class Item:
     url: str = ""
     also: tuple[str, ...] = ()  # namespaces of pages below it
     is_current: bool = False
+    waiting: str = ""  # what of the activity says how much of it waits for the user
+    count: Any = 0
 
 
 NAVIGATION = (
@@ -45,13 +47,19 @@ NAVIGATION = (
                     Item(label=_("Images"), icon="disc", name="images:list"))),
     (_("Account"), (Item(label=_("Projects"), icon="folder", name="projects:list"),
                     Item(label=_("Organization"), icon="building", name="organizations:list"),
-                    Item(label=_("Quota requests"), icon="chart-bar", name="quota_requests:list"),
-                    Item(label=_("Usage"), icon="coin", name="billing:usage"),
+                    Item(label=_("Quota requests"), icon="chart-bar", name="quota_requests:list", waiting="requests"),
                     Item(label=_("Operations"), icon="activity", name="operations:list"),
                     Item(label=_("Audit trail"), icon="history", name="audit:list"),
                     Item(label=_("API keys"), icon="api", name="api_keys:list"),
                     Item(label=_("Members"), icon="users", name="members:list", also=("invitations", "groups", "roles")),
                     Item(label=_("Webhooks"), icon="bolt", name="webhooks:list"))),
+    (_("Billing"), (Item(label=_("Costs"), icon="chart-bar", name="costs:page"),
+                    Item(label=_("Usage"), icon="coin", name="billing:usage"),
+                    Item(label=_("Budgets"), icon="calendar-stats", name="budgets:list"),
+                    Item(label=_("Balance"), icon="report-money", name="balance:page"),
+                    Item(label=_("Invoices"), icon="file-text", name="invoices:list"),
+                    Item(label=_("Payments"), icon="credit-card", name="payments:list"),
+                    Item(label=_("Exports"), icon="download", name="exports:list", also=("export_schedules",)))),
 )
 OPERATOR = (_("Operator"), (Item(label=_("Hosts"), icon="server", name="hosts:list"),
                             Item(label=_("Needs a person"), icon="tool", name="operator:operations"),
@@ -154,4 +162,6 @@ def _entry(request: HttpRequest, item: Item) -> Item | None:
     here = request.resolver_match
     spaces = {item.name.partition(":")[0], *item.also} if ":" in item.name else set()
     is_current = here is not None and (here.view_name == item.name or here.namespace in spaces)
-    return replace(item, url=url, is_current=is_current)
+    # Lazy: whoever only asks where pages are pays for no count.
+    count = SimpleLazyObject(lambda: getattr(activity_of(request), item.waiting)) if item.waiting else 0
+    return replace(item, url=url, is_current=is_current, count=count)

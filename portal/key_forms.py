@@ -18,10 +18,12 @@ DAYS = [("30", _("30 days")), ("90", _("90 days")), ("365", _("1 year")), ("", _
 OVERLAPS = [("0", _("not at all: it is refused at once")), ("1", _("1 hour")), ("24", _("1 day")), ("72", _("3 days")),
             ("168", _("7 days"))]
 MINUTES = [("15", _("15 minutes")), ("60", _("1 hour")), ("120", _("2 hours")), ("240", _("4 hours"))]
-AREAS = {"apikey": _("API keys"), "audit": _("Audit trail"), "floatingip": _("Floating IPs"), "image": _("Images"),
-         "instance": _("Instances"), "member": _("Members"), "operation": _("Operations"), "organization": _("Organization"),
-         "project": _("Projects"), "quota": _("Quotas"), "securitygroup": _("Security groups"), "sshkey": _("SSH keys"),
-         "usage": _("Usage"), "volume": _("Volumes"), "vpc": _("VPCs"), "webhook": _("Webhooks")}
+AREAS = {"apikey": _("API keys"), "audit": _("Audit trail"), "billing": _("Billing"), "budget": _("Budgets"),
+         "floatingip": _("Floating IPs"),
+         "image": _("Images"), "instance": _("Instances"), "invoice": _("Invoices"), "member": _("Members"),
+         "operation": _("Operations"), "organization": _("Organization"), "project": _("Projects"), "quota": _("Quotas"),
+         "securitygroup": _("Security groups"), "sshkey": _("SSH keys"), "usage": _("Usage"), "volume": _("Volumes"),
+         "vpc": _("VPCs"), "webhook": _("Webhooks")}
 ACTIONS = {"view": _("See"), "create": _("Create"), "update": _("Change"), "operate": _("Operate"), "console": _("Console"),
            "associate": _("Associate"), "manage": _("Manage"), "delete": _("Delete"), "cancel": _("Cancel"),
            "request": _("Ask for more")}

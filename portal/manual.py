@@ -23,6 +23,7 @@ from django.utils.translation import gettext_lazy as _
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from billing.exports.described import described
 from portal.kernel.errors import NotFound, classes_by_code
 
 ROOT = Path(__file__).resolve().parent / "docs"
@@ -158,4 +159,10 @@ def _commands() -> str:
     return format_html('<p><a class="btn" href="{}">{}</a></p>', reverse("cli:commands"), label)
 
 
-GENERATED: dict[str, Callable[[], str]] = {"mains-errors": _errors, "mains-address": _address, "mains-commands": _commands}
+def _export_columns() -> str:
+    """Which columns files of the books have, from the table that their writers go by."""
+    return render_to_string("docs/_export_columns.html", {"tables": list(described())})
+
+
+GENERATED: dict[str, Callable[[], str]] = {"mains-errors": _errors, "mains-address": _address, "mains-commands": _commands,
+                                          "mains-export-columns": _export_columns}

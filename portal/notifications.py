@@ -22,7 +22,8 @@ from portal.kernel.models import Operation, Region
 from portal.kernel.states import CLOCK
 from portal.notices.kinds import FAILED, OWN
 from portal.notices.models import Preferences
-from tenants.models import User
+from tenants.models import QuotaRequest, User
+from tenants.models.quotas import managed
 
 KEPT, MOST_SHOWN = timedelta(days=30), 500
 OF_REGION = ("id", "slug", "name", "is_open")
@@ -32,10 +33,12 @@ MOST_COUNTED = 99
 
 @dataclass(frozen=True, kw_only=True)
 class Activity:
-    """What every frame says: operations under way, news not yet seen, whether work waits and why, regions to choose."""
+    """What every frame says: operations under way, news not yet seen, whether work waits and why, regions to choose, and how
+    many requests for higher limits wait for the user's answer."""
 
     live: int
     unread: int
+    requests: int
     draining_since: datetime | None
     reason: str | None
     regions: list[Region]
@@ -53,28 +56,30 @@ def activity(user: Any) -> Activity:
     if user.grants.sees_everything:
         [row] = OPERATORS_FRAME.rows(**known)
     else:
-        [row] = FRAME.rows(**known, projects=list[UUID](user.grants.projects("operation.view")))
-    draining_since, reason, at, counts, regions = row
+        [row] = FRAME.rows(**known, projects=list[UUID](user.grants.projects("operation.view")), **managed(user))
+    draining_since, reason, at, counts, regions, requests = row
     counts = json.loads(counts) if counts else {"live": 0, "unread": 0}
     regions = [Region(**one | {"id": UUID(one["id"])}) for one in map(json.loads, regions)]
-    return Activity(**counts, draining_since=draining_since, reason=reason, at=at, regions=regions)
+    return Activity(**counts, draining_since=draining_since, reason=reason, at=at, regions=regions, requests=requests or 0)
 
 
-def _frame(user_id: UUID, since: datetime, projects: list[UUID] | None = None) -> QuerySet:
-    """`projects` where the user sees operations; None: everywhere, as operators do."""
+def _frame(user_id: UUID, since: datetime, projects: list[UUID] | None = None, **places: list[UUID]) -> QuerySet:
+    """`projects` where the user sees operations, `places` where they set limits; None: everywhere, as operators do."""
     live, news = Q(state__in=Operation.LIVE), reduce(or_, _sorts(user_id, since, is_operator=projects is None))
     rows = Operation.objects.all() if projects is None else Operation.objects.filter(project__any_of=projects)
     rows = rows.filter(live | news).order_by().annotate(all=Value(1)).values("all")
     counts = rows.annotate(live=Count("pk", filter=live), unread=Count("pk", filter=news))
-    state = maintenance.rows()
+    state, waiting = maintenance.rows(), QuotaRequest.objects.open()
+    waiting = (waiting if projects is None else waiting.decided_in(**places)).order_by().annotate(all=Value(1)).values("all")
     regions = Region.objects.order_by("name", "pk")
     return User.objects.filter(pk=user_id).values_list(
         Subquery(state.values("draining_since")), Subquery(state.values("reason")), CLOCK,
         Subquery(counts.values(counts=JSONObject(live="live", unread="unread"))),
-        ArraySubquery(regions.values(region=JSONObject(**{name: name for name in OF_REGION}))))
+        ArraySubquery(regions.values(region=JSONObject(**{name: name for name in OF_REGION}))),
+        Subquery(waiting.annotate(count=Count("pk")).values("count")))
 
 
-FRAME = Composed(_frame, user_id=UUID, since=datetime, projects=list[UUID])
+FRAME = Composed(_frame, user_id=UUID, since=datetime, projects=list[UUID], parents=list[UUID], organizations=list[UUID])
 OPERATORS_FRAME = Composed(_frame, user_id=UUID, since=datetime)
 
 

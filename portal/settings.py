@@ -126,10 +126,11 @@ def _database(url: str, pool: int) -> dict[str, object]:
         "CONN_MAX_AGE": 0,
         "CONN_HEALTH_CHECKS": True,
         # One statement never blocks a worker for ever; a lost server is noticed. Plans are for short statements on disks
-        # that seek for free: PostgreSQL's defaults are for spinning ones, and compile what takes longer to compile than to run.
+        # that seek for free: PostgreSQL's defaults are for spinning ones, compile what takes longer to compile than to run, and
+        # divide among processes, which must be started first, what one has soon done: that took half of a filtered list's time.
         "OPTIONS": {"connect_timeout": 5, "options": "-c statement_timeout=30000 -c lock_timeout=10000 "
                                                      "-c idle_in_transaction_session_timeout=60000 "
-                                                     "-c random_page_cost=1.1 -c jit=off",
+                                                     "-c random_page_cost=1.1 -c jit=off -c max_parallel_workers_per_gather=0",
                     "server_side_binding": True, "prepare_threshold": 5,
                     **({"pool": {"min_size": 1, "max_size": pool, "timeout": 5}} if pool else {}),
                     **{name: unquote(query[name]) for name in ("sslmode", "sslrootcert") if name in query}},
@@ -166,8 +167,15 @@ PLANS = {
 }
 # Strangers sign up by themselves and get an organization on trial. In production only when said so.
 SIGNUP_OPEN = env.flag("SIGNUP_OPEN", DEMO)
+PRICE_CALCULATOR = env.flag("PRICE_CALCULATOR", True)  # list prices for everybody, signed in or not
 TRIAL_CREDIT = Decimal(env.text("TRIAL_CREDIT", "20"))  # in the currency of the default price book
 TRIAL_DAYS = env.integer("TRIAL_DAYS", 30)
+RECYCLE_DAYS = env.integer("RECYCLE_DAYS", 7)  # how long a deleted instance can be restored
+# The class by which customers pay by themselves; empty: they pay by bank, and operators record what they see there. The simulated
+# one takes no money: by its page whoever says so has paid.
+PAYMENT_PROVIDER = env.text("PAYMENT_PROVIDER", "billing.providers.Simulated" if DEMO else "")
+if PAYMENT_PROVIDER == "billing.providers.Simulated" and not (DEMO or DEBUG):
+    raise RuntimeError("The simulated payment provider gives money away: only with MAINS_DEMO=1 or DEBUG=1.")
 
 AUTH_USER_MODEL = "tenants.User"
 AUTHENTICATION_BACKENDS = [
@@ -276,7 +284,9 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": "/api/v1", "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR", "SWAGGER_UI_FAVICON_HREF": "SIDECAR", "REDOC_DIST": "SIDECAR",
     "POSTPROCESSING_HOOKS": ["drf_spectacular.hooks.postprocess_schema_enums", "portal.kernel.rest.compacting.compact"],
-    "COMPONENT_SPLIT_REQUEST": True, "ENUM_NAME_OVERRIDES": {"WebhookStateEnum": "tenants.webhooks.models.Webhook.State"},
+    "COMPONENT_SPLIT_REQUEST": True, "ENUM_NAME_OVERRIDES": {
+        "WebhookStateEnum": "tenants.webhooks.models.Webhook.State",
+        "ExportScheduleStateEnum": "billing.models.exports.ExportSchedule.State"},
 }
 
 CONTENT_SECURITY_POLICY = {
@@ -313,7 +323,9 @@ _REQUESTS = env.integer("API_REQUESTS_A_MINUTE", 1200)
 API_RATE = {"requests": _REQUESTS, "user_requests": env.integer("API_REQUESTS_A_MINUTE_OF_A_USER", 5 * _REQUESTS),
             "address_requests": env.integer("REQUESTS_A_MINUTE_FROM_AN_ADDRESS", 10 * _REQUESTS),
             "stranger_requests": env.integer("STRANGERS_REQUESTS_A_MINUTE", _REQUESTS // 4),
-            "processes": env.integer("WEB_PROCESSES", 2), "window_s": 60}
+            "processes": env.integer("WEB_PROCESSES", 2), "window_s": 60,
+            # In an hour, of each organization (billing.vouchers).
+            "voucher_tries": env.integer("VOUCHERS_TRIED_AN_HOUR", 20)}
 
 # What operators do with tenants' things only with a live emergency access (tenants.glass): open "consoles", or any "changes".
 BREAK_GLASS = env.text("BREAK_GLASS_FOR", "consoles")
@@ -332,12 +344,18 @@ WEBHOOKS = {
     "ca_file": env.text("WEBHOOK_CA_FILE", ""),  # certificates of a company's own authority, trusted beside the public ones
 }
 
+# Files of the books (billing.exports): where they lie, which workers and the web share; and below which directory schedules may
+# leave some, a folder for each organization (empty: to addresses only); how many its members may ask for within a day (0: any).
+EXPORTS = {"directory": Path(env.text("EXPORTS_DIR", str(STATE_DIR / "exports"))), "folders": env.text("EXPORT_FOLDERS_DIR", ""),
+           "a_day": env.integer("EXPORTS_A_DAY", 100)}
+
 # For how many days things that are over stay known (portal.upkeep.retention); 0: for ever, as for the audit trail.
 RETENTION = {
     "operation_days": env.integer("RETAIN_OPERATION_DAYS", 400), "audit_days": env.integer("RETAIN_AUDIT_DAYS", 0),
     "key_days": env.integer("RETAIN_KEY_DAYS", 400), "sign_in_days": env.integer("RETAIN_SIGN_IN_DAYS", 90),
     "placement_days": env.integer("RETAIN_PLACEMENT_DAYS", 90), "console_days": env.integer("RETAIN_CONSOLE_DAYS", 30),
     "delivery_days": env.integer("RETAIN_DELIVERY_DAYS", 30), "notice_days": env.integer("RETAIN_NOTICE_DAYS", 30),
+    "export_days": env.integer("RETAIN_EXPORT_DAYS", 14), "bill_mail_days": env.integer("RETAIN_BILL_MAIL_DAYS", 400),
 }
 
 # Which host takes an instance (compute.hosts.placement): weights, and how many GiB a pool promises for each free one.
@@ -360,6 +378,7 @@ LOGGING = {
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "json"}},
     "root": {"handlers": ["console"], "level": env.text("LOG_LEVEL", "INFO")},
     "loggers": {"django.server": {"level": "WARNING"}, "axes": {"level": "WARNING"}, "daphne": {"level": "WARNING"},
+                "weasyprint": {"level": "WARNING"}, "fontTools": {"level": "WARNING"},
                 # Its debug messages show handshakes: cookies, keys and console tickets.
                 "uvicorn.error": {"level": "INFO"}},
 }

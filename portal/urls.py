@@ -9,6 +9,7 @@ from portal.notices import views as notices
 from portal.views import (
     api_keys,
     audit,
+    calculator,
     cli,
     dashboard,
     docs,
@@ -132,10 +133,11 @@ urlpatterns = [
     path("projects/", include((project_pages, "projects"))),
     path("quota-requests/", include((quota_request_pages, "quota_requests"))),
     path("webhooks/", include("tenants.webhooks.urls")),
+    path("calculator/", calculator.calculator, name="calculator"),
     path("docs/", include((docs_pages, "docs"))),
     path("cli/", include((cli_pages, "cli"))),
     path("accounts/", include("allauth.urls")),
-    path("i18n/", include("django.conf.urls.i18n")),
+    path("i18n/setlang/", frame.language, name="set_language"),
     path("api/v1/", include("portal.api_urls")),
     path("admin/", admin.site.urls),
 

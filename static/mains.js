@@ -41,7 +41,8 @@
       || (element.dataset.liveWithin && !document.getElementById(element.dataset.liveWithin).open);
   };
   // htmx keeps only the last of what is asked while it waits for an answer.
-  const isBusy = (element) => isInUse(element) || element.classList.contains("htmx-request");
+  const isBusy = (element) => isInUse(element) || element.classList.contains("htmx-request")
+    || element.querySelector(".htmx-request") !== null;
   const wants = (element, kind, id) => element.dataset.live.split(" ").some((word) => word === kind || word === `${kind}:${id}`);
   // A list whose rows are of the hint's kind fetches these rows alone; the server answers with all when that is not enough.
   const mark = (element, kind, id) => {
@@ -239,8 +240,15 @@
     if (filter && matchMedia("(pointer: fine)").matches) filter.focus();
   }, true);
 
+  // The rail is longer than many a window, and each page would begin at its top: whoever works at its end scrolls to it each time.
+  const showCurrent = () => {
+    const rail = document.getElementById("rail"), current = rail?.querySelector("[aria-current]");
+    if (current && current.offsetTop + current.offsetHeight > rail.clientHeight) rail.scrollTop = current.offsetTop - rail.clientHeight / 2;
+  };
+
   document.addEventListener("DOMContentLoaded", () => {
     markTheme();
+    showCurrent();
     const notices = document.getElementById("notices");
     if (notices) {
       tidyNotices(notices);

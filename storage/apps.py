@@ -11,7 +11,7 @@ class StorageConfig(AppConfig):
     verbose_name = _("Storage")
 
     def ready(self) -> None:
-        from storage import operations  # noqa: F401  (registers host.prepare)
+        from storage import idle, operations  # noqa: F401  (registers host.prepare)
         from storage.models import Image, Volume
 
         registry.add(
@@ -23,7 +23,11 @@ class StorageConfig(AppConfig):
                          permission="image.view", icon="disc"),
             ResourceKind(name="volume", label=_("Volume"), label_plural=_("Volumes"), page="volumes:detail", api="volume-detail",
                          permission="volume.view", icon="database"),
-            Meter(name="volume", label=_("Volume"), unit="GiB-second", price_unit=_("GiB and hour")),
+            Meter(name="image", label=_("Image"), unit="GiB-second", price_unit=_("GiB and hour"), service="Images",
+                  category="Storage"),
+            Meter(name="volume", label=_("Volume"), unit="GiB-second", price_unit=_("GiB and hour"), service="Volumes",
+                  category="Storage"),
+            idle.RULE,
             QuotaDimension(name="images", label=_("Images"), rows=Image.objects.live),
             QuotaDimension(name="volumes", label=_("Volumes"), rows=Volume.objects.live),
             QuotaDimension(name="volume_gib", label=_("Volume capacity"), unit="GiB", rows=Volume.objects.live,

@@ -14,6 +14,7 @@ from portal.kernel.models import Region, Resource, ResourceQuerySet
 from portal.kernel.states import Stateful
 
 GIB = 1024**3
+IMAGE_STORE = "standard"  # the SKU of the portal's one image store
 
 
 class PoolQuerySet(models.QuerySet):
@@ -76,6 +77,7 @@ class Image(Resource, Stateful):
         State.ERROR: {State.DELETED},
         State.DELETED: set(),
     }
+    METERED = {State.ACTIVE: True, State.ERROR: False, State.DELETED: False}
     TONES = {"queued": "busy", "importing": "busy", "active": "ok", "error": "bad", "deleted": "off"}
 
     resource = models.OneToOneField(Resource, models.CASCADE, parent_link=True, primary_key=True,
@@ -94,6 +96,13 @@ class Image(Resource, Stateful):
         verbose_name, verbose_name_plural = _("image"), _("images")
         constraints = [models.CheckConstraint(
             condition=Q(state__in=["queued", "importing", "active", "error", "deleted"]), name="image_state_known")]
+
+    def readings(self, state: str) -> Iterable[Reading]:
+        """What its files take in the store; a public image is the platform's offer, and free."""
+        if self.is_public:
+            return []
+        size = sum(part["size"] for part in self.files.values())
+        return [Reading(meter="image", sku=IMAGE_STORE, quantity=Decimal(size) / GIB)]
 
     @property
     def is_public(self) -> bool:

@@ -4,6 +4,7 @@ from decimal import Decimal
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext_lazy as _
 
+from billing import metering
 from compute.hosts import operations as hosts
 from compute.hosts import steps as host_steps
 from compute.hosts.commands.contract import absolute_path
@@ -85,10 +86,12 @@ def set_image_visibility(image: Image, visibility: str, *, actor) -> None:
     fresh = Image.objects.select_for_update(of=("self",), no_key=True).get(pk=image.pk)
     if fresh.state == Image.State.DELETED:
         raise StateConflict(state=fresh.get_state_display())
+    before, fresh.visibility = fresh.visibility, visibility
     Image.objects.filter(pk=fresh.pk).update(visibility=visibility)
+    if fresh.meters(fresh.state):
+        metering.settle(fresh, fresh.readings(fresh.state), at=database_now())
     live.touch(fresh)
-    audit.record("image.visibility", fresh, actor=actor, before={"visibility": fresh.visibility},
-                 after={"visibility": visibility})
+    audit.record("image.visibility", fresh, actor=actor, before={"visibility": before}, after={"visibility": visibility})
 
 
 @transaction.atomic

@@ -35,7 +35,7 @@ SUSPENDED, LOCKED = "suspended", "locked"
 BINDINGS = ((ORGANIZATION, OrganizationUserBinding, "user"), (ORGANIZATION, OrganizationGroupBinding, "group__user"),
             (PROJECT, ProjectUserBinding, "user"), (PROJECT, ProjectGroupBinding, "group__user"))
 OF_PEOPLE = frozenset({"member.view", "member.manage"})
-OF_ORGANIZATIONS = frozenset({"webhook.view", "webhook.manage"})
+OF_ORGANIZATIONS = frozenset({"webhook.view", "webhook.manage", "billing.manage", "budget.manage"})
 """Where the subject has no project, these are asked of its whole organization."""
 
 

@@ -5,11 +5,12 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin.widgets import RelatedFieldWidgetWrapper
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group as DjangoGroup
 from django.contrib.auth.models import Permission
-from django.db.models import CharField, OuterRef, Q, QuerySet, Subquery, Value
+from django.db.models import CharField, Count, OuterRef, Q, QuerySet, Subquery, Value
 from django.db.models.functions import Cast, Concat
 from django.http import HttpRequest, HttpResponse
 from django.utils.functional import SimpleLazyObject
@@ -61,9 +62,12 @@ class GroupAdmin(DjangoGroupAdmin, AuditedAdmin):
     identifiers = ()
     list_display = ("name", "members")
 
-    @display(description=_("members"))
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        return super().get_queryset(request).annotate(people=Count("user"))
+
+    @display(description=_("members"), ordering="people")
     def members(self, group: DjangoGroup) -> int:
-        return group.user_set.count()
+        return group.people
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return request.user.is_superuser
@@ -148,7 +152,7 @@ class Bindings(AsksForKeys, TabularInline):
     extra = 0
     hide_title = True
     owner, NAMED_BY = "user", "user__username"
-    per_page = 25
+    per_page = 10
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:
         return super().get_queryset(request).order_by("pk").select_related(self.owner)
@@ -162,9 +166,8 @@ class Bindings(AsksForKeys, TabularInline):
             known, scope, choices = request.__dict__.setdefault("_roles", {}), self._scope, fields["permission"].choices
             fields["permission"].choices = lambda: known.get(scope) or known.setdefault(scope, [*iter(choices)])
         if obj is not None and self.owner in fields:
-            widget = fields[self.owner].widget
             shown = self.get_queryset(request).filter(content_object=obj).values_list(f"{self.owner}_id", self.NAMED_BY)
-            getattr(widget, "widget", widget).known = SimpleLazyObject(lambda: {str(pk): name for pk, name in shown})
+            fields[self.owner].widget.known = SimpleLazyObject(lambda: {str(pk): name for pk, name in shown})
         return formset
 
     def _roles(self, scope: Any) -> QuerySet[Permission]:
@@ -186,6 +189,14 @@ class Bindings(AsksForKeys, TabularInline):
             field.label_from_instance = lambda role: str(LABELS.get(role_of(role.codename)) or role.own)
         elif field is not None:
             field.label = _("User") if db_field.name == "user" else _("Group")
+        return field
+
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Without icons that add or edit whom a row points at: drawing them took a seventh of the page's time."""
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if isinstance(getattr(field, "widget", None), RelatedFieldWidgetWrapper):
+            field.widget = field.widget.widget
         return field
 
 

@@ -71,9 +71,10 @@ def held(scope: Scope) -> Scope:
     return found
 
 
-def own_lines(scope: Scope, region: Region | None) -> list[Line]:
-    """What the scope uses and may use by itself; limits of what is above it are not among them."""
-    found = organization_lines(scope, region) if isinstance(scope, Organization) else lines(scope, region)
+def own_lines(scope: Scope, region: Region | None, *, lately: bool = False) -> list[Line]:
+    """What the scope uses and may use by itself; limits of what is above it are not among them. `lately` as with `lines`."""
+    read = organization_lines if isinstance(scope, Organization) else lines
+    found = read(scope, region, lately=lately)
     return [line for line in found if line.scope_id == scope.pk]
 
 

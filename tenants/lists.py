@@ -109,6 +109,8 @@ class Listing:
     live: ClassVar[str] = ""
     """Kinds whose events fetch it again; the first is the rows' own, unless the list polls."""
     row_template: ClassVar[str]
+    head_template: ClassVar[str] = ""
+    """What stands above the rows, and where there are none."""
     page_template: ClassVar[str] = "lists/page.html"
     columns: ClassVar[tuple[Column, ...]]
     filters: ClassVar[tuple[Filter, ...]] = ()

@@ -14,12 +14,16 @@ from django.db.models.functions import Cast, Coalesce
 
 from portal.kernel.composed import Composed
 from portal.kernel.declarations import QuotaDimension, registry
-from portal.kernel.errors import QuotaExceeded
+from portal.kernel.errors import PortalError, QuotaExceeded, Unpaid
 from portal.kernel.models import Region
+from portal.kernel.remembered import remembered
+from tenants.errors import ProjectArchived
 from tenants.models import Organization, Project, Quota
 from tenants.standing import require_open
 
 PROJECT, LIMIT = "project", "limit"
+REFUSALS: tuple[type[PortalError], ...] = (QuotaExceeded, ProjectArchived, Unpaid)
+"""What views declare whose verbs take something in a region: what `reserve` raises there, taking hooks included."""
 Node = tuple[UUID, str, list[str]]
 """A project's id, name and path."""
 
@@ -42,7 +46,8 @@ class Line:
 
 def reserve(project: Project, region: Region | None, wanted: dict[str, int]) -> None:
     """Refuse (QuotaExceeded with facts) unless every ancestor has room; holds the organization's row until commit. Refuses
-    (ProjectArchived, NotFound) in a project that takes nothing new. No region: all that is wanted is of none.
+    (ProjectArchived, NotFound) in a project that takes nothing new, and where a room that declared a taking hook does.
+    No region: all that is wanted is of none.
 
     Must run in the transaction that creates the rows: the lock is what makes sum-then-insert exact.
     """
@@ -56,6 +61,8 @@ def reserve(project: Project, region: Region | None, wanted: dict[str, int]) -> 
             raise QuotaExceeded(resource=line.resource, scope=line.scope, limit=line.limit, used=line.used,
                                 wanted=line.wanted, scope_id=str(line.scope_id),
                                 region=str(region.pk) if region is not None and is_regional else None)
+    for hook in registry.taking_hooks:
+        hook(project, region, wanted)
 
 
 def dimensions_of(region: Region | None) -> list[str]:
@@ -63,12 +70,15 @@ def dimensions_of(region: Region | None) -> list[str]:
     return [name for name, one in registry.dimensions.items() if one.regional == (region is not None)]
 
 
-def lines(project: Project, region: Region | None, wanted: dict[str, int] | None = None) -> list[Line]:
-    """Usage and limits of the project and everything above it, for all dimensions of the region (or the wanted ones)."""
+def lines(project: Project, region: Region | None, wanted: dict[str, int] | None = None, *, lately: bool = False) -> list[Line]:
+    """Usage and limits of the project and everything above it, for all dimensions of the region (or the wanted ones).
+
+    `lately`: only to be shown, so where adding up takes long, what is used may be as old as `remembered` allows.
+    """
     wanted = wanted or {}
     names = list(wanted) or dimensions_of(region)
     tree, limits = _tree_and_limits(project.organization, project.ancestor_ids, region)
-    used = taken([pk for pk, _name, _path in tree], region, names)
+    used = (_taken_lately if lately else taken)([pk for pk, _name, _path in tree], region, names)
     scopes = [(project.organization_id, project.organization.name, [pk for pk, _name, _path in tree])]
     for ancestor in project.ancestor_ids:
         below = [pk for pk, _name, path in tree if str(ancestor) in path]
@@ -80,10 +90,10 @@ def lines(project: Project, region: Region | None, wanted: dict[str, int] | None
             if scope_id == project.pk or (scope_id, name) in limits]
 
 
-def organization_lines(organization: Organization, region: Region | None) -> list[Line]:
-    """Usage and limits of the organization as a whole, for all dimensions of the region."""
+def organization_lines(organization: Organization, region: Region | None, *, lately: bool = False) -> list[Line]:
+    """Usage and limits of the organization as a whole, for all dimensions of the region; `lately` as with `lines`."""
     tree, limits = _tree_and_limits(organization, [], region)
-    used = taken([pk for pk, _name, _path in tree], region, names := dimensions_of(region))
+    used = (_taken_lately if lately else taken)([pk for pk, _name, _path in tree], region, names := dimensions_of(region))
     return [Line(resource=name, scope=organization.name, scope_id=organization.pk, limit=limits.get((organization.pk, name)),
                  used=sum(used[name, pk] for pk, _name, _path in tree)) for name in names]
 
@@ -101,6 +111,11 @@ def taken(projects: Collection[UUID], region: Region | None, names: Iterable[str
                     for number, project, amounts in sums.rows(
                         projects=list(projects), region=region and region.pk)
                     for one, amount in zip(sorts_of[number], amounts, strict=False)})
+
+
+def _taken_lately(projects: Collection[UUID], region: Region | None, names: Iterable[str]) -> Counter[tuple[str, UUID]]:
+    key = ("quota", frozenset(projects), region and region.pk, frozenset(names))
+    return remembered(key, lambda: taken(projects, region, names))
 
 
 Part = tuple[Callable[[], QuerySet], str, bool]

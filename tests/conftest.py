@@ -5,6 +5,7 @@ Fixtures of the rooms live beside their tests.
 import fcntl
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,14 +25,26 @@ ALONE = ("tests/stories/", "tests/lab", "tests/hosts/test_real_hosts.py", "tests
 # With `-n`, these share one process: they use the stage's lab, or make machines, networks and daemons of their own.
 ON_THE_MACHINE = (*ALONE, "tests/compute/drivers/", "tests/console/test_real_screen.py", "tests/network/fabric/",
                   "tests/harness/")
-# The audit trail's triggers let nobody delete rows: here, as a superuser would, the owner of the tables switches them off.
-EMPTY_AUDIT = """
-DO $$ BEGIN
-    IF EXISTS (SELECT FROM kernel_auditevent) THEN
-        ALTER TABLE kernel_auditevent DISABLE TRIGGER USER;
-        DELETE FROM kernel_auditevent;
-        ALTER TABLE kernel_auditevent ENABLE TRIGGER USER;
-    END IF;
+# Each test of these takes minutes: with `-n` they begin early and every process takes some.
+SLOWEST = ("tests/walk/test_walk.py", "tests/rest/test_schemathesis.py")
+# Triggers let nobody delete rows of the audit trail or the books: here, as a superuser would, the owner of the tables switches
+# them off. Children stand before what they point at.
+FINAL = ("kernel_auditevent", "billing_voucheruse", "billing_budgetalarm", "billing_charge", "billing_invoiceline",
+         "billing_credituse", "billing_leg", "billing_entry", "billing_invoicemail", "billing_payment", "billing_invoice")
+EMPTY_FINAL = f"""
+DO $$ DECLARE name text; filled text[] := '{{}}'; is_filled boolean; BEGIN
+    FOREACH name IN ARRAY ARRAY{list(FINAL)} LOOP
+        EXECUTE format('SELECT EXISTS (SELECT FROM %I)', name) INTO is_filled;
+        CONTINUE WHEN NOT is_filled;
+        filled := filled || name;
+        EXECUTE format('ALTER TABLE %I DISABLE TRIGGER USER', name);
+        EXECUTE format('DELETE FROM %I', name);
+    END LOOP;
+    SET CONSTRAINTS ALL IMMEDIATE;
+    FOREACH name IN ARRAY filled LOOP
+        EXECUTE format('ALTER TABLE %I ENABLE TRIGGER USER', name);
+    END LOOP;
+    SET CONSTRAINTS ALL DEFERRED;
 END $$
 """
 SESSION_DATABASE = re.compile(r"test_mains_p(\d+)(_\w+)?")
@@ -48,16 +61,31 @@ def pytest_configure(config: pytest.Config) -> None:
     DatabaseOperations.sql_flush = _delete_rows
 
 
-class ByModule(LoadScopeScheduling):
+def scope_of(nodeid: str) -> str:
     """Under `-n` a module stays together, and so does all that stands on the machine itself."""
+    module = nodeid.partition("::")[0]
+    if module.startswith(ON_THE_MACHINE):
+        return "machine"
+    return nodeid if module in SLOWEST else module
 
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest begins first: the machine's tests, each of the slowest, then modules of many tests."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return
+    sizes = Counter(scope_of(item.nodeid) for item in items)
+    items.sort(key=lambda item: (scope_of(item.nodeid) != "machine", not item.nodeid.startswith(SLOWEST),
+                                 -sizes[scope_of(item.nodeid)]))
+
+
+class ByScope(LoadScopeScheduling):
     def _split_scope(self, nodeid: str) -> str:
-        module = nodeid.partition("::")[0]
-        return "machine" if module.startswith(ON_THE_MACHINE) else module
+        return scope_of(nodeid)
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByModule:
-    return ByModule(config, log)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByScope:
+    config.option.loadscopereorder = False  # they are in order already
+    return ByScope(config, log)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -72,10 +100,20 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
         return (yield)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def all_is_read_anew() -> Iterator[None]:
+    """Sums that took long are kept, and on a busy machine everything takes long; what is kept on purpose stays so."""
+    from portal.kernel import remembered
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(remembered, "SLOW_S", float("inf"))
+        yield
+
+
 def _delete_rows(operations: DatabaseOperations, _style: object, tables: list[str], **_options: object) -> list[str]:
     """What empties the database after a transactional test: TRUNCATE makes files anew for every table, which takes half a
     second; a test leaves few rows, and foreign keys are looked at when all are gone."""
-    return [EMPTY_AUDIT, *(f"DELETE FROM {operations.quote_name(table)}" for table in tables)]
+    return [EMPTY_FINAL, *(f"DELETE FROM {operations.quote_name(table)}" for table in tables)]
 
 
 @pytest.fixture(scope="session")

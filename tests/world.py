@@ -1,5 +1,6 @@
 """A small world for tests: a region with a simulated host, a catalogue, prices, two organizations and their people."""
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cache
@@ -7,6 +8,7 @@ from pathlib import Path
 
 from django.conf import settings
 from django.contrib.auth.hashers import make_password
+from django.test import Client
 
 from billing.seed import seed_prices
 from compute.hosts.models import Endpoint, Host
@@ -62,7 +64,8 @@ def make_world(state_dir: Path, *, driver_uri: str | None = None) -> World:
     rival_project = tenants.create_project(rival, "own", actor=None)
     small = InstanceType.objects.create(slug="small", name="Small", vcpus=1, memory_mib=256, root_disk_gib=1)
     seed_prices(region, [("instance.running", "small", Decimal("0.36")), ("volume", "local", Decimal("0.001")),
-                         ("instance.stopped", "small", Decimal("0.036"))])
+                         *((f"instance.{state}", "small", Decimal("0.036")) for state in (
+                             "stopped", "paused", "suspended", "recycled"))])
     image = _image(state_dir, region, project)
     prepare_host(host, actor=people["root"])
     drain()
@@ -85,6 +88,16 @@ def _image(state_dir: Path, region: Region, project: Project) -> Image:
     part = {"file": f"{digest}.qcow2", "sha256": digest, "size": len(IMAGE_BYTES), "format": "qcow2"}
     return Image.objects.create(project=project, region=region, name="demo", state="active", visibility="public",
                                 virtual_size=GIB // 4, min_disk_gib=1, files={"disk": part})
+
+
+def browsers(world: World) -> Callable[[str], Client]:
+    """Name → a browser in which that person is signed in."""
+    def signed_in(name: str) -> Client:
+        client = Client()
+        client.force_login(world.people[name])
+        return client
+
+    return signed_in
 
 
 def drain(limit: int = 200) -> None:

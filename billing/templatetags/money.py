@@ -1,13 +1,17 @@
 """How money and quantities are written in pages, in the reader's language."""
+from collections.abc import Iterable
 from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
 
 from django import template
 from django.utils.formats import number_format
 
 from billing.money import CENT, SYMBOLS, Money, plain, shown, shown_decimals
+from billing.rating import size_of
+from portal.kernel.declarations import registry
 
 register = template.Library()
-TENTH = Decimal("0.1")
+TENTH, UNIT_HOUR_S = Decimal("0.1"), 3600
 
 
 @register.filter
@@ -15,6 +19,12 @@ def money(value: Money) -> str:
     """`¥1,234.56`; amounts below a cent show two digits that mean something."""
     return _with_currency(number_format(shown(value.amount), shown_decimals(value.amount), force_grouping=True),
                           value.currency)
+
+
+@register.filter
+def moneys(values: Iterable[Money]) -> str:
+    """Sums of several currencies in one line: they are never added up."""
+    return " + ".join(map(money, values))
 
 
 @register.filter
@@ -49,9 +59,23 @@ def seconds(number: Decimal) -> str:
     return number_format(number.quantize(TENTH, ROUND_HALF_UP), 1, force_grouping=True)
 
 
+@register.filter
+def counted(row: Any) -> Decimal | None:
+    """Of a charge or line of what a counter counted: how much, in what its price is for. None: it is billed by time."""
+    return row.quantity / UNIT_HOUR_S if size_of(row.meter) else None
+
+
+@register.filter
+def price_unit(meter: str) -> str:
+    """What a price of the meter is for."""
+    declared = registry.meters.get(meter)
+    return str(declared.price_unit) if declared else ""
+
+
 def _with_currency(number: str, currency: str) -> str:
     symbol = SYMBOLS.get(currency)
-    return f"{symbol}{number}" if symbol else f"{number} {currency}"
+    sign = "-" if number.startswith("-") else ""
+    return f"{sign}{symbol}{number.removeprefix('-')}" if symbol else f"{number} {currency}"
 
 
 @register.filter(name="plain")

@@ -63,18 +63,20 @@ class InstanceAdmin(ReadOnlyAdmin):
     list_filter = (("state", ChoicesDropdownFilter), LiveFilter, ("zone", RelatedDropdownFilter),
                    ("type", RelatedDropdownFilter), ("host", AutocompleteSelectFilter), ("project", AutocompleteSelectFilter))
     search_fields = ("name",)
-    list_select_related = ("type", "host", "project")
+    list_select_related = ("type", "host__endpoint", "project")
     ordering = ("-created_at", "-id")
     exclude = ("vnc_password", "user_data")
-    actions = ("start", "stop", "power_off", "reboot", "delete")
+    actions = ("start", "stop", "power_off", "reboot", "pause", "suspend", "resume", "restore", "delete", "purge")
     state_now = toned()
-    start, stop, power_off, reboot, delete = (_verb("start"), _verb("stop"), _verb("stop", force=True), _verb("reboot"),
-                                              _verb("delete"))
+    start, stop, power_off, reboot = _verb("start"), _verb("stop"), _verb("stop", force=True), _verb("reboot")
+    pause, suspend, resume = _verb("pause"), _verb("suspend"), _verb("resume")
+    restore, delete, purge = _verb("restore"), _verb("delete"), _verb("purge")
 
     def get_queryset(self, request: HttpRequest):
         return super().get_queryset(request).defer("user_data", "vnc_password", "public_keys")
 
-    @display(description=_("on the host"), ordering="observed_state", label={"running": "success", "off": "default"})
+    @display(description=_("on the host"), ordering="observed_state",
+             label={"running": "success", "paused": "warning", "suspended": "default", "off": "default"})
     def on_the_host(self, instance: Instance) -> tuple[str, str] | str:
         seen = instance.observed_state
         return (seen if seen in EXPECTED.values() else "off", str(OBSERVED.get(seen, seen))) if seen else ""

@@ -1,7 +1,7 @@
 """REST of instances, instance types and SSH keys. Actions derive from the verb table."""
 from typing import Any
 
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
@@ -9,19 +9,21 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing import credit
+from billing import affording, ladder
 from billing.prices import NoPrice, price_of
 from compute.hosts.models import Verdict
 from compute.instances import keys, operations
 from compute.instances.console.operations import issue_ticket, principal_of, ticket_answer
+from compute.instances.errors import NotSupported
 from compute.instances.models import Instance, InstanceType, SshKey
 from compute.instances.networks import MOST_CARDS, Networks, cards_by_instance
 from compute.instances.verbs import ACTIONS, VERBS
 from compute.network.errors import AddressInUse, AlreadyAssociated, NoNetwork, NoPublicNetwork, PoolFull, SubnetFull, TooMany
 from compute.network.models import Port, SecurityGroup, Subnet
-from portal.kernel.errors import Busy, NoCapacity, PaymentRequired, StateConflict
+from portal.kernel.errors import Busy, NoCapacity, PaymentRequired, StateConflict, Unpaid
 from portal.kernel.models import Region, Zone
 from portal.kernel.rest.examples import id_of
+from portal.kernel.rest.filters import flag
 from portal.kernel.rest.serializers import (
     DescribedSerializer,
     DryRunSerializer,
@@ -35,7 +37,8 @@ from portal.kernel.rest.views import SIGNED_IN, Described, Fetched, Listed, Room
 from portal.kernel.states import database_now
 from storage.models import Image
 from tenants.api import VisibleProject
-from tenants.quotas import lines
+from tenants.errors import ProjectArchived
+from tenants.quotas import REFUSALS, lines
 
 LARGEST_DISK_GIB = 64 * 1024
 LONGEST_USER_DATA = 16 * 1024  # cloud-init's own limit on most clouds
@@ -102,14 +105,17 @@ class InstanceSerializer(ResourceSerializer):
     host = serializers.SerializerMethodField()
     addresses = serializers.SerializerMethodField()
     fault = serializers.DictField(read_only=True, allow_null=True)
+    purge_at = serializers.DateTimeField(read_only=True, allow_null=True,
+                                         help_text="When it is deleted for good; null outside the recycle bin.")
 
-    example = {"state": "running", "observed_state": "running", "memory_mib": 1024, "host": None, "fault": None}
-    reads = {"host": ("host_id",), "addresses": ("pk",)}
+    example = {"state": "running", "observed_state": "running", "memory_mib": 1024, "host": None, "fault": None,
+               "purge_at": None}
+    reads = {"host": ("host_id",), "addresses": ("pk",), "purge_at": ("state", "recycled_at")}
 
     class Meta(ResourceSerializer.Meta):
         model = Instance
         fields = (*ResourceSerializer.Meta.fields, "state", "observed_state", "type", "vcpus", "memory_mib", "image",
-                  "zone", "host", "addresses", "fault")
+                  "zone", "host", "addresses", "fault", "purge_at")
         read_only_fields = fields
 
     def prepare(self, rows: list[Any]) -> None:
@@ -208,6 +214,7 @@ class SshKeyViewSet(Listed, Fetched, Described, RoomViewSet):
                    "partial_update": "sshkey.manage", "destroy": "sshkey.manage"}
     bodies = {"create": CreateSshKeySerializer, "partial_update": RenameSerializer}
     answers = {"create": (201, NewSshKeySerializer), "partial_update": (200, SshKeySerializer), "destroy": (204, None)}
+    errors = {"create": (ProjectArchived,)}
     secret_fields = ("private_key",)
     search_fields = ("name", "fingerprint")
 
@@ -240,13 +247,22 @@ class InstanceViewSet(Listed, Fetched, Described, RoomViewSet):
               **{name: ForceSerializer for name, verb in ACTIONS.items() if verb.takes_force}}
     answers = {"partial_update": (200, InstanceSerializer), "console": (200, TicketSerializer),
                "placement": (200, PlacedSerializer)}
-    errors = {"create": (PaymentRequired, NoPrice, NoCapacity, Busy, StateConflict, NoNetwork, NoPublicNetwork, SubnetFull,
-                         AddressInUse, PoolFull, AlreadyAssociated, TooMany), "start": (PaymentRequired, NoCapacity)}
+    errors = {"create": (*REFUSALS, *affording.REFUSALS, NoCapacity, Busy, StateConflict, NoNetwork, NoPublicNetwork,
+                         SubnetFull, AddressInUse, PoolFull, AlreadyAssociated, TooMany),
+              "start": (PaymentRequired, Unpaid, NoPrice, NoCapacity),
+              **dict.fromkeys(("pause", "suspend"), (NotSupported, Unpaid, NoPrice)), "reboot": (Unpaid,), "restore": (Unpaid,),
+              "resume": (PaymentRequired, Unpaid, NoPrice)}
     query_parameters = {"create": ("dry_run",), "destroy": ("purge",)}
     secret_fields = ("ticket",)
     filters = {"state": "state", "zone": "zone_id", "type": "type_id", "image": "image_id"}
     search_fields = ("name", "description")
     ordering_fields = ("created_at", "name", "state", "vcpus", "memory_mib")
+
+    def filter_queryset(self, queryset: QuerySet) -> QuerySet:
+        """What is in the recycle bin is listed where it is asked for."""
+        rows = super().filter_queryset(queryset)
+        is_asked_for = Instance.State.RECYCLED in self.request.query_params.getlist("state")
+        return rows if is_asked_for else rows.exclude(state=Instance.State.RECYCLED)
 
     def create(self, request: Request) -> Response:
         """New instances, all of them or none; `?dry_run=true` tells price, quota and placement, and creates nothing."""
@@ -260,8 +276,10 @@ class InstanceViewSet(Listed, Fetched, Described, RoomViewSet):
         return accepted(operations.create_instance(order, actor=request.user), request)
 
     def destroy(self, request: Request, pk: str) -> Response:
-        """Delete the instance and its root volume."""
-        return accepted(operations.act(self.target, "delete", actor=request.user), request)
+        """Move it to the recycle bin, from which it can be restored until `purge_at`; with `?purge=true`, and where it is in
+        error, delete it and its root volume for good."""
+        verb = "purge" if flag(request, "purge") else "delete"
+        return accepted(operations.act(self.target, verb, actor=request.user), request)
 
     @action(detail=True, methods=["post"])
     def console(self, request: Request, pk: str) -> Response:
@@ -302,8 +320,9 @@ def forecast(order: operations.Order) -> dict[str, Any]:
     quota = [line for line in lines(order.project, order.region, order.wanted) if line.wanted]
     reasons = order.obstacles
     now = database_now()
-    price = price_of(order.region, order.readings, now)
-    is_payable = credit.shortfall(order.project.organization, price, now=now) is None
+    price = price_of(order.project.organization, order.region, order.readings, now)
+    is_payable = (ladder.refusing(order.project.organization_id) is None
+                  and affording.is_affordable(order.project, price, order.tags, now=now))
     return DryRunSerializer({
         "allowed": all(line.fits for line in quota) and not reasons and is_payable, "price": price.as_json(),
         "has_credit": is_payable,

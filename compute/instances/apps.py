@@ -21,28 +21,39 @@ class InstancesConfig(AppConfig):
     verbose_name = _("Compute")
 
     def ready(self) -> None:
-        from compute.instances import operations, suspension  # noqa: F401  (registers the operation kinds)
+        from compute.instances import idle, kinds, stopping, suspension  # noqa: F401  (registers the operation kinds)
         from compute.instances.models import Instance
 
         registry.add(
             Permission(name="instance.view", label=_("See instances"), roles=EVERYBODY),
             Permission(name="instance.create", label=_("Create instances"), roles=ADMINS),
-            Permission(name="instance.operate", label=_("Start, stop and reboot instances"), roles=OPERATORS),
+            Permission(name="instance.operate", label=_("Start, stop, pause and suspend instances"), roles=OPERATORS),
             Permission(name="instance.console", label=_("Open consoles"), roles=OPERATORS),
             Permission(name="instance.update", label=_("Rename and describe instances"), roles=ADMINS),
-            Permission(name="instance.delete", label=_("Delete instances"), roles=ADMINS),
+            Permission(name="instance.delete", label=_("Delete and restore instances"), roles=ADMINS),
             Permission(name="sshkey.view", label=_("See SSH keys"), roles=EVERYBODY),
             Permission(name="sshkey.manage", label=_("Add and delete SSH keys"), roles=OPERATORS),
             ResourceKind(name="instance", label=_("Instance"), label_plural=_("Instances"), page="instances:detail",
                          api="instance-detail", permission="instance.view", icon="server"),
             ResourceKind(name="ssh_key", label=_("SSH key"), label_plural=_("SSH keys"), page="ssh_keys:detail",
                          api="ssh-key-detail", permission="sshkey.view", icon="key"),
-            Meter(name="instance.running", label=_("Instance, running"), unit="second", price_unit=_("hour")),
-            Meter(name="instance.stopped", label=_("Instance, stopped"), unit="second", price_unit=_("hour")),
+            Meter(name="instance.running", label=_("Instance, running"), unit="second", price_unit=_("hour"),
+                  service="Instances", category="Compute"),
+            *(Meter(name=name, label=label, unit="second", price_unit=_("hour"), service="Instances", category="Compute")
+              for name, label in (("instance.stopped", _("Instance, stopped")), ("instance.paused", _("Instance, paused")),
+                                  ("instance.suspended", _("Instance, suspended")),
+                                  ("instance.recycled", _("Instance, in the recycle bin")))),
+            idle.RULE,
             QuotaDimension(name="instances", label=_("Instances"), rows=Instance.objects.live),
             QuotaDimension(name="vcpus", label=_("vCPUs"), rows=Instance.objects.live, amount="vcpus"),
             QuotaDimension(name="memory_mib", label=_("Memory"), unit="MiB", rows=Instance.objects.live,
                            amount="memory_mib"),
         )
+        if stopping.HOOK not in registry.stopping_hooks:
+            registry.stopping_hooks.append(stopping.HOOK)
+        if stopping.coming not in registry.coming_hooks:
+            registry.coming_hooks.append(stopping.coming)
         if suspension.ring not in registry.suspension_hooks:
             registry.suspension_hooks.append(suspension.ring)
+        if suspension.unpaid not in registry.unpaid_hooks:
+            registry.unpaid_hooks.append(suspension.unpaid)

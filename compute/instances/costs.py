@@ -7,8 +7,8 @@ from typing import Any
 from uuid import UUID
 
 from billing import rating
+from billing.costs import this_month
 from billing.money import Money
-from billing.periods import Month
 from billing.prices import HOURS_A_MONTH
 from portal.kernel.models import Resource
 from portal.kernel.states import database_now
@@ -50,7 +50,7 @@ def costs(user: Any, resource: Resource, others: Collection[UUID] = ()) -> Costs
     if not user.grants.may("usage.view", resource.project_id):
         return None
     now = database_now()
-    month = Month.of(now)
+    month = this_month(now)
     lines = rating.lines(rating.Selection(projects=[resource.project_id], resources=[resource.pk, *others]),
                          start=month.start, end=month.end, now=now)
     meters = _meters(lines)

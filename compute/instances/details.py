@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db.models import F, Q, QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -95,6 +96,19 @@ def effects_of_deleting(instance: Instance, volumes: Sequence[Volume], floating:
             "and is billed as idle until you release it")
         effects.append(_("The floating IP %(address)s stays yours, %(cost)s.") % {"address": row.address, "cost": cost})
     return [*effects, _("Billing of the instance and its volumes stops at once.")]
+
+
+def effects_of_recycling(instance: Instance, volumes: Sequence[Volume], floating: Sequence[FloatingIp]) -> list[str]:
+    """Everything that deleting it into the recycle bin does, in sentences."""
+    days = settings.RECYCLE_DAYS
+    return [_("Its power is cut; what is only in its memory is lost."),
+            ngettext("It waits in the recycle bin and can be restored for %(days)s day. Then it is deleted for good.",
+                     "It waits in the recycle bin and can be restored for %(days)s days. Then it is deleted for good.",
+                     days) % {"days": days},
+            _("Volumes, network cards and floating IPs stay with it, count in quotas and cost as before.")]
+
+
+EFFECTS = {"delete": effects_of_recycling, "purge": effects_of_deleting}
 
 
 def floating_of(found: Sequence[Address]) -> list[FloatingIp]:

@@ -1,9 +1,11 @@
 """Instance types, SSH keys and instances. What an instance may do is in `verbs`, how it becomes a domain in `design`."""
 import uuid
 from collections.abc import Iterable
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Self
 
+from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
@@ -65,12 +67,26 @@ class InstanceState(models.TextChoices):
     STOPPING = "stopping", _("Stopping")
     STOPPED = "stopped", _("Stopped")
     REBOOTING = "rebooting", _("Rebooting")
+    PAUSING = "pausing", _("Pausing")
+    PAUSED = "paused", _("Paused")
+    SUSPENDING = "suspending", _("Suspending")
+    SUSPENDED = "suspended", _("Suspended")
+    RESUMING = "resuming", _("Resuming")
+    RECYCLING = "recycling", _("Recycling")
+    RECYCLED = "recycled", _("Recycled")
+    RESTORING = "restoring", _("Restoring")
     ERROR = "error", _("Error")
     DELETING = "deleting", _("Deleting")
     DELETED = "deleted", _("Deleted")
 
 
 S = InstanceState
+# What a host can have an instance be; people and guests change it behind our back, from any to any.
+ON_A_HOST = frozenset({S.RUNNING, S.PAUSED, S.SUSPENDED, S.STOPPED})
+# Nothing is done to these but to restore or to delete them.
+IN_BIN = frozenset({S.RECYCLING, S.RECYCLED, S.RESTORING})
+# Without a host: not placed yet, failed, or going and gone.
+WITHOUT_A_HOST = (S.BUILDING.value, S.ERROR.value, S.DELETING.value, S.DELETED.value)
 
 
 class Instance(Resource, Stateful):
@@ -85,19 +101,30 @@ class Instance(Resource, Stateful):
     MOVES = {
         S.BUILDING: {S.RUNNING, S.ERROR},
         S.STARTING: {S.RUNNING, S.STOPPED},
-        S.RUNNING: {S.STOPPING, S.REBOOTING, S.DELETING, S.STOPPED},
+        S.RUNNING: {S.STOPPING, S.REBOOTING, S.PAUSING, S.SUSPENDING, S.RECYCLING, S.DELETING, *ON_A_HOST - {S.RUNNING}},
         S.STOPPING: {S.STOPPED},
-        S.STOPPED: {S.STARTING, S.DELETING, S.RUNNING},
+        S.STOPPED: {S.STARTING, S.RECYCLING, S.DELETING, *ON_A_HOST - {S.STOPPED}},
         S.REBOOTING: {S.RUNNING},
+        S.PAUSING: {S.PAUSED, S.RUNNING},
+        S.PAUSED: {S.RESUMING, S.STOPPING, S.RECYCLING, S.DELETING, *ON_A_HOST - {S.PAUSED}},
+        S.SUSPENDING: {S.SUSPENDED, S.RUNNING},
+        S.SUSPENDED: {S.RESUMING, S.STOPPING, S.RECYCLING, S.DELETING, *ON_A_HOST - {S.SUSPENDED}},
+        S.RESUMING: {S.RUNNING, S.PAUSED, S.SUSPENDED},
+        S.RECYCLING: {S.RECYCLED},
+        S.RECYCLED: {S.RESTORING, S.DELETING, S.RUNNING},
+        S.RESTORING: {S.STOPPED, S.RECYCLED},
         S.ERROR: {S.DELETING},
         S.DELETING: {S.DELETED},
         S.DELETED: set(),
     }
-    IN_FLIGHT = frozenset({S.BUILDING, S.STARTING, S.STOPPING, S.REBOOTING, S.DELETING})
+    IN_FLIGHT = frozenset({S.BUILDING, S.STARTING, S.STOPPING, S.REBOOTING, S.PAUSING, S.SUSPENDING, S.RESUMING, S.RECYCLING,
+                           S.RESTORING, S.DELETING})
     # Absent states keep the price of the state before; building and failed creates never had one.
-    METERED = {S.RUNNING: True, S.STOPPED: True, S.ERROR: False, S.DELETING: False, S.DELETED: False}
+    METERED = {**dict.fromkeys((*ON_A_HOST, S.RECYCLED), True), **dict.fromkeys((S.ERROR, S.DELETING, S.DELETED), False)}
     TONES = {S.BUILDING: "busy", S.STARTING: "busy", S.RUNNING: "ok", S.STOPPING: "busy", S.STOPPED: "off",
-             S.REBOOTING: "busy", S.ERROR: "bad", S.DELETING: "busy", S.DELETED: "off"}
+             S.REBOOTING: "busy", S.PAUSING: "busy", S.PAUSED: "warn", S.SUSPENDING: "busy", S.SUSPENDED: "off",
+             S.RESUMING: "busy", S.RECYCLING: "busy", S.RECYCLED: "off", S.RESTORING: "busy",
+             S.ERROR: "bad", S.DELETING: "busy", S.DELETED: "off"}
 
     resource = models.OneToOneField(Resource, models.CASCADE, parent_link=True, primary_key=True, related_name="instance")
     state = models.CharField(_("state"), max_length=16, choices=S, default=S.BUILDING)
@@ -114,22 +141,26 @@ class Instance(Resource, Stateful):
     user_data = EncryptedTextField(_("user data"), blank=True)
     public_keys = models.JSONField(default=list)
     fault = models.JSONField(null=True, help_text=_("Why it is in error, or what failed last."))
+    recycled_at = models.DateTimeField(_("in the recycle bin since"), null=True)
 
     class Meta:
         verbose_name, verbose_name_plural = _("instance"), _("instances")
         indexes = [models.Index(fields=["host"], name="instance_of_host", condition=~Q(state="deleted")),
                    models.Index(fields=["state"], name="instance_in_state", condition=~Q(state="deleted"))]
         constraints = [
-            models.CheckConstraint(condition=Q(state__in=["building", "starting", "running", "stopping", "stopped",
-                                                          "rebooting", "error", "deleting", "deleted"]),
-                                   name="instance_state_known"),
-            models.CheckConstraint(condition=~Q(state__in=["running", "stopped", "stopping", "starting", "rebooting"])
-                                   | Q(host__isnull=False), name="instance_has_a_host_when_it_exists"),
+            models.CheckConstraint(condition=Q(state__in=InstanceState.values), name="instance_state_known"),
+            models.CheckConstraint(condition=Q(state__in=WITHOUT_A_HOST) | Q(host__isnull=False),
+                                   name="instance_has_a_host_when_it_exists"),
         ]
 
     def readings(self, state: str) -> Iterable[Reading]:
-        meter = "instance.running" if state == S.RUNNING else "instance.stopped"
-        return [Reading(meter=meter, sku=self.type.slug, quantity=Decimal(1))]
+        return [Reading(meter=f"instance.{state}", sku=self.type.slug, quantity=Decimal(1))]
+
+    @property
+    def purge_at(self) -> datetime | None:
+        """When it is deleted for good; None outside the recycle bin."""
+        is_there = self.state == S.RECYCLED and self.recycled_at is not None
+        return self.recycled_at + timedelta(days=settings.RECYCLE_DAYS) if is_there else None
 
     @property
     def in_flight(self) -> bool:

@@ -1,16 +1,19 @@
-"""Verbs on instances and SSH keys, and the operation kinds behind them. The caller has checked access.
+"""Verbs on instances. The caller has checked access. How their operations are carried out is in `kinds`.
 
 Each verb is one transaction: prerequisites → quota → state → audit → operation row.
 """
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
-from billing import credit
+from billing import affording, credit, ladder
+from billing.models import Rung
 from billing.prices import price_of
 from compute.hosts import placement
-from compute.instances import keys, steps
+from compute.instances import keys
 from compute.instances.models import Instance, InstanceState, InstanceType, SshKey
 from compute.instances.networks import Networks, has_fabric
 from compute.instances.verbs import VERBS
@@ -20,7 +23,7 @@ from portal.kernel.declarations import Reading
 from portal.kernel.errors import InvalidInput
 from portal.kernel.models import Operation, Region, Zone
 from portal.kernel.names import LONGEST
-from portal.kernel.operations import Kind, Run, Step, register, submit
+from portal.kernel.operations import submit
 from portal.kernel.secrets import random_secret
 from portal.kernel.states import database_now
 from storage.models import GIB, Attachment, Image, Volume
@@ -125,10 +128,11 @@ def create_instance(order: Order, *, actor) -> Operation:
     to running, or to error with nothing left behind."""
     order.check()
     now = database_now()
-    price = price_of(order.region, order.readings, now)  # raises NoPrice: nothing starts that could never be billed
+    # Raises NoPrice: nothing starts that could never be billed.
+    price = price_of(order.project.organization, order.region, order.readings, now)
     networks = order.networks.settled(order.project, order.region, actor=actor)
     reserve(order.project, order.region, order.wanted)
-    credit.require(order.project.organization, price, now=now)
+    affording.require(order.project, price, order.tags, now=now)
     given = [*order.ssh_keys, *(keys.take_key(order.project, order.region, text, actor=actor) for text in order.public_keys)]
     networks.lock()
     made = [_add_instance(order, name, given) for name in order.names]
@@ -162,17 +166,24 @@ def _vnc_password() -> str:
 
 def act(instance: Instance, verb_name: str, *, actor, force: bool = False) -> Operation:
     """Begin a verb of the table on the instance. Raises StateConflict or Busy."""
-    handler = {"start": _start, "stop": _stop, "reboot": _reboot, "delete": _delete}[verb_name]
     with transaction.atomic():
         fresh = Instance.objects.select_for_update(of=("self",), no_key=True).select_related(
-            "region", "project__organization").get(pk=instance.pk)
-        verb = VERBS[verb_name]
+            "region", "project__organization", "host__endpoint").get(pk=instance.pk)
+        verb = VERBS[verb_name].on(fresh)
         verb.require(fresh)
+        if actor is not None:
+            ladder.require_paid(fresh.project.organization_id, UNPAID.get(verb.name, ladder.STOPPING))
         before = fresh.state
-        operation = handler(fresh, actor, force)
+        operation = HANDLERS[verb.name](fresh, actor, force)
         audit.record(verb.operation, fresh, actor=actor, operation=operation, before={"state": before},
                      after={"state": fresh.state, **({"force": True} if force else {})})
         return operation
+
+
+# On which rungs of the ladder a person may not do it. What is to be stopped and recycled is not kept busy with anything else, and
+# comes back from the bin when somebody has paid.
+UNPAID: dict[str, tuple[Rung, ...]] = {
+    "stop": (), "delete": (), "purge": (), "restore": (Rung.RECYCLED,), "start": ladder.REFUSING, "resume": ladder.REFUSING}
 
 
 def _submit(instance: Instance, kind: str, actor, **arguments: object) -> Operation:
@@ -192,12 +203,19 @@ def _start(instance: Instance, actor, force: bool) -> Operation:
 
 
 def _require_credit(instance: Instance) -> None:
-    """What lives on credit does not start without; what runs, and everybody else's, is not asked."""
+    """What lives on credit does not start without, and nothing of who does not pay; what runs is not asked."""
     organization = instance.project.organization
+    Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)  # as `reserve` does
+    ladder.require_paid(organization.pk)
     if credit.pays_by_credit(organization):
-        Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)  # as `reserve` does
         now = database_now()
-        credit.require(organization, price_of(instance.region, instance.readings(InstanceState.RUNNING), now), now=now)
+        price = price_of(organization, instance.region, instance.readings(InstanceState.RUNNING), now)
+        credit.require(organization, price, now=now, instead_of=instance.pk)
+
+
+def _require_price(instance: Instance, state: InstanceState) -> None:
+    """Raise NoPrice: nothing keeps a host's memory or disk that could never be billed."""
+    price_of(instance.project.organization, instance.region, instance.readings(state), database_now())
 
 
 def _stop(instance: Instance, actor, force: bool) -> Operation:
@@ -212,7 +230,42 @@ def _reboot(instance: Instance, actor, force: bool) -> Operation:
     return operation
 
 
-def _delete(instance: Instance, actor, force: bool) -> Operation:
+def _pause(instance: Instance, actor, force: bool) -> Operation:
+    _require_price(instance, InstanceState.PAUSED)
+    operation = _submit(instance, "instance.pause", actor, generation=instance.generation)
+    instance.move_to(InstanceState.PAUSING)
+    return operation
+
+
+def _suspend(instance: Instance, actor, force: bool) -> Operation:
+    _require_price(instance, InstanceState.SUSPENDED)
+    operation = _submit(instance, "instance.suspend", actor, generation=instance.generation)
+    instance.move_to(InstanceState.SUSPENDING)
+    return operation
+
+
+def _resume(instance: Instance, actor, force: bool) -> Operation:
+    """A start: who has suspended it before, and comes late, is of an older generation."""
+    _require_credit(instance)
+    operation = _submit(instance, "instance.resume", actor, generation=instance.generation + 1, was=instance.state)
+    instance.move_to(InstanceState.RESUMING, generation=instance.generation + 1, fault=None)
+    return operation
+
+
+def _recycle(instance: Instance, actor, force: bool) -> Operation:
+    operation = _submit(instance, "instance.recycle", actor, generation=instance.generation)
+    instance.move_to(InstanceState.RECYCLING)
+    return operation
+
+
+def _restore(instance: Instance, actor, force: bool) -> Operation:
+    """Costs no quota, which it has kept, and starts nothing: also who gets nothing new may keep it."""
+    operation = _submit(instance, "instance.restore", actor, generation=instance.generation)
+    instance.move_to(InstanceState.RESTORING)
+    return operation
+
+
+def _purge(instance: Instance, actor, force: bool) -> Operation:
     operation = _submit(instance, "instance.delete", actor, generation=instance.generation)
     instance.move_to(InstanceState.DELETING)
     for row in Attachment.objects.filter(domain=instance.pk, is_boot=True).select_related("volume"):
@@ -220,87 +273,6 @@ def _delete(instance: Instance, actor, force: bool) -> Operation:
     return operation
 
 
-# -- how operations end --
-
-def _is_running(run: Run) -> dict:
-    for instance in steps.instances_of(run):
-        instance.move_to(InstanceState.RUNNING, observed_state="running", observed_at=database_now(), fault=None)
-        volume = steps.root_volume(instance)
-        if volume is not None and volume.state == Volume.State.CREATING:
-            volume.move_to(Volume.State.IN_USE)
-        network.settle_floating(instance.pk)
-    return {"instances": steps.ids_of(run)}
-
-
-def _create_failed(run: Run, error: dict) -> None:
-    for instance in steps.instances_of(run):
-        volume = steps.root_volume(instance)
-        if volume is not None:
-            Attachment.objects.filter(volume=volume).delete()
-            volume.move_to(Volume.State.DELETED, deleted_at=database_now())
-        instance.move_to(InstanceState.ERROR, fault=error)
-
-
-def _start_failed(run: Run, error: dict) -> None:
-    steps.target_of(run).move_to(InstanceState.STOPPED, fault=error)
-
-
-def _is_stopped(run: Run) -> dict:
-    instance = steps.target_of(run)
-    instance.move_to(InstanceState.STOPPED, observed_state="off", observed_at=database_now())
-    return {"instances": [str(instance.pk)]}
-
-
-def _is_deleted(run: Run) -> dict:
-    instance = steps.target_of(run)
-    now = database_now()
-    for row in Attachment.objects.filter(domain=instance.pk).select_related("volume"):
-        volume = row.volume
-        row.delete()
-        volume.move_to(Volume.State.DELETED, deleted_at=now)
-    instance.move_to(InstanceState.DELETED, deleted_at=now)
-    return {"instances": [str(instance.pk)]}
-
-
-def _cannot_fail(run: Run, error: dict) -> None:
-    """Forward-only kinds never get here: their pivot is their first step."""
-    raise RuntimeError(f"{run.operation.kind} has no way back")
-
-
-LABELS = {"place": _("Find a host"), "connect": _("Set up the network"), "image": _("Bring the image"),
-          "volume": _("Make the root volume"), "seed": _("Write the set-up drive"), "define": _("Define"), "boot": _("Boot"),
-          "link": _("Wait for the network"), "shut_down": _("Shut down"), "power_off": _("Cut the power"),
-          "remove": _("Remove from the host"), "remove_seed": _("Remove the set-up drive"),
-          "remove_volume": _("Delete the root volume"), "disconnect": _("Remove from the network"),
-          "give_back": _("Give back capacity")}
-each = steps.each
-
-register(Kind(
-    name="instance.create", label=_("Create instance"), deadline_s=600, step_labels=LABELS, makes=True,
-    steps=(Step("place", steps.place, each(steps.withdraw)), Step("connect", each(steps.connect)),
-           Step("image", each(steps.bring_image), limit_s=600),
-           Step("volume", each(steps.make_volume), each(steps.unmake_volume)),
-           Step("seed", each(steps.make_seed), each(steps.unmake_seed)),
-           Step("define", each(steps.define), each(steps.undefine)), Step("boot", each(steps.boot), each(steps.undefine)),
-           Step("link", each(steps.link))),
-    succeeded=_is_running, failed=_create_failed))
-register(Kind(
-    name="instance.start", label=_("Start instance"), deadline_s=300, step_labels=LABELS,
-    steps=(Step("connect", each(steps.connect)), Step("seed", each(steps.make_seed)), Step("define", each(steps.define)),
-           Step("boot", each(steps.boot), each(steps.power_off)), Step("link", each(steps.link))),
-    succeeded=_is_running, failed=_start_failed))
-register(Kind(
-    name="instance.stop", label=_("Stop instance"), pivot="shut_down", step_labels=LABELS,
-    steps=(Step("shut_down", each(steps.shut_down)), Step("power_off", each(steps.power_off))),
-    succeeded=_is_stopped, failed=_cannot_fail))
-register(Kind(
-    name="instance.reboot", label=_("Reboot instance"), pivot="shut_down", step_labels=LABELS,
-    steps=(Step("shut_down", each(steps.shut_down)), Step("power_off", each(steps.power_off)),
-           Step("define", each(steps.define)), Step("boot", each(steps.boot))),
-    succeeded=_is_running, failed=_cannot_fail))
-register(Kind(
-    name="instance.delete", label=_("Delete instance"), pivot="remove", step_labels=LABELS,
-    steps=(Step("remove", each(steps.undefine)), Step("remove_seed", each(steps.unmake_seed)),
-           Step("remove_volume", each(steps.unmake_volume)), Step("disconnect", each(steps.disconnect)),
-           Step("give_back", each(steps.unplace))),
-    succeeded=_is_deleted, failed=_cannot_fail))
+HANDLERS: dict[str, Callable[[Instance, Any, bool], Operation]] = {
+    "start": _start, "stop": _stop, "reboot": _reboot, "pause": _pause, "suspend": _suspend, "resume": _resume,
+    "delete": _recycle, "restore": _restore, "purge": _purge}

@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 from compute.instances import addresses
 from compute.instances.models import Instance
-from compute.instances.verbs import VERBS, Verb
+from compute.instances.verbs import Verb, offered
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,7 @@ class Button:
 
 
 def buttons(instance: Instance, user) -> list[Button]:
-    return [Button.of(verb, instance, user) for verb in VERBS.values()]
+    return [Button.of(verb, instance, user) for verb in offered(instance)]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ from compute.hosts.drivers.contract import DomainView, Hypervisor, Power
 from compute.hosts.models import Discovered, Host
 from compute.instances import steps
 from compute.instances.design import design_domain
-from compute.instances.models import Instance
+from compute.instances.models import ON_A_HOST, Instance
 from compute.instances.models import InstanceState as S
 from compute.network.models import Port
 from portal.kernel import audit
@@ -30,7 +30,8 @@ from storage.steps import note_facts
 log = structlog.get_logger(__name__)
 # How long a pass keeps others away when its worker was killed; one that takes longer may meet another, harmlessly.
 TURN = timedelta(seconds=30)
-FOLLOWED = {Power.RUNNING: S.RUNNING, Power.OFF: S.STOPPED, Power.CRASHED: S.STOPPED}
+FOLLOWED = {Power.RUNNING: S.RUNNING, Power.PAUSED: S.PAUSED, Power.SUSPENDED: S.SUSPENDED, Power.OFF: S.STOPPED,
+            Power.CRASHED: S.STOPPED}
 
 
 def reconcile_host(host_id: UUID) -> bool:
@@ -95,12 +96,17 @@ def _observe(instance: Instance, view: DomainView | None, now: datetime) -> None
         if fresh is None:
             return
         Instance.objects.filter(pk=fresh.pk).update(observed_state=power.value if view else "absent", observed_at=now)
-        followed = FOLLOWED.get(power)
-        if followed and fresh.state in (S.RUNNING, S.STOPPED) and followed != fresh.state:
+        followed = FOLLOWED[power]
+        if _is_news(fresh.state, followed):
             before = fresh.state
-            fresh.move_to(followed)
+            fresh.move_to(followed, recycled_at=None)
             audit.record("instance.power_followed", fresh, actor=None, before={"state": before},
                          after={"state": followed, "host said": view.power.value if view else "absent"})
+
+
+def _is_news(state: str, followed: str) -> bool:
+    """What is in the recycle bin is off; only one that somebody starts is not there any more."""
+    return followed != state if state in ON_A_HOST else state == S.RECYCLED and followed == S.RUNNING
 
 
 def _settled(instance: Instance, seen_at: datetime) -> Instance | None:
@@ -113,7 +119,8 @@ def _settled(instance: Instance, seen_at: datetime) -> Instance | None:
 def _restore(instance: Instance, driver: Hypervisor, now: datetime) -> None:
     """The definition was removed by hand: the host gets it again, powered off (the tenant's next start would too)."""
     fresh = Instance.objects.select_related("host__endpoint", "image", "type").get(pk=instance.pk)
-    if fresh.state != S.STOPPED or fresh.host is None or Instance.objects.filter(pk=fresh.pk, hold__isnull=False).exists():
+    is_held = Instance.objects.filter(pk=fresh.pk, hold__isnull=False).exists()
+    if fresh.state not in (S.STOPPED, S.RECYCLED) or fresh.host is None or is_held:
         return
     with volume_pool(steps.pool_of(fresh)) as pool:
         seed = pool.volume(steps.seed_file(fresh))

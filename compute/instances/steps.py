@@ -220,7 +220,7 @@ def shut_down(run: Run, instance: Instance) -> Done | Wait:
     waited = (now - datetime.fromisoformat(run.facts["asked_at"])).total_seconds()
     with hypervisor(instance.host, run) as driver:
         seen = driver.domain(instance.pk)
-        if seen is None or seen.power in (Power.OFF, Power.CRASHED) or waited > SHUTDOWN_LIMIT_S:
+        if seen is None or seen.power is not Power.RUNNING or waited > SHUTDOWN_LIMIT_S:
             return Done()
         driver.request_shutdown(instance.pk, run.arguments["generation"])
     return Wait(1, progress=min(45, round(45 * waited / SHUTDOWN_LIMIT_S)))
@@ -230,3 +230,43 @@ def power_off(run: Run, instance: Instance) -> None:
     """The power of the generation that was meant is cut; off already is success."""
     with hypervisor(instance.host, run) as driver:
         driver.ensure_stopped(instance.pk, run.arguments["generation"])
+
+
+# -- pause and suspend --
+
+def pause(run: Run, instance: Instance) -> None:
+    with hypervisor(instance.host, run) as driver:
+        driver.ensure_paused(instance.pk, run.arguments["generation"])
+
+
+def save(run: Run, instance: Instance) -> Done | Wait:
+    """Its memory is on the host's disk and its power is cut; as long as that takes."""
+    with hypervisor(instance.host, run) as driver:
+        return Done() if driver.ensure_suspended(instance.pk, run.arguments["generation"]) else Wait(1)
+
+
+def unpause(run: Run, instance: Instance) -> Done | Wait:
+    """What stands still or is saved goes on; what has ended meanwhile is left so."""
+    with hypervisor(instance.host, run) as driver:
+        seen = driver.domain(instance.pk)
+        if seen is None or seen.power not in (Power.PAUSED, Power.SUSPENDED):
+            return Done()
+        return Done() if driver.ensure_resumed(instance.pk, run.arguments["generation"]) else Wait(1)
+
+
+def wake(run: Run, instance: Instance) -> Done | Wait:
+    with hypervisor(instance.host, run) as driver:
+        return Done() if driver.ensure_resumed(instance.pk, run.arguments["generation"]) else Wait(1)
+
+
+def sleep_again(run: Run, instance: Instance) -> Done | Wait:
+    """As it was before a resume that failed later; what has ended meanwhile is left so."""
+    generation = run.arguments["generation"]
+    with hypervisor(instance.host, run) as driver:
+        seen = driver.domain(instance.pk)
+        if seen is None or seen.power not in (Power.RUNNING, Power.PAUSED):
+            return Done()
+        if run.arguments["was"] == "paused":
+            driver.ensure_paused(instance.pk, generation)
+            return Done()
+        return Done() if driver.ensure_suspended(instance.pk, generation) else Wait(1)

@@ -1,17 +1,19 @@
-"""Instances of suspended organizations are stopped where the suspension says so, by operations like any other."""
-from contextlib import suppress
-
+"""Instances of suspended organizations are stopped where the suspension says so, and those of organizations that do not pay from
+the rung on which that is due; on the last rung what is stopped goes to the recycle bin, from which who has paid restores it.
+"""
 from django.conf import settings
+from django.db.models import Q
 
+from billing.ladder import STOPPING
+from billing.models import Rung
 from compute.instances.models import Instance, InstanceState
-from compute.instances.operations import act
-from portal.kernel.errors import Busy, StateConflict
+from compute.instances.stopping import AWAKE, act_on_all
 from portal.kernel.models import Operation
 from portal.kernel.operations.doorbell import ring_task
 from tenants.models import Organization
 
 STOP = "instances.stop_suspended"
-AT_ONCE = 500
+ASLEEP = (InstanceState.STOPPED, InstanceState.SUSPENDED)
 
 
 def ring() -> None:
@@ -19,13 +21,17 @@ def ring() -> None:
     ring_task(STOP, settings.CELERY_TASK_DEFAULT_QUEUE)
 
 
+def unpaid(organization: Organization, rung: str) -> None:
+    """An organization is to be stopped because it does not pay: the same look finds its instances."""
+    ring()
+
+
 def stop_suspended() -> list[Operation]:
-    """Stop what runs; what something else is done to is stopped the next time."""
-    rows = Instance.objects.live().filter(
-        state=InstanceState.RUNNING, hold=None, project__organization__suspended_at__isnull=False,
-        project__organization__while_suspended=Organization.WhileSuspended.STOP)
-    begun = []
-    for instance in rows.order_by("pk")[:AT_ONCE]:
-        with suppress(Busy, StateConflict):
-            begun.append(act(instance, "stop", actor=None))
-    return begun
+    """Stop what runs, and recycle what is stopped where that is due; who is busy has a turn the next time."""
+    suspended = Q(project__organization__suspended_at__isnull=False,
+                  project__organization__while_suspended=Organization.WhileSuspended.STOP)
+    unpaid = Q(project__organization__dunning__rung__in=STOPPING)
+    last = Q(project__organization__dunning__rung=Rung.RECYCLED)
+    live = Instance.objects.live()
+    return [*act_on_all(live.filter(suspended | unpaid, state__in=AWAKE), "stop"),
+            *act_on_all(live.filter(last, state__in=ASLEEP), "delete")]

@@ -1,10 +1,15 @@
-"""Celery's clocks: for the reconciler, and for suspended organizations."""
+"""Celery's clocks: for the reconciler, for suspended organizations, and for the recycle bin."""
 from celery import shared_task
 
 from compute.hosts.models import Host
 from compute.instances.reconcile import reconcile_host
+from compute.instances.recycling import purge_due
 from compute.instances.suspension import STOP, stop_suspended
 from portal.kernel import maintenance
+from portal.kernel.alone import alone
+
+ONE_STOPS = 0x4D61696E_6E73746F
+ONE_PURGES = 0x4D61696E_6E707572
 
 
 @shared_task(name="instances.reconcile_all")
@@ -24,5 +29,14 @@ def reconcile(host_id: str) -> None:
 @shared_task(name=STOP)
 def stop_all_suspended() -> None:
     """Rung when an organization is suspended, and by the clock for what was under way then; none during maintenance."""
-    if not maintenance.is_on():
-        stop_suspended()
+    with alone(ONE_STOPS) as is_ours:
+        if is_ours and not maintenance.is_on():
+            stop_suspended()
+
+
+@shared_task(name="instances.purge_recycled")
+def purge_recycled() -> None:
+    """What was deleted so many days ago is deleted for good; none during maintenance."""
+    with alone(ONE_PURGES) as is_ours:
+        if is_ours and not maintenance.is_on():
+            purge_due()

@@ -1,12 +1,16 @@
 """The verb table: buttons, API actions, the permission matrix and tests derive from it. A new verb is one entry here."""
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
-from compute.instances.models import Instance
+from compute.instances.errors import NotSupported
+from compute.instances.models import IN_BIN, ON_A_HOST, Instance
 from compute.instances.models import InstanceState as S
 from portal.kernel.errors import StateConflict
+
+HELD = frozenset({S.PAUSED, S.SUSPENDED, S.RESUMING})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,33 +26,87 @@ class Verb:
     settled: str
     operation: str
     takes_force: bool = False
+    is_bad: bool = False
     is_dangerous: bool = False
+    """There is no way back: the name is typed."""
     confirm: Any = ""
+    needs: str = ""
+    """What the hypervisor must be able to do (`Capabilities`)."""
+    instead: Mapping[str, str] = field(default_factory=dict)
+    """state → the verb that it is in that state."""
+
+    passes_to: str = ""
+    """A box on its confirmation of this name makes it that verb."""
+
+    def on(self, instance: Instance) -> "Verb":
+        """What it comes to for this instance."""
+        return VERBS[self.instead.get(instance.state, self.name)]
 
     def why_not(self, instance: Instance) -> str:
         """A sentence why it is not possible now; empty when it is."""
-        if instance.state in self.legal:
-            return ""
-        return _("Not possible while the instance is “%(state)s”.") % {"state": instance.get_state_display()}
+        if instance.state not in self.legal:
+            return _("Not possible while the instance is “%(state)s”.") % {"state": instance.get_state_display()}
+        return _("The hypervisor of its host cannot do this.") if self._is_lacking(instance) else ""
 
     def require(self, instance: Instance) -> None:
+        """Raise StateConflict or NotSupported where it is not possible."""
         if instance.state not in self.legal:
-            raise StateConflict(state=instance.state, legal=",".join(sorted(self.legal)))
+            raise StateConflict(state=instance.state, legal=",".join(sorted(self.legal)), verbs=",".join(legal_verbs(instance)))
+        if self._is_lacking(instance):
+            raise NotSupported(name=instance.name, verb=self.name, needs=self.needs)
+
+    def _is_lacking(self, instance: Instance) -> bool:
+        """Whether its host is known not to have it; one that has not said is asked when it is done."""
+        return bool(self.needs and instance.host and instance.host.endpoint.capabilities.get(self.needs) is False)
+
+    def belongs(self, instance: Instance) -> bool:
+        """Whether it is worth showing: few verbs are for what is in the recycle bin, and restoring is for nothing else; what is
+        paused or suspended is resumed instead of started."""
+        if instance.state in IN_BIN:
+            return self.on(instance) is self and bool(self.legal & IN_BIN)
+        hidden = {"restore", "start" if instance.state in HELD else "resume"}
+        return self.on(instance) is self and self.name not in hidden
 
 
 VERBS = {verb.name: verb for verb in (
     Verb(name="start", label=_("Start"), icon="player-play", permission="instance.operate", legal=frozenset({S.STOPPED}),
          in_flight=S.STARTING, settled=S.RUNNING, operation="instance.start"),
-    Verb(name="stop", label=_("Stop"), icon="player-stop", permission="instance.operate", legal=frozenset({S.RUNNING}),
-         in_flight=S.STOPPING, settled=S.STOPPED, operation="instance.stop", takes_force=True,
-         confirm=_("The guest is asked to shut down; after 30 seconds its power is cut.")),
+    Verb(name="stop", label=_("Stop"), icon="player-stop", permission="instance.operate",
+         legal=frozenset({S.RUNNING, S.PAUSED, S.SUSPENDED}), in_flight=S.STOPPING, settled=S.STOPPED, operation="instance.stop",
+         takes_force=True, confirm=_("The guest is asked to shut down; after 30 seconds its power is cut. "
+                                     "The memory of a suspended one is lost.")),
     Verb(name="reboot", label=_("Reboot"), icon="refresh", permission="instance.operate", legal=frozenset({S.RUNNING}),
          in_flight=S.REBOOTING, settled=S.RUNNING, operation="instance.reboot", takes_force=True,
          confirm=_("The guest is shut down and started again.")),
-    Verb(name="delete", label=_("Delete"), icon="trash", permission="instance.delete",
-         legal=frozenset({S.RUNNING, S.STOPPED, S.ERROR}), in_flight=S.DELETING, settled=S.DELETED,
-         operation="instance.delete", is_dangerous=True,
+    Verb(name="pause", label=_("Pause"), icon="player-pause", permission="instance.operate", legal=frozenset({S.RUNNING}),
+         in_flight=S.PAUSING, settled=S.PAUSED, operation="instance.pause", needs="pauses",
+         confirm=_("The guest stands still and keeps its memory, until it is resumed.")),
+    Verb(name="suspend", label=_("Suspend to disk"), icon="moon", permission="instance.operate", legal=frozenset({S.RUNNING}),
+         in_flight=S.SUSPENDING, settled=S.SUSPENDED, operation="instance.suspend", needs="saves_memory",
+         confirm=_("What is in the guest’s memory is written to disk, and its power is cut. Resumed, it goes on where it was.")),
+    Verb(name="resume", label=_("Resume"), icon="player-play", permission="instance.operate",
+         legal=frozenset({S.PAUSED, S.SUSPENDED}), in_flight=S.RESUMING, settled=S.RUNNING, operation="instance.resume"),
+    Verb(name="restore", label=_("Restore"), icon="history", permission="instance.delete", legal=frozenset({S.RECYCLED}),
+         in_flight=S.RESTORING, settled=S.STOPPED, operation="instance.restore"),
+    Verb(name="delete", label=_("Delete"), icon="trash", permission="instance.delete", legal=ON_A_HOST | {S.ERROR},
+         in_flight=S.RECYCLING, settled=S.RECYCLED, operation="instance.recycle", is_bad=True, instead={S.ERROR: "purge"},
+         passes_to="purge",
+         confirm=_("The power is cut, and the instance goes to the recycle bin. Until the day that is named there it can be "
+                   "restored; its volumes and addresses stay with it and cost as before.")),
+    Verb(name="purge", label=_("Delete for good"), icon="circle-x", permission="instance.delete",
+         legal=ON_A_HOST | {S.RECYCLED, S.ERROR}, in_flight=S.DELETING, settled=S.DELETED, operation="instance.delete",
+         is_bad=True, is_dangerous=True,
          confirm=_("The instance and its root volume are deleted for good. Billing stops at once.")),
 )}
-# What has an action route of its own; delete is the HTTP method.
-ACTIONS = {name: verb for name, verb in VERBS.items() if name != "delete"}
+# What has an action route of its own; both ways to delete are the HTTP method.
+ACTIONS = {name: verb for name, verb in VERBS.items() if name not in ("delete", "purge")}
+
+
+def offered(instance: Instance) -> list[Verb]:
+    """What is shown of the table for this instance, possible now or not."""
+    return [verb for verb in VERBS.values() if verb.belongs(instance)]
+
+
+def legal_verbs(instance: Instance) -> list[str]:
+    """What the table allows in its state."""
+    return [verb.name for verb in VERBS.values() if instance.state in verb.legal]

@@ -21,11 +21,12 @@ REASONS: dict[str, Any] = {
 }
 # What a host says of a domain (`observed_state`).
 OBSERVED: dict[str, Any] = {
-    "running": _("running"), "off": _("switched off"), "paused": _("paused"), "crashed": _("crashed"),
+    "running": _("running"), "off": _("switched off"), "paused": _("paused"), "suspended": _("suspended to disk"),
+    "crashed": _("crashed"),
     "absent": _("not there"), "missing": _("not there"), "unknown": _("unknown"),
 }
 # Which observation goes with which state of ours.
-EXPECTED = {"running": "running", "stopped": "off"}
+EXPECTED = {"running": "running", "stopped": "off", "paused": "paused", "suspended": "suspended", "recycled": "off"}
 
 
 def reason(code: str) -> str:

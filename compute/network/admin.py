@@ -3,6 +3,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin import EmptyFieldListFilter
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import TabularInline
@@ -19,6 +20,7 @@ from compute.network.models import (
     SecurityGroup,
     SecurityGroupRule,
     Subnet,
+    TrafficCount,
     Vpc,
 )
 from compute.network.models.cidr import CidrField
@@ -140,6 +142,18 @@ class AllocationAdmin(ReadOnlyAdmin):
     @display(description=_("kind"), ordering="resource__kind")
     def kind(self, allocation: Allocation) -> str:
         return resource_kind(allocation.resource.kind)
+
+
+@admin.register(TrafficCount)
+class TrafficCountAdmin(ReadOnlyAdmin):
+    """Written by what counts on the hosts; each one's number is the epoch of its address's counter."""
+
+    list_display = ("address", "floating_ip", "host", "bytes_out", "seen_at", "began_at", "ended_at")
+    list_filter = (("host", RelatedDropdownFilter), ("ended_at", EmptyFieldListFilter))
+    search_fields = ("address", "floating_ip__name")
+    identifiers = ("floating_ip_id",)
+    list_select_related = ("host", "floating_ip")
+    ordering = ("-pk",)
 
 
 @admin.register(Vpc)

@@ -3,6 +3,7 @@ from django.utils.translation import gettext_lazy as _
 
 from portal.kernel.declarations import (
     ADMINS,
+    COUNTER,
     EVERYBODY,
     OPERATORS,
     Meter,
@@ -22,7 +23,7 @@ class NetworkConfig(AppConfig):
 
     def ready(self) -> None:
         from compute.hosts.declared import chassis_listeners, network_rooms
-        from compute.network import apply, models, operations
+        from compute.network import apply, idle, models, operations
 
         registry.add(
             Permission(name="vpc.view", label=_("See networks"), roles=EVERYBODY),
@@ -43,8 +44,13 @@ class NetworkConfig(AppConfig):
                          icon="shield"),
             ResourceKind(name="floating_ip", label=_("Floating IP"), label_plural=_("Floating IPs"),
                          page="floating_ips:detail", api="floating-ip-detail", permission="floatingip.view", icon="world"),
-            Meter(name="floating_ip.attached", label=_("Floating IP, attached"), unit="second", price_unit=_("hour")),
-            Meter(name="floating_ip.idle", label=_("Floating IP, idle"), unit="second", price_unit=_("hour")),
+            Meter(name="floating_ip.attached", label=_("Floating IP, attached"), unit="second", price_unit=_("hour"),
+                  service="Floating IPs", category="Networking"),
+            Meter(name="floating_ip.idle", label=_("Floating IP, idle"), unit="second", price_unit=_("hour"),
+                  service="Floating IPs", category="Networking"),
+            Meter(name="network.public_traffic", label=_("Public traffic, outgoing"), unit="byte", price_unit=_("GB"),
+                  kind=COUNTER, size=10**9, service="Public Traffic", category="Networking"),
+            idle.RULE,
             QuotaDimension(name="vpcs", label=_("VPCs"), rows=models.Vpc.objects.live),
             QuotaDimension(name="subnets", label=_("Subnets"), rows=models.Subnet.objects.live),
             QuotaDimension(name="ports", label=_("Ports"), rows=models.Port.objects.live),

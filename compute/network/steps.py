@@ -1,6 +1,7 @@
 """Steps on the ports of a domain, for the operations of rooms to the right. They know no instance: `domain` is opaque."""
 from uuid import UUID
 
+from compute.network import traffic
 from compute.network.apply import apply_vpc, changing
 from compute.network.connections import fabric
 from compute.network.models import Fabric, FloatingIp, Port
@@ -72,5 +73,6 @@ def _let_go(port: Port, releases_new: bool) -> None:
 
 def settle_floating(domain: UUID) -> None:
     """Addresses taken together with the domain are in use (and billed) from now on."""
-    for floating in FloatingIp.objects.live().filter(port__domain=domain, state=State.ALLOCATING).select_related("pool"):
+    for floating in FloatingIp.objects.live().filter(port__domain=domain, state=State.ALLOCATING).select_related("pool", "port"):
         floating.move_to(State.ATTACHED)
+        traffic.ring_for(floating.port)

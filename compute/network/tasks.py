@@ -9,6 +9,7 @@ from compute.network.apply import APPLY, RECONCILE, apply_vpc
 from compute.network.fabric.contract import FabricFault, FabricUnreachable
 from compute.network.models import Fabric, Vpc
 from compute.network.reconcile import note_health, reconcile_fabric
+from compute.network.traffic import COUNT_HOST, count_host, hosts
 from portal.kernel import maintenance
 
 log = structlog.get_logger(__name__)
@@ -64,3 +65,17 @@ def reconcile_all() -> None:
 @shared_task(name=RECONCILE)
 def reconcile(region_id: str) -> None:
     reconcile_fabric(Fabric.objects.get(pk=region_id))
+
+
+@shared_task(name="network.count_traffic_all")
+def count_traffic_all() -> None:
+    """Ring once for every host from which floating IPs send; none during maintenance."""
+    if maintenance.is_on():
+        return
+    for host in hosts().select_related("region"):
+        count_traffic.apply_async(args=[str(host.pk)], queue=host.region.queue, expires=60, retry=False)
+
+
+@shared_task(name=COUNT_HOST)
+def count_traffic(host_id: str) -> None:
+    count_host(UUID(host_id))

@@ -3,17 +3,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Count, ExpressionWrapper, F, FloatField, Q, Sum
+from django.db.models import ExpressionWrapper, F, FloatField, Q, Sum
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
+from billing.models import ClosingFailure
 from compute.hosts.models import Claim, Host
 from compute.network.models import AddressPool, Fabric
 from portal.admin.explained import step_word
 from portal.admin.sidebar import may_see
 from portal.kernel.admin.columns import operation_kind, size_text
 from portal.kernel.models import AuditChain, Operation
+from portal.kernel.remembered import remembered
 from portal.queries import needing_a_person
 from portal.templatetags.ui import dimension_label, error_text
 from storage.models import Pool
@@ -55,7 +57,8 @@ def context(request: HttpRequest, shown: dict[str, Any]) -> dict[str, Any]:
 def problems(request: HttpRequest) -> Iterable[Problem]:
     """The most pressing first."""
     for model, find in ((AuditChain, _broken_chains), (Operation, _stuck), (Host, _hosts), (Fabric, _fabrics),
-                        (AddressPool, _address_pools), (Pool, _pools), (QuotaRequest, _quota_requests)):
+                        (ClosingFailure, _closing), (AddressPool, _address_pools), (Pool, _pools),
+                        (QuotaRequest, _quota_requests)):
         if may_see(request, model):
             yield from find()
 
@@ -102,6 +105,12 @@ def _fabrics() -> Iterable[Problem]:
                       text=row.health_reason, url=_page(row))
 
 
+def _closing() -> Iterable[Problem]:
+    for row in ClosingFailure.objects.select_related("organization").order_by("-last_at")[:SHOWN]:
+        yield Problem(title=_("%(month)s of %(organization)s could not be closed") % {
+            "month": row.month, "organization": row.organization.name}, text=row.error, url=_page(row))
+
+
 def _address_pools() -> Iterable[Problem]:
     for row in AddressPool.objects.filter(is_open=True).with_use():
         if row.used >= NEARLY * row.size:
@@ -133,17 +142,25 @@ def _capacity() -> Iterable[Figure]:
     up = sum(host.health == Host.Health.UP for host in ready)
     url = reverse("admin:hosts_host_changelist")
     yield Figure(label=_("Hosts up"), value=f"{up} / {len(hosts)}", share=None, url=url)
-    claimed = {row["resource_class"]: row["total"] for row in
-               Claim.objects.values("resource_class").annotate(total=Sum("amount")).order_by()}
+    claimed = remembered("claimed", _claimed, least_s=60)
     there = {name: sum(host.capacity[name] for host in ready) for name in ("vcpu", "memory_mib")}
     yield _figure(_("vCPUs claimed"), claimed.get("vcpu", 0), there["vcpu"], str, url)
     yield _figure(_("Memory claimed"), claimed.get("memory_mib", 0) * 2**20, there["memory_mib"] * 2**20, size_text, url)
 
 
+def _claimed() -> dict[str, int]:
+    return dict(Claim.objects.values("resource_class").annotate(total=Sum("amount")).order_by().values_list(
+        "resource_class", "total"))
+
+
 def _room() -> Figure:
-    sums = Pool.objects.aggregate(capacity=Sum("capacity"), available=Sum("available"), count=Count("pk"))
+    sums = remembered("room", _space, least_s=60)
     capacity, available = sums["capacity"] or 0, sums["available"] or 0
     return _figure(_("Space used in pools"), capacity - available, capacity, size_text, reverse("admin:storage_pool_changelist"))
+
+
+def _space() -> dict[str, int | None]:
+    return Pool.objects.aggregate(capacity=Sum("capacity"), available=Sum("available"))
 
 
 def _figure(label: str, used: int, there: int, words: Any, url: str) -> Figure:

@@ -88,7 +88,7 @@ def _waits_for(operation: Operation, now: datetime) -> str:
         return _("Another worker: the one that had it is gone, and its lease is over. The sweeper rings for one within seconds.")
     if operation.run_after <= now:
         return _("A worker of the queue %(queue)s: it is due. If this lasts, none of that region's workers is running.") % {
-            "queue": operation.region.queue}
+            "queue": operation.queue}
     if operation.attempts:
         return _("The next try: the step failed %(attempts)s times in a row and is repeated at ever longer intervals.") % {
             "attempts": operation.attempts}

@@ -24,7 +24,7 @@ GROUPS: tuple[tuple[Any, tuple[tuple[str, str], ...]], ...] = (
     (_("Network"), (
         ("network.Vpc", "lan"), ("network.Subnet", "account_tree"), ("network.Port", "settings_input_component"),
         ("network.SecurityGroup", "shield"), ("network.FloatingIp", "public"), ("network.Allocation", "tag"),
-        ("network.Fabric", "hub"))),
+        ("network.TrafficCount", "swap_vert"), ("network.Fabric", "hub"))),
     (_("Storage"), (
         ("storage.Volume", "hard_drive"), ("storage.Attachment", "link"), ("storage.Pool", "database"),
         ("storage.ImageCopy", "content_copy"))),
@@ -32,8 +32,16 @@ GROUPS: tuple[tuple[Any, tuple[tuple[str, str], ...]], ...] = (
         ("kernel.Region", "map"), ("kernel.Zone", "grid_view"), ("instances.InstanceType", "memory"),
         ("storage.Image", "album"), ("network.AddressPool", "pin"))),
     (_("Billing"), (
-        ("billing.Price", "sell"), ("billing.PriceBook", "menu_book"), ("billing.UsageInterval", "timer"),
-        ("billing.Credit", "redeem"))),
+        ("billing.Price", "sell"), ("billing.PriceBook", "menu_book"), ("billing.Terms", "handshake"),
+        ("billing.UsageInterval", "timer"), ("billing.Counter", "speed"), ("billing.Outage", "power_off"),
+        ("billing.Credit", "redeem"), ("billing.Voucher", "confirmation_number"),
+        ("billing.VoucherUse", "done_all"), ("billing.Budget", "savings"), ("billing.BudgetAlarm", "notification_important"),
+        ("billing.Invoice", "receipt_long"), ("billing.InvoiceMail", "outgoing_mail"),
+        ("billing.ClosingFailure", "event_busy"), ("billing.InvoiceLine", "list_alt"),
+        ("billing.Charge", "receipt"), ("billing.Payment", "payments"), ("billing.Entry", "account_balance"),
+        ("billing.Dunning", "stairs"), ("billing.BillingProfile", "contact_mail"), ("billing.TaxRate", "percent"),
+        ("billing.Issuer", "storefront"),
+        ("billing.Series", "tag"), ("billing.Export", "download"), ("billing.ExportSchedule", "schedule_send"))),
     (_("Tenants"), (
         ("tenants.Organization", "apartment"), ("tenants.Project", "folder"),
         ("tenants.FormerPlace", "drive_file_move"), ("tenants.User", "person"),
@@ -50,6 +58,9 @@ GROUPS: tuple[tuple[Any, tuple[tuple[str, str], ...]], ...] = (
         ("account.EmailAddress", "mail"), ("axes.AccessAttempt", "lock_clock"), ("axes.AccessFailureLog", "gpp_bad"),
         ("axes.AccessLog", "login"))),
 )
+# Pages that are no model's list: title, icon and names (the first is the way in), before the model whose viewers may look.
+PAGES = {"billing.Invoice": (_("Revenue & reports"), "monitoring", (
+    "billing_revenue", "billing_receivables", "billing_unbilled", "billing_preview"))}
 
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
@@ -65,9 +76,14 @@ def _items(request: HttpRequest, models: Iterable[tuple[str, str]]) -> Iterable[
     for label, icon in models:
         model = apps.get_model(label)
         if may_see(request, model):
+            is_aside = False
+            if label in PAGES:
+                title, of_page, names = PAGES[label]
+                is_aside = request.resolver_match is not None and request.resolver_match.url_name in names
+                yield {"title": title, "icon": of_page, "link": reverse(f"admin:{names[0]}"), "active": is_aside}
             link = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
             yield {"title": _capital(model._meta.verbose_name_plural), "icon": icon, "link": link,
-                   **(_badge() if model is Operation else {})}
+                   **({"active": False} if is_aside else {}), **(_badge() if model is Operation else {})}
 
 
 def _capital(words: Any) -> str:

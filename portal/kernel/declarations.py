@@ -49,14 +49,25 @@ class QuotaDimension:
     """False: the rows are of no region, and are counted once for all of them; its limits have none either."""
 
 
+DURATION, COUNTER = "duration", "counter"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Meter:
-    """Something billed by duration: quantity × seconds; priced per `price_unit` (an hour of one unit)."""
+    """Something billed: by DURATION, quantity × seconds, priced per `price_unit` (an hour of one unit); or what a COUNTER
+    that only grows has counted, in whole `unit`s (bytes), priced per `price_unit` (GB), which is `size` of them."""
 
     name: str
     label: Any
     unit: str
     price_unit: Any
+    kind: str = DURATION
+    size: int = 1
+    """A power of ten, so that amounts are exact."""
+    service: str = ""
+    """What FOCUS calls the service, in English; without one the meter's name."""
+    category: str = "Other"
+    """One of FOCUS' service categories: Compute, Storage, Networking …"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +77,21 @@ class Reading:
     meter: str
     sku: str
     quantity: Decimal
+
+
+@dataclass(frozen=True, kw_only=True)
+class IdleRule:
+    """Something that costs and serves nobody: the page of costs lists what it finds, with what it costs a month."""
+
+    name: str
+    label: Any
+    """In which way it is idle: "Not attached"."""
+    hint: Any
+    """What one may do about it."""
+    rows: Callable[[datetime], Any]
+    """(now) → queryset of live resources with a state that are idle then, whoever has them."""
+    parts: Callable[[Any], Mapping[Any, Any]] | None = None
+    """(ids) → id of what is paid only for their sake → id of which of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +120,16 @@ class NoticeKind:
     """URL name of the page to look at, without arguments."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class StoppingHook:
+    """How a room stops what runs, when rooms to the left ask for it."""
+
+    stop: Callable[[Any, str], None]
+    """(queryset of resources, why): what runs among them is to be stopped, as far as it can be now; asked again and again."""
+    permission: str
+    """With which a person does it; who asks for it needs that."""
+
+
 MoveHook = Callable[[Any, str, str, datetime], None]
 """(row, old state, new state, when): called by `Stateful.move_to` in its transaction."""
 
@@ -103,6 +139,17 @@ that deletes it, where they take that away again as far as nothing uses it."""
 
 SuspensionHook = Callable[[], None]
 """An organization was suspended, and this is committed: rooms do what its policy asks."""
+
+UnpaidHook = Callable[[Any, str], None]
+"""(organization, rung): it does not pay, and stands on a rung (`stopped`, `recycled`) where what runs is to be stopped; called
+after the commit that says so, and again while it stands there: rooms do what that means to them, as far as it is not done."""
+
+TakingHook = Callable[[Any, Any, dict[str, int]], None]
+"""(project, region or None, wanted): something new is about to be taken, and there is room in every quota; called in the
+transaction that takes it, its organization being held. Raises to refuse."""
+
+ComingHook = Callable[[Any], list[tuple[Any, Any, tuple[Reading, ...]]]]
+"""(organization): what is about to run there, and is not metered as such yet: (resource id, region, readings) of each."""
 
 SettleHook = Callable[[Any], None]
 """(operation): called in the transaction that settles it, its state being the last one."""
@@ -123,18 +170,23 @@ class Registry:
     dimensions: dict[str, QuotaDimension] = field(default_factory=dict)
     meters: dict[str, Meter] = field(default_factory=dict)
     notices: dict[str, NoticeKind] = field(default_factory=dict)
+    idle_rules: dict[str, IdleRule] = field(default_factory=dict)
     move_hooks: list[MoveHook] = field(default_factory=list)
     project_hooks: list[ProjectHook] = field(default_factory=list)
+    taking_hooks: list[TakingHook] = field(default_factory=list)
+    coming_hooks: list[ComingHook] = field(default_factory=list)
+    stopping_hooks: list[StoppingHook] = field(default_factory=list)
     settle_hooks: list[SettleHook] = field(default_factory=list)
     audit_hooks: list[AuditHook] = field(default_factory=list)
     project_end_hooks: list[ProjectHook] = field(default_factory=list)
     suspension_hooks: list[SuspensionHook] = field(default_factory=list)
+    unpaid_hooks: list[UnpaidHook] = field(default_factory=list)
     session_hooks: list[SessionHook] = field(default_factory=list)
 
-    def add(self, *declared: ResourceKind | Permission | QuotaDimension | Meter | NoticeKind) -> None:
+    def add(self, *declared: ResourceKind | Permission | QuotaDimension | Meter | NoticeKind | IdleRule) -> None:
         for one in declared:
             table = {ResourceKind: self.kinds, Permission: self.permissions, QuotaDimension: self.dimensions,
-                     Meter: self.meters, NoticeKind: self.notices}[type(one)]
+                     Meter: self.meters, NoticeKind: self.notices, IdleRule: self.idle_rules}[type(one)]
             if table.setdefault(one.name, one) != one:
                 raise ValueError(f"{one.name} is declared twice")
 

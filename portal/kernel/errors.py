@@ -65,8 +65,24 @@ class NotSignedIn(PortalError):
 class PaymentRequired(PortalError):
     code, status = "no_credit", 402
     title = _("No credit")
-    text = _("{organization} has {left} {currency} of credit left, and this costs {hourly} {currency} an hour. What runs "
-             "goes on. Ask your operator for more credit.")
+    text = _("{organization} has {left} {currency} of credit left; what runs costs {running} {currency} an hour, and this would "
+             "cost {hourly} {currency} more. What runs goes on. Ask your operator for more credit.")
+
+
+class PrepaidUsedUp(PaymentRequired):
+    """As above, of an organization that pays in advance."""
+
+    text = _("{organization} has {left} {currency} left of what it paid in advance; what runs costs {running} {currency} an "
+             "hour, and this would cost {hourly} {currency} more. Top up first.")
+
+
+class Unpaid(PortalError):
+    """Bills are due for so long that nothing new starts."""
+
+    code, status = "unpaid", 402
+    title = _("Payment is due")
+    text = _("{organization} has not paid what is due since {since}: nothing new is made or started. Once it is paid, this works "
+             "again at once.")
 
 
 class Forbidden(PortalError):

@@ -3,6 +3,7 @@ from datetime import timedelta
 
 import structlog
 from celery import shared_task
+from django.conf import settings
 from django.db import connection
 from django.db.models.functions import Now
 
@@ -27,7 +28,7 @@ def advance(operation_id: str | None = None, queue: str | None = None) -> None:
 
 
 DUE = """
-SELECT r.slug, count(*) FROM kernel_operation o JOIN kernel_region r ON r.id = o.region_id
+SELECT r.slug, count(*) FROM kernel_operation o LEFT JOIN kernel_region r ON r.id = o.region_id
  WHERE o.state IN ('queued', 'running') AND o.run_after <= clock_timestamp()
    AND (o.lease_until IS NULL OR o.lease_until < clock_timestamp())
    AND NOT EXISTS (SELECT 1 FROM kernel_portalstate WHERE draining_since IS NOT NULL)
@@ -44,7 +45,7 @@ def sweep() -> int:
         due = cursor.fetchall()
     for slug, count in due:
         for _ring in range(min(count, RINGS_AT_ONCE)):
-            ring(f"region.{slug}")
+            ring(f"region.{slug}" if slug else settings.CELERY_TASK_DEFAULT_QUEUE)
     return sum(count for _slug, count in due)
 
 

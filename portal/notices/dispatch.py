@@ -4,59 +4,34 @@ The row is the truth, as for webhooks. A worker killed between the mail server's
 under the same Message-ID: somebody may get it twice, never not at all. Nobody gets more than MOST_AN_HOUR: what comes beyond is
 one mail when there is room again.
 """
-import random
-import time
 from datetime import datetime, timedelta
-from smtplib import SMTPException
 from uuid import UUID
 
 import structlog
-from django.core.mail import get_connection
 from django.core.mail.backends.base import BaseEmailBackend
-from django.db import connection, transaction
-from django.db.models import F
+from django.db import transaction
 
-from portal.kernel import crash
+from portal.kernel import posting
 from portal.kernel.declarations import registry
+from portal.kernel.posting import BACKOFF_S
 from portal.kernel.states import database_now
 from portal.notices.letters import address_of, hearable, message
 from portal.notices.models import How, Letter, Notice, Preferences
 from portal.notices.preferences import how, of
 
+__all__ = ["BACKOFF_S", "claim", "run", "settle", "write"]
+
 log = structlog.get_logger(__name__)
-# After the first try: a minute … a day, two days in all.
-BACKOFF_S = (60, 300, 1800, 7200, 18000, 36000, 86400)
-JITTER = 0.1
 MOST_AN_HOUR, MOST_LINES = 10, 200
-PEOPLE_AT_ONCE, LETTERS_AT_ONCE, LEASE_S, TURN_S = 1000, 20, 120, 60
+PEOPLE_AT_ONCE = 1000
 HOUR = timedelta(hours=1)
 State = Letter.State
-CLAIM = """
-WITH due AS (SELECT id FROM notices_letter
-              WHERE state = 'pending' AND next_at <= clock_timestamp()
-                AND (lease_until IS NULL OR lease_until < clock_timestamp())
-                AND NOT EXISTS (SELECT 1 FROM kernel_portalstate WHERE draining_since IS NOT NULL)
-              ORDER BY next_at, created_at LIMIT %(most)s FOR UPDATE SKIP LOCKED)
-UPDATE notices_letter letter SET token = token + 1, lease_until = clock_timestamp() + make_interval(secs => %(lease)s)
-  FROM due WHERE letter.id = due.id
-RETURNING letter.id
-"""
 
 
 def run() -> int:
-    """Write letters of what is due and send them, for at most TURN_S; how many were tried."""
+    """Write letters of what is due and send them; how many were tried."""
     write()
-    ends, tried = time.monotonic() + TURN_S, 0
-    server = get_connection()
-    try:
-        while time.monotonic() < ends and (taken := claim()):
-            crash.point("claimed letters")
-            for letter in taken:
-                tried += 1
-                _send(letter, server)
-    finally:
-        server.close()
-    return tried
+    return posting.run("letter", claim, _send)
 
 
 # -- writing --
@@ -97,10 +72,7 @@ def _is_daily(notice: Notice, preferences: Preferences) -> bool:
 
 def claim() -> list[Letter]:
     """Take some due letters in a transaction of its own. None during maintenance."""
-    with transaction.atomic(durable=True), connection.cursor() as cursor:
-        cursor.execute(CLAIM, {"most": LETTERS_AT_ONCE, "lease": LEASE_S})
-        taken = [pk for (pk,) in cursor.fetchall()]
-    return list(Letter.objects.filter(pk__in=taken).select_related("user").order_by("next_at", "created_at")) if taken else []
+    return posting.claim(Letter, "user")
 
 
 def _send(letter: Letter, server: BaseEmailBackend) -> None:
@@ -110,26 +82,11 @@ def _send(letter: Letter, server: BaseEmailBackend) -> None:
     if not notices:
         settle(letter, State.DROPPED, "" if to else "no proved address")
         return
-    try:
-        message(letter, letter.user, to, notices, server).send()
-    except Exception as error:  # one letter that cannot be written or sent keeps no other waiting
-        server.close()
-        if not isinstance(error, (SMTPException, OSError)):
-            log.error("notices.unexpected", letter=str(letter.pk), exc_info=error)
-        settle(letter, State.PENDING if letter.tries < len(BACKOFF_S) else State.FAILED, type(error).__name__)
-        return
-    crash.point("sent a letter")
-    settle(letter, State.SENT)
+    posting.deliver("letter", letter, server, lambda: message(letter, letter.user, to, notices, server), settle)
 
 
-@transaction.atomic
 def settle(letter: Letter, state: str, error: str = "") -> bool:
     """Write what came of it; False when another worker has it by now."""
-    now = database_now()
-    pause = BACKOFF_S[min(letter.tries, len(BACKOFF_S) - 1)] * random.uniform(1 - JITTER, 1 + JITTER)
-    mine = Letter.objects.filter(pk=letter.pk, token=letter.token, state=State.PENDING)
-    changed = mine.update(state=state, error=error[:200], tries=F("tries") + 1, lease_until=None,
-                          finished_at=None if state == State.PENDING else now,
-                          next_at=now + timedelta(seconds=pause) if state == State.PENDING else letter.next_at)
-    log.info("notices.letter", letter=str(letter.pk), state=state, error=error, tries=letter.tries + 1, kept=bool(changed))
-    return bool(changed)
+    is_kept = posting.settle(letter, state, error)
+    log.info("notices.letter", letter=str(letter.pk), state=state, error=error, tries=letter.tries + 1, kept=is_kept)
+    return is_kept

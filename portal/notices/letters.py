@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from allauth.account.models import EmailAddress
 from django.conf import settings
@@ -19,7 +19,9 @@ from django.urls import reverse
 from django.utils import translation
 from django.utils.translation import gettext as _
 
+from portal.kernel import posting
 from portal.kernel.declarations import registry
+from portal.kernel.posting import clipped, on_one_line
 from portal.notices.models import Letter, Notice
 from portal.notices.preferences import unsubscribe_token
 from portal.templatetags.ui import error_text, kind_label
@@ -62,7 +64,7 @@ def message(letter: Letter, user: User, to: str, notices: list[Notice], connecti
         shown = {"lines": lines, "leave": leave, "settings_url": _link("profile:notifications"), "site_url": settings.SITE_URL,
                  "language": translation.get_language()}
         text = render_to_string("notices/mail/letter.txt", shown)
-        mail = EmailMultiAlternatives(f"[Mains] {_clipped(subject, LONGEST_SUBJECT)}", text, to=[to], connection=connection,
+        mail = EmailMultiAlternatives(f"[Mains] {clipped(subject, LONGEST_SUBJECT)}", text, to=[to], connection=connection,
                                       headers=_headers(letter, leave))
         mail.attach_alternative(render_to_string("notices/mail/letter.html", shown), "text/html")
     return mail
@@ -70,8 +72,7 @@ def message(letter: Letter, user: User, to: str, notices: list[Notice], connecti
 
 def _headers(letter: Letter, leave: str) -> dict[str, str]:
     """By RFC 8058 mail programs offer one press to get no more of these."""
-    found = {"Message-ID": f"<notice-{letter.pk}@{urlsplit(settings.SITE_URL).hostname}>", "Auto-Submitted": "auto-generated",
-             "X-Auto-Response-Suppress": "All"}
+    found = posting.headers("notice", letter)
     if leave:
         found |= {"List-Unsubscribe": f"<{leave}>", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"}
     return found
@@ -81,43 +82,33 @@ def _line(notice: Notice) -> Line:
     kind = registry.notices[notice.kind]
     if operation := notice.facts.get("operation"):
         return Line(text=_ended(operation, notice), at=notice.at, url=_link("operations:detail", pk=notice.event_id))
-    names = {"actor": _actor(notice), "place": _place(notice), "target": _clean(notice.facts.get("target")),
-             "role": _role(notice), "reason": _clean(notice.facts.get("reason"))}
-    text = _clipped(str(kind.acts[notice.act]) % names, LONGEST_LINE)
+    names = {"actor": _actor(notice), "place": _place(notice), "target": on_one_line(notice.facts.get("target")),
+             "role": _role(notice), "reason": on_one_line(notice.facts.get("reason"))}
+    text = clipped(str(kind.acts[notice.act]) % names, LONGEST_LINE)
     return Line(text=text, at=notice.at, url=_link(kind.page) if kind.page else "")
 
 
 def _ended(operation: str, notice: Notice) -> str:
     words = {"succeeded": _("%(what)s: succeeded"), "failed": _("%(what)s: failed"), "cancelled": _("%(what)s: cancelled")}
-    target, place = _clean(notice.facts.get("target")), _place(notice)
+    target, place = on_one_line(notice.facts.get("target")), _place(notice)
     what = " · ".join(part for part in (kind_label(operation), target, place) if part)
     said = words[notice.facts["state"]] % {"what": what}
     why = error_text(notice.facts.get("error"))
-    return _clipped(f"{said}. {why}" if why else f"{said}.", LONGEST_LINE)
+    return clipped(f"{said}. {why}" if why else f"{said}.", LONGEST_LINE)
 
 
 def _actor(notice: Notice) -> str:
-    return _clean(notice.actor.get_full_name() or notice.actor.username) if notice.actor else _("the portal")
+    return on_one_line(notice.actor.get_full_name() or notice.actor.username) if notice.actor else _("the portal")
 
 
 def _place(notice: Notice) -> str:
     parts = (notice.organization and notice.organization.name, notice.project and notice.project.name)
-    return " / ".join(_clean(part) for part in parts if part)
+    return " / ".join(on_one_line(part) for part in parts if part)
 
 
 def _role(notice: Notice) -> str:
     role = notice.facts.get("role")
-    return _clean(role_label(role, notice.organization or Organization())) if role else ""
-
-
-def _clean(text: Any) -> str:
-    """On one line, with nothing in it that is not seen."""
-    return " ".join("".join(one if one.isprintable() else " " for one in str(text or "")).split())
-
-
-def _clipped(text: str, longest: int) -> str:
-    text = _clean(text)
-    return text if len(text) <= longest else text[:longest - 1] + "…"
+    return on_one_line(role_label(role, notice.organization or Organization())) if role else ""
 
 
 def _link(name: str, query: dict[str, str] | None = None, **path: Any) -> str:

@@ -41,7 +41,7 @@ def newest_and_odd(projects: Collection[UUID]) -> tuple[list[Instance], list[Ins
 
 
 def _instances(projects: list[UUID]) -> QuerySet[Instance]:
-    rows = Instance.objects.live().filter(kind=Instance.KIND, project__any_of=projects)
+    rows = Instance.objects.live().filter(kind=Instance.KIND, project__any_of=projects).exclude(state=InstanceState.RECYCLED)
     newest, odd = rows.order_by("-created_at", "-pk")[:NEWEST], rows.filter(IS_ODD).order_by("-state_changed_at")[:MOST]
     return Instance.objects.filter(pk__in=newest.values("pk").union(odd.values("pk"))).annotate(
         is_odd=Case(When(IS_ODD, then=True), default=False)).select_related("type").only(*OF_INSTANCE).order_by(

@@ -10,8 +10,8 @@ from uuid import UUID
 from django.db.models import Count, Max, Q
 from django.urls import reverse
 
-from billing.money import Money
-from billing.periods import Month
+from billing.costs import this_month
+from billing.money import Money, together
 from billing.trees import costs_in_tree, costs_of
 from portal.kernel.declarations import registry
 from portal.kernel.models import Region
@@ -23,19 +23,20 @@ from tenants.models import ApiKey, Organization, Project, ServiceUser
 
 from .taken import taken, total
 
-MOST = 500
+MOST = 250
 OPERATION = "operation"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Branch:
-    """A line of the tree. `depth` counts what is visible above it; `cost` None where usage may not be seen or there is none."""
+    """A line of the tree. `depth` counts what is visible above it; `cost` by currency, None where usage may not be seen or
+    there is none."""
 
     project: Project
     depth: int
     instances: int
     running: int
-    cost: Money | None
+    cost: list[Money] | None
     is_archived: bool
     """By itself or by what is above it."""
 
@@ -53,7 +54,7 @@ def trees(user: Any, *, now: datetime) -> tuple[list[Tree], bool]:
     rows = Project.objects.visible_to(user).select_related("organization")
     found = list(rows.order_by("organization__name", "organization_id", "name", "pk")[:MOST + 1])
     projects = found[:MOST]
-    month, own = Month.of(now), Counter()
+    month, own = this_month(now), Counter()
     for (pk, _region), amounts in taken([one.pk for one in projects]).items():
         own.update({(pk, name): amounts[name] for name in ("instances", "running")})
     payable = frozenset(one.pk for one in projects if user.grants.may("usage.view", one.pk))
@@ -84,11 +85,11 @@ def _in_order(projects: list[Project]) -> Iterable[tuple[Project, int, bool]]:
 
 @dataclass(frozen=True, kw_only=True)
 class Overview:
-    """The first part of a project's page. Costs are of this month; None where usage may not be seen or there is none."""
+    """The first part of a project's page. Costs are of this month, by currency; none where usage may not be seen."""
 
     has: Any
-    own_cost: Money | None
-    tree_cost: Money | None
+    own_cost: list[Money] | None
+    tree_cost: list[Money]
     above: list[Project]
     children: list[Project]
 
@@ -103,11 +104,11 @@ def overview(user: Any, project: Project, *, now: datetime) -> Overview:
     near = list(near.order_by("name", "pk"))
     known, costs = {one.pk: one for one in near}, {}
     if user.grants.may("usage.view", project.pk):
-        month = Month.of(now)
-        costs = costs_in_tree(project, start=month.start, end=month.end, now=now)
-    amounts = [*costs.values()]
+        month = this_month(now)
+        costs = remembered(("tree costs", month, project.pk),
+                           lambda: costs_in_tree(project, start=month.start, end=month.end, now=now))
     return Overview(has=total(taken([project.pk])), own_cost=costs.get(project.pk),
-                    tree_cost=sum(amounts[1:], amounts[0]) if amounts else None,
+                    tree_cost=together(one for amounts in costs.values() for one in amounts),
                     above=[known[pk] for pk in project.ancestor_ids[:-1] if pk in known],
                     children=[one for one in near if one.parent_id == project.pk])
 
@@ -117,7 +118,7 @@ def limits(scope: Organization | Project, chosen: Region | None) -> list[tuple[R
     counted once for all."""
     read = quotas.lines if isinstance(scope, Project) else quotas.organization_lines
     regions = [chosen] if chosen else Region.objects.order_by("name", "pk")
-    return [(region, read(scope, region)) for region in (*regions, None)]
+    return [(region, read(scope, region, lately=True)) for region in (*regions, None)]
 
 
 @dataclass(frozen=True, kw_only=True)

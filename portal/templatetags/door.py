@@ -16,6 +16,12 @@ def signup_is_open() -> bool:
 
 
 @register.simple_tag
+def calculator_is_open() -> bool:
+    """Whether everybody may look at prices."""
+    return settings.PRICE_CALCULATOR
+
+
+@register.simple_tag
 def mails_are_kept() -> bool:
     """Whether mails stay here for operators to read, as in a demo."""
     return not settings.EMAIL_URL

@@ -21,7 +21,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from billing.templatetags.money import cents, money, price
+from billing.templatetags.money import cents, money, moneys, price
 from portal.kernel.declarations import registry
 from portal.kernel.errors import PortalError, QuotaExceeded, classes_by_code
 from portal.kernel.models import Operation
@@ -30,6 +30,7 @@ from portal.kernel.states import label_of
 
 register = template.Library()
 register.filter("money", money)
+register.filter("moneys", moneys)
 register.filter("cents", cents)
 register.filter("price", price)
 
@@ -37,7 +38,9 @@ SPRITE = "vendor/tabler-icons-3.51.0/sprite.svg"
 OPERATION_TONES = {"queued": "busy", "running": "busy", "succeeded": "ok", "failed": "bad", "cancelled": "off"}
 # States as errors carry them, under the labels that badges show.
 STATE_WORDS = {"building": "Building", "starting": "Starting", "running": "Running", "stopping": "Stopping",
-               "stopped": "Stopped", "rebooting": "Rebooting", "error": "Error",
+               "stopped": "Stopped", "rebooting": "Rebooting", "pausing": "Pausing", "paused": "Paused",
+               "suspending": "Suspending", "suspended": "Suspended", "resuming": "Resuming", "recycling": "Recycling",
+               "recycled": "Recycled", "restoring": "Restoring", "error": "Error",
                "deleting": "Deleting", "deleted": "Deleted", "allocating": "Allocating", "idle": "Idle",
                "associating": "Associating", "attached": "Attached", "disassociating": "Disassociating", "released": "Released",
                "succeeded": "Succeeded", "failed": "Failed", "cancelled": "Cancelled"}
@@ -83,7 +86,22 @@ ACTS = {
     "console.open": _("Open console"), "console.close": _("Close console"),
     "operation.cancel": _("Cancel operation"), "operation.retry": _("Retry operation"),
     "host.add": _("Add host"), "host.key": _("Learn host key"), "host.maintenance": _("Host maintenance"),
-    "price.set": _("Set price"), "credit.grant": _("Grant credit"),
+    "price.set": _("Set price"), "terms.set": _("Set terms"), "outage.record": _("Record outage"),
+    "budget.create": _("Create budget"), "budget.change": _("Change budget"), "budget.delete": _("Delete budget"),
+    "budget.alarm": _("Budget reached"), "budget.forecast": _("Budget will be reached"),
+    "voucher.create": _("Make voucher"), "voucher.withdraw": _("Withdraw voucher"), "voucher.redeem": _("Redeem voucher"),
+    "credit.grant": _("Grant credit"), "credit.low": _("Warn that credit ends"),
+    "dunning.remind": _("Remind of unpaid bills"), "dunning.block": _("Block what is new: unpaid"),
+    "dunning.stop": _("Stop instances: unpaid"), "dunning.recycle": _("To be deleted: unpaid"),
+    "dunning.lift": _("Go down the ladder: paid"), "dunning.hold": _("Hold the ladder"),
+    "billing_profile.change": _("Change billing profile"), "invoice.issue": _("Issue invoice"),
+    "invoice.credit_note": _("Issue credit note"), "invoice.write_off": _("Write off invoice"),
+    "invoice.adjust": _("Adjust next invoice"), "invoice.rerate": _("Rate month anew"),
+    "invoice.send": _("Mail invoice again"),
+    "export.create": _("Export"), "export.link": _("Make link to export"), "export.download": _("Download export"),
+    "export.deliver": _("Deliver export"), "export_schedule.create": _("Schedule exports"),
+    "export_schedule.change": _("Change export schedule"), "export_schedule.delete": _("Delete export schedule"),
+    "payment.record": _("Record payment"), "payment.refund": _("Refund"),
     "vpc.create": _("Create VPC"), "vpc.update": _("Change VPC"), "vpc.delete": _("Delete VPC"),
     "subnet.create": _("Add subnet"), "subnet.update": _("Change subnet"), "subnet.delete": _("Delete subnet"),
     "port.create": _("Add port"), "port.update": _("Change port"), "port.delete": _("Delete port"),

@@ -14,8 +14,12 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
+from billing import counters
+from billing.exports import expiry
+from billing.models import InvoiceMail
 from compute.hosts.models import Discovered, Verdict
 from compute.instances.console.models import ConsoleTicket
+from compute.network.models import TrafficCount
 from portal.kernel import sealing
 from portal.kernel.models import AuditEvent, Operation
 from portal.kernel.states import database_now
@@ -78,11 +82,16 @@ RULES = (
     Rule("verdicts", _days("placement_days"), _verdicts),
     # The reconciler forgets what it no longer sees; these are of hosts at which it does not look any more.
     Rule("discovered", _days("placement_days"), lambda before: Discovered.objects.filter(last_seen_at__lt=before)),
+    Rule("traffic_counts", _days("placement_days"), lambda before: TrafficCount.objects.filter(ended_at__lt=before)),
+    # Not a setting: of what was used nothing is forgotten, only between which samples of an hour it was.
+    Rule("counter_samples", lambda: counters.WHOLE_DAYS, counters.superfluous, forget=counters.thin),
     Rule("api_keys", _days("key_days"), _keys),
     Rule("deliveries", _days("delivery_days"), lambda before: Delivery.objects.filter(finished_at__lt=before)),
     Rule("letters", _days("notice_days"), lambda before: Letter.objects.filter(finished_at__lt=before)),  # with their notices
+    Rule("invoice_mails", _days("bill_mail_days"), lambda before: InvoiceMail.objects.filter(finished_at__lt=before)),
     # Nobody sees them since they were deleted; a day later no transaction writes an event for them any more.
     Rule("webhooks", lambda: 1, lambda before: Webhook.objects.filter(deleted_at__lt=before)),
+    Rule("exports", _days("export_days"), expiry.old, forget=expiry.remove),
     Rule("operations", _days("operation_days"), _operations),
     Rule("audit", _days("audit_days"), lambda before: AuditEvent.objects.filter(at__lt=before),
          forget=sealing.forget),

@@ -18,5 +18,6 @@ def dashboard(request: HttpRequest) -> HttpResponse:
     if project is None and request.user.grants.sees_everything:
         board = queries.operator_board(in_flight=told.live, now=told.at)
         return fragment(request, "portal/operators.html", "portal/_operators.html", board=board)
-    board = queries.tenant_board(request.user, project, projects_of(request), regions=told.regions, now=told.at)
+    board = queries.tenant_board(request.user, project, projects_of(request), regions=told.regions, requests=told.requests,
+                                 now=told.at)
     return fragment(request, "portal/dashboard.html", "portal/_dashboard.html", board=board, project=project)

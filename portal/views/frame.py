@@ -1,11 +1,13 @@
-"""The parts of the frame that are fetched or posted by themselves: the project switcher and the region."""
+"""The parts of the frame that are fetched or posted by themselves: the project switcher, the region and the language."""
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.views import i18n
 
 from portal.kernel.pages import fragment
-from tenants.models import Project
+from tenants.models import Project, User
 from tenants.pages import page
 from tenants.scope import choose_region, current_project
 
@@ -31,6 +33,15 @@ def region(request: HttpRequest) -> HttpResponse:
     """Look at one region, or at all."""
     choose_region(request, request.POST.get("region", ""))
     return redirect(_local(request, request.POST.get("next", "")))
+
+
+def language(request: HttpRequest) -> HttpResponse:
+    """As Django's own; mails to whoever is signed in follow. An operator who acts as somebody chooses for this browser alone."""
+    response, user = i18n.set_language(request), request.user
+    chosen = response.cookies.get(settings.LANGUAGE_COOKIE_NAME)
+    if chosen and chosen.value in dict(settings.LANGUAGES) and user.is_authenticated and user.acted_by is None:
+        User.objects.filter(pk=user.pk).update(language=chosen.value)
+    return response
 
 
 def _local(request: HttpRequest, address: str) -> str:

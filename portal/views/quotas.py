@@ -70,7 +70,7 @@ def limits_of_organization(request: HttpRequest, pk: UUID) -> HttpResponse:
 def _limits(request: HttpRequest, scope: Scope, plan: dict[str, int], back: str) -> HttpResponse:
     require_to_set_limits(request.user, scope)
     region = _region(request)
-    form = LimitsForm(sent(request), lines=own_lines(scope, region), own=own_limits(scope, region), plan=plan)
+    form = LimitsForm(sent(request), lines=own_lines(scope, region, lately=True), own=own_limits(scope, region), plan=plan)
     if request.method == "POST" and form.carried_out(
             lambda: set_limits(scope, form.limits(region), actor=request.user)):
         for line in form.made:
@@ -127,7 +127,7 @@ def _fetch(request: HttpRequest, pk: UUID, permission: str = "project.view") -> 
 def _show(request: HttpRequest, row: QuotaRequest, grant: GrantForm | None = None,
           refuse: RefuseForm | None = None) -> HttpResponse:
     user, is_open = request.user, row.state == QuotaRequest.State.OPEN
-    line = next((one for one in own_lines(row.scope, row.region) if one.resource == row.dimension), None)
+    line = next((one for one in own_lines(row.scope, row.region, lately=True) if one.resource == row.dimension), None)
     context: dict[str, Any] = {"row": row, "line": line, "tone": TONES[row.state], "crumbs": [(str(row.scope), "")]}
     if is_open and may_set_limits(user, row.scope):
         context |= {"grant": grant or GrantForm(initial={"granted": row.wanted}), "refuse": refuse or RefuseForm()}

@@ -55,16 +55,18 @@ class QuotaRequestQuerySet(models.QuerySet):
 
     def decided_by(self, user) -> Self:
         """Those that `user` may answer: for projects by who manages what is above them, for organizations by operators."""
-        grants = user.grants
-        if grants.sees_everything:
-            return self.all()
-        wide = [pk for pk, names in grants.organization_wide.items() if MANAGE in names]
-        return self.filter(Q(project__parent__in=grants.projects(MANAGE))
-                           | Q(project__isnull=False, project__parent=None, organization__in=wide))
+        return self.all() if user.grants.sees_everything else self.decided_in(**managed(user))
 
-    def waiting_for(self, user) -> int:
-        """How many open ones wait for the user's answer; asks nothing for whoever answers none."""
-        return self.open().decided_by(user).count() if user.grants.may_anywhere(MANAGE) else 0
+    def decided_in(self, parents: list[uuid.UUID], organizations: list[uuid.UUID]) -> Self:
+        """Those for projects right below these projects, or at the top of these organizations."""
+        return self.filter(Q(project__parent__any_of=parents)
+                           | Q(project__isnull=False, project__parent=None, organization__any_of=organizations))
+
+
+def managed(user) -> dict[str, list[uuid.UUID]]:
+    """Ids of the projects, and of the organizations as a whole, below which the user sets limits; operators do everywhere."""
+    wide = [pk for pk, names in user.grants.organization_wide.items() if MANAGE in names]
+    return {"parents": list(user.grants.projects(MANAGE)), "organizations": wide}
 
 
 class QuotaRequest(Stateful):

@@ -75,11 +75,12 @@ def send(delivery: Delivery, now: datetime) -> Outcome:
     return post(delivery.webhook.url, headers, body)
 
 
-def post(url: str, headers: dict[str, str], body: bytes) -> Outcome:
-    """The POST itself, and what came of it."""
+def post(url: str, headers: dict[str, str], body: bytes | Iterable[bytes], *, method: str = "POST",
+         limit_s: float | None = None) -> Outcome:
+    """The POST itself (or a PUT), and what came of it."""
     started = time.monotonic()
     try:
-        status, answer = _exchange(url, headers, body, started + LIMIT_S)
+        status, answer = _exchange(method, url, headers, body, started + (LIMIT_S if limit_s is None else limit_s))
         outcome: dict[str, Any] = {"status": status, "answer": answer, "error": _fault(status)}
     except addresses.UrlRefused:
         outcome = {"error": "refused"}
@@ -101,13 +102,14 @@ def _fault(status: int) -> str:
     return "gone" if status == GONE else "status"
 
 
-def _exchange(url: str, headers: dict[str, str], body: bytes, deadline: float) -> tuple[int, str]:
+def _exchange(method: str, url: str, headers: dict[str, str], body: bytes | Iterable[bytes],
+              deadline: float) -> tuple[int, str]:
     target = addresses.parse(url)
     pinned = Pinned([str(address) for address in addresses.resolve(target)], deadline)
     with httpcore.ConnectionPool(ssl_context=_tls(settings.WEBHOOKS["ca_file"]), network_backend=pinned, http2=False) as pool:
         where = httpcore.URL(scheme=target.scheme.encode(), host=target.host.encode(), port=target.port,
                              target=target.path.encode())
-        with pool.stream("POST", where, headers=headers | {"host": target.authority}, content=body) as response:
+        with pool.stream(method, where, headers=headers | {"host": target.authority}, content=body) as response:
             return response.status, _first(response.iter_stream())
 
 

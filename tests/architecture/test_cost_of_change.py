@@ -5,17 +5,35 @@ the site derives from declarations (who may, quotas, `me`, roles, key scopes, li
 it without a change anywhere else.
 """
 from collections.abc import Iterator
+from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.db.backends.postgresql.psycopg_any import DateTimeTZRange
 from django.test import override_settings
 from django.urls import include, path
 from rest_framework.routers import SimpleRouter
 from rest_framework.test import APIClient
 
+from billing import counters, metering
+from billing.forms import meter_choices
+from billing.models import Price
+from billing.seed import seed_prices
 from portal import api_urls
 from portal.kernel import declarations
-from portal.kernel.declarations import EVERYBODY, OPERATORS, Permission, QuotaDimension, ResourceKind, registry
+from portal.kernel.declarations import (
+    COUNTER,
+    EVERYBODY,
+    OPERATORS,
+    Meter,
+    Permission,
+    QuotaDimension,
+    Reading,
+    ResourceKind,
+    registry,
+)
 from portal.kernel.models import AuditEvent, Resource
 from portal.kernel.models.resource import ResourceQuerySet
 from portal.kernel.rest.serializers import DescribedSerializer, ResourceSerializer, url_of
@@ -68,6 +86,8 @@ DECLARED = (
     Permission(name="teapot.create", label="Make teapots", roles=OPERATORS),
     ResourceKind(name=KIND, label="Teapot", label_plural="Teapots", api="teapot-detail", permission="teapot.view"),
     QuotaDimension(name="teapots", label="Teapots", rows=lambda: Resource.objects.live().filter(kind=KIND)),
+    Meter(name="teapot", label="Teapot, warm", unit="second", price_unit="hour"),
+    Meter(name="teapot.cups", label="Cups", unit="cup", price_unit="cup", kind=COUNTER),
 )
 
 
@@ -80,7 +100,7 @@ urlpatterns = [path("api/v1/", include([*router.urls, *api_urls.urlpatterns]))]
 
 @pytest.fixture
 def cast(db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cast]:
-    for name in ("kinds", "permissions", "dimensions"):
+    for name in ("kinds", "permissions", "dimensions", "meters"):
         monkeypatch.setattr(registry, name, dict(getattr(registry, name)))
     registry.add(*DECLARED)
     cast = make_cast()
@@ -125,6 +145,28 @@ def test_the_quota_counts_it(cast: Cast) -> None:
     assert (refused.json()["code"], refused.json()["resource"]) == ("quota_exceeded", "teapots")
     [line] = [line for line in lines(cast.project, cast.region) if line.resource == "teapots"]
     assert (line.used, line.limit) == (1, 1)
+
+
+def test_the_meter_is_priced_billed_and_shown(cast: Cast) -> None:
+    book = seed_prices(cast.region, [("teapot", "brown", Decimal("0.36"))])
+    assert make(cast.api("oscar"), cast).status_code == 201
+    row, an_hour_ago = Resource.objects.get(kind=KIND), database_now() - timedelta(hours=1)
+    Price.objects.filter(book=book).update(valid=DateTimeTZRange(an_hour_ago, None))
+    metering.settle(row, [Reading(meter="teapot", sku="brown", quantity=Decimal(2))], at=an_hour_ago)
+    metering.settle(row, [], at=an_hour_ago + timedelta(minutes=30))
+    [found] = cast.api("vera").get("/api/v1/usage/").json()["results"]
+    assert (found["meter"], found["unit"], found["quantity"], found["amount"]["amount"]) == ("teapot", "second", "3600", "0.36")
+    assert ("teapot", "Teapot, warm (teapot)") in meter_choices()
+
+
+def test_the_counter_is_sampled_and_added_up(cast: Cast) -> None:
+    assert make(cast.api("oscar"), cast).status_code == 201
+    row = Resource.objects.get(kind=KIND)
+    counters.ingest([counters.Sample(row.pk, "teapot.cups", "brown", 1, row.created_at, 7)], now=row.created_at)
+    query, values = counters.usage(start=row.created_at, end=row.created_at + timedelta(hours=1), projects=[cast.project.pk])
+    with connection.cursor() as cursor:
+        cursor.execute(query, values)
+        assert [(meter, quantity) for *_ids, meter, _sku, _hour, quantity in cursor.fetchall()] == [("teapot.cups", 7)]
 
 
 def test_idempotency_etag_and_address_come_with_the_base(cast: Cast) -> None:

@@ -13,7 +13,12 @@ HUB = {
     "tenants.ServiceUser", "tenants.BreakGlass", "tenants.Impersonation",
     "tenants.OrganizationUserBinding", "tenants.OrganizationGroupBinding", "tenants.ProjectUserBinding",
     "tenants.ProjectGroupBinding", "kernel.Region", "kernel.Zone", "kernel.IdempotencyKey", "billing.PriceBook",
-    "billing.Price", "instances.InstanceType",
+    "billing.Price", "billing.PriceTier", "billing.Terms", "billing.Issuer", "billing.Series", "billing.TaxRate",
+    "billing.Export", "billing.ExportSchedule",
+    "billing.Credit", "billing.Voucher", "billing.VoucherUse", "billing.Budget", "billing.BudgetAlarm",
+    "billing.BillingProfile", "billing.Dunning", "billing.Invoice", "billing.InvoiceMail",
+    "billing.ClosingFailure", "billing.InvoiceLine", "billing.Payment", "billing.Entry", "billing.Leg",
+    "instances.InstanceType",
 }
 # Reached only through rows that have `visible_to`.
 PARTS = {"tenants.Quota", "tenants.OrganizationUserBinding", "tenants.OrganizationGroupBinding",

@@ -16,6 +16,7 @@ from django.db import connection, transaction
 from django.db.models import Model
 from django.test.utils import CaptureQueriesContext
 
+from billing.models import BillingProfile, InvoiceMail
 from compute.instances.models import Instance
 from compute.network.addressing import allocate, new_mac
 from compute.network.models import AddressPool, FloatingIp, Port, SecurityGroup, Subnet, Vpc
@@ -33,6 +34,8 @@ WRITE = re.compile(r'^(?:INSERT INTO|UPDATE|DELETE FROM) "(\w+)"')
 PASSING = {"tenants_browsersession", "kernel_idempotencykey"}
 NOT_AUDITED = {
     "instances:summary": "a question: what it would cost", "instances:check": "a question: what is wrong with the form",
+    "balance:top-up": "leads to where one pays; what is paid is audited", "balance:simulated": "the simulated provider's button",
+    "balance-top-up": "leads to where one pays; what is paid is audited",
     "region": "which region a person looks at", "notifications:read": "which messages somebody has seen",
     "api-notifications-read": "which messages somebody has seen",
     "instances:console-ticket": "opening a console with the ticket is audited: tests/console/test_tickets.py",
@@ -40,7 +43,8 @@ NOT_AUDITED = {
 }
 """Address → why what it does is nothing to tell anybody."""
 
-ELSEWHERE = {"impersonation-stop.POST": "wants to act as somebody: tests/breakglass/test_impersonation.py",
+ELSEWHERE = {"invoice-rerate.POST": "wants a difference, and to be told to: tests/billing/test_closing_corrections.py",
+             "impersonation-stop.POST": "wants to act as somebody: tests/breakglass/test_impersonation.py",
              "invitations:join.POST": "wants the link of a mail: tests/tenants/people/test_invitations.py",
              "notifications:unsubscribe.POST": "wants the link of a mail: tests/notifications/test_what_it_says.py"}
 """What the scene cannot do → where it is done and its audit row looked for."""
@@ -58,9 +62,23 @@ class Asked:
 Prepare = Callable[[Scene], Asked]
 
 
+def mailed(scene: Scene) -> Asked:
+    """Bills go to somebody, and none is on its way."""
+    BillingProfile.objects.update_or_create(organization=scene.cast.organization, defaults={"email": "bills@acme.example"})
+    InvoiceMail.objects.all().delete()
+    return Asked()
+
+
 def running(scene: Scene) -> Asked:
     Instance.objects.update(state="running")
     return Asked()
+
+
+def settled(state: str) -> Prepare:
+    def make(scene: Scene) -> Asked:
+        Instance.objects.update(state=state, recycled_at=database_now())
+        return Asked()
+    return make
 
 
 def unused(model: type[Model]) -> Prepare:
@@ -147,9 +165,12 @@ OTHERWISE: dict[str, Prepare] = {
     **dict.fromkeys(("api-key-end-previous.POST", "api_keys:end-previous.POST"), rotated),
     **dict.fromkeys(("service-user-activate.POST", "service_users:activate.POST"), deactivated),
     **dict.fromkeys(("instances:console-ticket.POST", "instances:bulk-stop.POST", "instances:bulk-reboot.POST",
+                     "instances:bulk-pause.POST", "instances:bulk-suspend.POST", "instance-pause.POST", "instance-suspend.POST",
                      "instance-console.POST", "instance-reboot.POST", "instance-stop.POST"), running),
-    **dict.fromkeys(("instances:stop.POST", "instances:reboot.POST"),
+    **dict.fromkeys(("instances:stop.POST", "instances:reboot.POST", "instances:pause.POST", "instances:suspend.POST"),
                     lambda scene: replace(running(scene), body={"confirmed": "1"})),
+    **dict.fromkeys(("instances:resume.POST", "instances:bulk-resume.POST", "instance-resume.POST"), settled("suspended")),
+    **dict.fromkeys(("instances:restore.POST", "instances:bulk-restore.POST", "instance-restore.POST"), settled("recycled")),
     **{f"{api}-detail.DELETE": unused(model) for api, model in (
         ("vpc", Vpc), ("subnet", Subnet), ("security-group", SecurityGroup), ("port", Port), ("floating-ip", FloatingIp))},
     "vpcs:delete.POST": lambda scene: replace(unused(Vpc)(scene), body={"confirmed": "1", "typed_name": "unused"}),
@@ -161,7 +182,7 @@ OTHERWISE: dict[str, Prepare] = {
     "organizations:delete.POST": organization, "organization-detail.DELETE": organization, "organization-resume.POST": suspended,
     "projects:delete.POST": project, "project-detail.DELETE": project, "projects:move.POST": below,
     "projects:unarchive.POST": archived, "project-unarchive.POST": archived,
-    "profile:delete.POST": erased,
+    "profile:delete.POST": erased, **dict.fromkeys(("invoices:send.POST", "invoice-send.POST"), mailed),
     **dict.fromkeys(("profile:leave.POST", "me-leave.POST"), lambda scene: Asked(who="vera")),
 }
 

@@ -10,7 +10,8 @@ from importlib import import_module
 
 from tests.bench.figures import Figure, Skipped, table
 
-NAMES = ("boot", "console", "lists", "rating", "quota", "pages", "search", "live", "prompt", "visible", "foreign")
+NAMES = ("boot", "console", "lists", "rating", "costs", "ingest", "quota", "pages", "search", "live", "prompt", "visible",
+         "foreign")
 
 
 def run(name: str) -> list[Figure]:

@@ -69,7 +69,7 @@ def _by_portal(portal, person: "Person", keep: Callable[[str], None] | None = No
                          operation["id"])
     if keep:
         keep(target)
-    removed = portal.finish(portal.api("DELETE", f"instances/{target}/")[1])
+    removed = portal.finish(portal.api("DELETE", f"instances/{target}/?purge=true")[1])
     assert removed["state"] == "succeeded", removed
     return {"portal": started - accepted, "row": row}
 

@@ -7,6 +7,7 @@ by PostgreSQL from a plan, a table of theirs each; only what there is few of is 
 import atexit
 from contextlib import ExitStack
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cache
 from ipaddress import IPv4Network
 from typing import Any
@@ -16,7 +17,7 @@ from psycopg import sql
 from tests.bench import databases
 
 BIG, BIG_OTHERS, TENANTS, TENANT_PROJECTS, TENANT_SIZE = 10_000, 10, 200, 2, 200
-HOSTS, PEOPLE, KEYS = 500, 300, 40
+HOSTS, PEOPLE, KEYS, COMPANY = 500, 300, 40, 50
 TYPES = (("small", 1, 512), ("medium", 2, 2048), ("large", 4, 8192), ("huge", 16, 65536))
 FAULT = """'{"code": "no_capacity", "detail": "No room.", "facts": {}}'::jsonb"""
 ROLES = ["web", "api", "db", "cache", "worker", "queue", "build", "proxy", "mail", "batch"]
@@ -56,6 +57,7 @@ def fill() -> Any:
     _networks()
     _instances()
     _past()
+    _company(cast)
     with _cursor() as cursor:
         for name in ("work", "card", "net", "subnet", "group", "data", "address", "key", "tenant", "host"):
             cursor.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(f"plan_{name}")))
@@ -83,6 +85,8 @@ def _insert(model: Any, source: str, **columns: str) -> None:
     names, values = [], []
     for field in model._meta.local_concrete_fields:
         if field.generated or (field.primary_key and field.column not in columns and field.get_internal_type() == "BigAutoField"):
+            continue
+        if field.has_db_default() and field.column not in columns:
             continue
         names.append(sql.Identifier(field.column))
         if field.column in columns:
@@ -190,6 +194,22 @@ def _tenants(cast: Any) -> None:
     with _cursor() as cursor:
         cursor.executemany("INSERT INTO plan_tenant VALUES (%s, %s, %s, %s, %s)", [
             (project.pk, project.organization_id, cast.region.pk, person.pk, size) for project, (person, size) in sizes.items()])
+
+
+def _company(cast: Any) -> None:
+    """What the owner of the big organization made beside resources."""
+    from portal.kernel.models import Operation
+    from tests.billing import bills
+    from tests.portal import scenery
+
+    common, operation = {"project": cast.project, "region": cast.region}, Operation.objects.filter(project=cast.project).first()
+    scenery.make_program(cast.project, 0)
+    bills.paid(bills.invoice(cast.organization, bills.Used(project=cast.project, region=cast.region)), Decimal(1), reference="1")
+    for number in range(COMPANY):
+        scenery.make_people(common, cast.alice, number)
+        scenery.make_webhook(cast.project, cast.alice, operation, number)
+        scenery.make_budget(cast.project, number)
+        scenery.make_exports(cast.project, number)
 
 
 def _plan() -> None:

@@ -31,7 +31,12 @@ def cast(db: None) -> Cast:
 
 @pytest.fixture
 def shop(cast: Cast, lamps_are_metered: None) -> Shop:
+    return make_shop(cast)
+
+
+def make_shop(cast: Cast | None = None) -> Shop:
     """A place to make lamps, and a default book in which a lamp costs 0.36 an hour since 2026."""
+    cast = cast or make_cast()
     book = PriceBook.objects.create(name="List", currency="CNY", is_default=True)
     new_year = datetime(2026, 1, 1, tzinfo=UTC)
     for meter, sku, price in (("lamp", "small", "0.36"), ("lamp", "big", "3.6"), ("lamp.oil", "whale", "0.0001")):

@@ -6,7 +6,8 @@ import pytest
 
 from billing import metering
 from billing.models import UsageInterval
-from portal.kernel.declarations import Reading
+from portal.kernel.declarations import COUNTER, Meter, Reading, registry
+from portal.kernel.models import Resource
 from tests.billing.lamps import Shop
 
 TEN = datetime(2026, 11, 3, 10, tzinfo=UTC)
@@ -99,6 +100,20 @@ def test_rows_that_are_nobodys_resource_are_not_metered(shop: Shop) -> None:
 
 
 def test_billing_listens_to_every_move() -> None:
-    from portal.kernel.declarations import registry
-
     assert registry.move_hooks.count(metering.on_move) == 1
+
+
+def test_nothing_is_metered_of_what_is_gone(shop: Shop) -> None:
+    """A message that comes late opens nothing, and whatever was left open ends."""
+    lamp = shop.lamp()
+    lamp.turn("small", TEN)
+    Resource.objects.filter(pk=lamp.pk).update(deleted_at=TEN + MINUTE)
+    lamp.turn("oil", TEN + MINUTE)
+    assert lamp.spans == [("lamp", "small", ONE, TEN, TEN + MINUTE)]
+
+
+def test_a_counter_has_no_duration(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(registry.meters, "lamp.moths", Meter(
+        name="lamp.moths", label="Moths", unit="moth", price_unit="moth", kind=COUNTER))
+    with pytest.raises(ValueError, match="durations"):
+        metering.settle(shop.lamp(), [Reading(meter="lamp.moths", sku="grey", quantity=ONE)], at=TEN)

@@ -10,7 +10,7 @@ from billing.templatetags.money import cents, exact, money, price, rate
 
 @pytest.mark.parametrize(("amount", "shown"), [
     ("0", "¥0.00"), ("12.3", "¥12.30"), ("1234.565", "¥1,234.57"), ("0.01", "¥0.01"), ("0.0099999", "¥0.0100"),
-    ("0.00012345", "¥0.00012"), ("0.0000000001", "¥0.0000000001"), ("-3.5", "¥-3.50"),
+    ("0.00012345", "¥0.00012"), ("0.0000000001", "¥0.0000000001"), ("-3.5", "-¥3.50"),
 ])
 def test_people_see_cents_and_two_digits_below_a_cent(amount: str, shown: str) -> None:
     with override("en"):
@@ -28,7 +28,7 @@ def test_a_price_keeps_all_of_its_digits() -> None:
 
 
 @pytest.mark.parametrize(("amount", "shown"), [
-    ("0", "¥0.00"), ("0.0000661", "< ¥0.01"), ("0.01", "¥0.01"), ("12.345", "¥12.35"), ("-0.001", "¥-0.0010")])
+    ("0", "¥0.00"), ("0.0000661", "< ¥0.01"), ("0.01", "¥0.01"), ("12.345", "¥12.35"), ("-0.001", "-¥0.0010")])
 def test_a_headline_is_to_the_cent(amount: str, shown: str) -> None:
     with override("en"):
         assert cents(Money(Decimal(amount), "CNY")) == shown

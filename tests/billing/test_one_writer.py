@@ -29,7 +29,9 @@ def _writes(tree: ast.Module, model: str) -> bool:
 
 
 @pytest.mark.parametrize(("model", "module"), [
-    ("UsageInterval", "billing/metering.py"), ("Price", "billing/operations.py"),
+    ("UsageInterval", "billing/metering.py"), ("Price", "billing/price_verbs.py"),
+    ("Leg", "billing/ledger.py"), ("Payment", "billing/payments.py"),
+    ("CreditUse", "billing/closing/months.py"),
 ])
 def test_the_table_has_one_writer(model: str, module: str) -> None:
     assert writers(model) == {module}

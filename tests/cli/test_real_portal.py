@@ -7,6 +7,7 @@ import pytest
 from compute.instances.models import Instance
 from compute.instances.spellings import Known, cli
 from tenants.operations import create_api_key
+from tests.billing.bills import Used, invoice
 from tests.portal_server import serving
 from tests.world import World, drain, make_world
 
@@ -34,18 +35,20 @@ def be(world: World, who: str, monkeypatch) -> None:
 
 def test_everything_can_be_listed_and_shown(site: None, mains, program) -> None:
     for kind, found in program.RESOURCES.items():
-        # One's own, shown by `mains me`; of one organization, which is asked for.
-        if kind in ("membership", "organization-quota") or "list" not in found.verbs:
+        # One's own, shown by `mains me`; of one organization or invoice, which is asked for.
+        if kind in ("membership", "organization-quota", "invoice-line", "charge", "budget-alarm") or "list" not in found.verbs:
             continue
         said = mains(kind, "list", "--json")
         expected = 3 if kind in ("host", "pool", "fabric", "address-pool") else 0
         assert said.code in {0, expected}, (kind, said.err)
         if said.code == 0 and found.verbs["list"].is_paged:
             assert mains(kind, "list", "--limit", "2").code == 0
-            key = "region" if kind == "fabric" else "id"
+            key = {"fabric": "region", "balance": "organization"}.get(kind, "id")
             for row in [row for row in said.json if row[key]][:1]:  # built-in roles have none
                 if "show" in found.verbs:
-                    assert mains(kind, "show", row[key], "--json").json["id"] == row["id"]
+                    words = ["--organization", row[key]] if key == "organization" else [row[key]]
+                    shown = mains(kind, "show", *words, "--json").json
+                    assert all(shown[name] == row[name] for name in {"id", key} & row.keys())
 
 
 def test_an_instance_from_end_to_end(site: None, mains, world: World, monkeypatch) -> None:
@@ -68,6 +71,17 @@ def test_an_instance_from_end_to_end(site: None, mains, world: World, monkeypatc
     assert mains("instance", "delete", "web", "--yes").code == 0
     drain()
     assert mains("instance", "list", "--json").json == []
+
+
+def test_an_invoice_with_its_lines_and_charges(site: None, mains, world: World) -> None:
+    made = invoice(world.project.organization, Used(project=world.project, region=world.region, seconds=7200), number="T-1")
+    assert mains("invoice", "show", "T-1", "--json").json["id"] == str(made.pk)
+    (line,) = mains("invoice-line", "list", "--invoice", "T-1", "--json").json
+    assert (line["position"], line["amount"]["amount"]) == (1, "0.72")
+    assert [one["kind"] for one in mains("charge", "list", "--invoice", "T-1", "--line", "1", "--json").json] == ["usage"]
+    ours = ("--organization", world.project.organization.name)
+    assert mains("billing-profile", "set", *ours, "--country", "BE").code == 0
+    assert mains("billing-profile", "show", *ours, "--json").json["country"] == "BE"
 
 
 def test_what_the_page_shows_as_a_command_orders_the_same(site: None, mains, world: World) -> None:

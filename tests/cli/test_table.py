@@ -10,7 +10,8 @@ from drf_spectacular.generators import SchemaGenerator
 from tests.cli.conftest import FILE
 
 # What has a command outside of the table, or none, and why.
-ELSEWHERE = {("get", "/api/v1/me/"): "mains me", ("get", "/api/v1/search/"): "mains search"}
+ELSEWHERE = {("get", "/api/v1/me/"): "mains me", ("get", "/api/v1/search/"): "mains search",
+             ("get", "/api/v1/invoices/{}/pdf/"): "mains api GET"}
 # Given by the program itself: a list reads on by itself, and `mains operation wait` waits.
 OWN = {"cursor", "limit", "ordering", "wait"}
 
@@ -90,7 +91,7 @@ def test_choices_are_the_ones_of_the_schema(program: ModuleType, schema: dict) -
 
 
 def test_every_kind_is_known_and_every_reference_leads_somewhere(program: ModuleType) -> None:
-    kinds = {"text", "int", "flag", "off", "tag", "tagged", "file", "key", "time", "ports", "limit", "thing"}
+    kinds = {"text", "int", "flag", "off", "tag", "tagged", "file", "key", "time", "ports", "limit", "threshold", "thing"}
     for kind, name, _method, _path, verb in verbs(program):
         for param in program.params_of(verb):
             assert "|" in param.kind or param.kind in kinds | set(program.RESOURCES) | {"vnc"}, (kind, name, param)

@@ -1,4 +1,5 @@
 """Waiting for operations: lines in a pipe, a bar on a terminal, what an interruption says, how a failure ends."""
+import hashlib
 import itertools
 import os
 import pty
@@ -127,3 +128,25 @@ def test_a_reader_that_has_had_enough(stub: Stub, tmp_path: Path) -> None:
     running.stdout.readline()
     running.stdout.close()
     assert running.stderr.read() == b"" and running.wait(30) == 0
+
+
+EXPORT = f"exports/{PK}/"
+
+
+def test_an_export_is_waited_for_fetched_and_checked(mains, stub: Stub, tmp_path: Path) -> None:
+    """The link gets no key; what arrives is what the portal says it is, and no file is overwritten."""
+    whole = b'[{"title": "rows"}]'
+    found = {"id": PK, "what": "focus", "format": "json", "first_month": "2026-10", "last_month": "2026-10", "error": None,
+             "sha256": hashlib.sha256(whole).hexdigest()}
+    stub.answers["GET", EXPORT] = [(200, found | {"state": "writing"}), (200, found | {"state": "ready"})]
+    stub.answers["POST", f"{EXPORT}actions/link/"] = (200, {"url": f"{stub.url}/file?signature=x", "seconds": 3600})
+    stub.answers["GET", "/file"] = (200, [{"title": "rows"}])
+    said = mains("export", "download", PK, str(tmp_path / "bill.jsonl"))
+    assert (said.code, said.pauses, (tmp_path / "bill.jsonl").read_bytes()) == (0, [2], whole)
+    assert "Authorization" not in stub.asked[-1].headers
+    assert mains("export", "download", PK, str(tmp_path / "bill.jsonl")).code == 2
+    stub.answers["GET", EXPORT] = (200, found | {"state": "ready", "sha256": "0" * 64})
+    said = mains("export", "download", PK, str(tmp_path / "other.jsonl"))
+    assert said.code == 4 and "did not arrive whole" in said.err and not (tmp_path / "other.jsonl").exists()
+    stub.answers["GET", EXPORT] = (200, found | {"state": "failed", "error": {"code": "x", "detail": "Too many", "facts": {}}})
+    assert mains("export", "download", PK).code == 1

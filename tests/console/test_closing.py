@@ -4,19 +4,22 @@ import time
 from collections.abc import Callable
 
 import pytest
+from allauth.mfa.models import Authenticator
 from django.db import transaction
 from django.utils import timezone
 from websockets.exceptions import ConnectionClosed
 
+from compute.instances.console.watch import LOOK_S
 from compute.instances.models import Instance
 from compute.instances.operations import act
 from portal.kernel.models import AuditEvent
-from tenants import people, structure
+from tenants import factors, operations, people, structure
 from tenants.models import User
 from tenants.operations import revoke_api_key
 from tenants.roles import bind, unbind
 from tests.console.conftest import close_code, enter, entered
 from tests.console.screen import FakeScreen
+from tests.signin.conftest import add_app
 
 LIMIT_S = 5
 
@@ -57,6 +60,10 @@ def suspend(world, _instance, _oscar) -> None:
                                    actor=world.people["root"])
 
 
+def require_two_steps(world, _instance, _oscar) -> None:
+    operations.change_organization(world.project.organization, requires_mfa=True, actor=world.people["root"])
+
+
 CAUSES: dict[str, tuple[int, Callable]] = {
     "signed out": (4403, lambda world, instance, oscar: oscar.http.logout()),
     "deactivated": (4403, deactivate),
@@ -65,8 +72,9 @@ CAUSES: dict[str, tuple[int, Callable]] = {
     "no member any more": (4404, leave),
     "removed": (4404, remove),
     "organization suspended": (4403, suspend),
+    "second factor required": (4403, require_two_steps),
     "restarted": (4409, lambda world, instance, oscar: act(instance, "reboot", actor=world.people["adam"])),
-    "deleted": (4409, lambda world, instance, oscar: act(instance, "delete", actor=world.people["adam"])),
+    "deleted": (4409, lambda world, instance, oscar: act(instance, "purge", actor=world.people["adam"])),
     "gone": (4404, lambda world, instance, oscar: Instance.objects.update(deleted_at=timezone.now())),
 }
 
@@ -84,6 +92,35 @@ def test_a_console_of_a_revoked_key_closes(person, instance, screen, world):
     program = person("oscar", key=True)
     with entered(program, instance) as socket:
         revoke_api_key(program.key, actor=world.people["oscar"])
+        assert seconds_until_closed(socket, 4403) <= LIMIT_S
+
+
+def lose_the_factor(world) -> None:
+    """The app is removed; recovery codes are no factor by themselves."""
+    Authenticator.objects.filter(user=world.people["oscar"]).update(type=Authenticator.Type.RECOVERY_CODES)
+
+
+def have_it_reset(world) -> None:
+    factors.remove_all(world.people["oscar"], actor=world.people["root"])
+
+
+@pytest.mark.parametrize("is_key", [False, True], ids=["browser", "key"])
+@pytest.mark.parametrize("lose", [lose_the_factor, have_it_reset])
+def test_a_console_closes_when_a_required_second_factor_is_gone(person, instance, screen, world, lose, is_key):
+    add_app(world.people["oscar"])
+    require_two_steps(world, None, None)
+    with entered(person("oscar", key=is_key), instance) as socket:
+        time.sleep(LOOK_S + 1)  # somebody looks, and it is still there
+        socket.send(b"still here")
+        assert socket.recv(5) == b"still here"
+        lose(world)
+        assert seconds_until_closed(socket, 4403) <= LIMIT_S
+    assert wait_for(lambda: AuditEvent.objects.filter(action="console.close").first(), LIMIT_S).after["reason"] == "mfa_required"
+
+
+def test_a_key_without_a_second_factor_loses_its_console_when_one_is_required(person, instance, screen, world):
+    with entered(person("oscar", key=True), instance) as socket:
+        require_two_steps(world, None, None)
         assert seconds_until_closed(socket, 4403) <= LIMIT_S
 
 

@@ -24,6 +24,8 @@ from storage.models import Attachment, Volume
 from tests.world import World, drain
 
 KILLED = 137
+AT_REST = {"running": Power.RUNNING, "paused": Power.PAUSED, "suspended": Power.SUSPENDED, "stopped": Power.OFF,
+           "recycled": Power.OFF}
 
 
 @dataclass
@@ -109,7 +111,7 @@ def census(world: World) -> None:
         domains = {view.uuid: view for view in driver.domains() if view.is_ours}
     assert set(domains) == set(on_host), "domains and instances differ"
     for pk, row in on_host.items():
-        expected = Power.RUNNING if row.state == "running" else Power.OFF
+        expected = AT_REST[row.state]
         assert domains[pk].power == expected, f"{row.state} but {domains[pk].power}"
         if row.state == "running":
             assert domains[pk].generation == row.generation

@@ -11,34 +11,49 @@ from tests.crash.harness import Tally, census, every_point, one_audit_row
 from tests.soak import SEED, STRIDE
 from tests.world import World, drain
 
+# One call to the host, and nothing else.
+LEAST = dict.fromkeys(("pause", "suspend", "delete", "restore"), 20)
 # All points in `make soak`; in `make test` every twentieth, beginning at one that the seed chooses.
 FIRST = 1 + SEED % STRIDE
 
 
+# A settled state → the verbs that lead there from any other one of these.
+WAYS = {"running": {"stopped": "start", "paused": "resume", "suspended": "resume"},
+        "stopped": {"running": "stop", "paused": "stop", "suspended": "resume", "recycled": "restore"},
+        "paused": {"running": "pause", "stopped": "start", "suspended": "resume"},
+        "suspended": {"running": "suspend", "stopped": "start", "paused": "resume"},
+        "recycled": dict.fromkeys(("running", "stopped", "paused", "suspended"), "delete")}
+
+
 def the_instance(world: World, state: str) -> Instance:
     """A settled instance in that state: the one of the point before, where there is one."""
-    instance = Instance.objects.filter(state__in=["running", "stopped"]).first()
+    instance = Instance.objects.filter(state__in=WAYS).first()
     if instance is None:
         operation = create_instance(world.order(), actor=world.people["alice"])
         drain()
         instance = Instance.objects.get(pk=operation.target_id)
-    if instance.state != state:
-        act(instance, {"running": "start", "stopped": "stop"}[state], actor=world.people["alice"])
+    while instance.state != state:
+        verb = WAYS[state].get(instance.state, "restore")
+        act(instance, verb, actor=world.people["alice"], force=verb == "stop")
         drain()
+        instance.refresh_from_db()
     return instance
 
 
 def remove(world: World) -> None:
     """Back to an empty world, so that the next point starts alike."""
     for instance in Instance.objects.exclude(state="deleted"):
-        act(instance, "delete", actor=world.people["alice"])
+        act(instance, "purge", actor=world.people["alice"])
     drain()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("verb", "begins", "ends"), [
     ("start", "stopped", "running"), ("stop", "running", "stopped"), ("reboot", "running", "running"),
-    ("delete", "running", "deleted")])
+    ("pause", "running", "paused"), ("suspend", "running", "suspended"), ("resume", "paused", "running"),
+    ("resume", "suspended", "running"), ("stop", "paused", "stopped"), ("delete", "running", "recycled"),
+    ("delete", "suspended", "recycled"), ("restore", "recycled", "stopped"), ("purge", "running", "deleted"),
+    ("purge", "suspended", "deleted"), ("purge", "recycled", "deleted")])
 def test_a_verb_killed_anywhere_settles_and_leaves_nothing(world: World, verb: str, begins: str, ends: str) -> None:
     def check(operation: Operation) -> None:
         assert operation.state == "succeeded", operation.error
@@ -48,7 +63,7 @@ def test_a_verb_killed_anywhere_settles_and_leaves_nothing(world: World, verb: s
 
     tally = every_point(lambda: act(the_instance(world, begins), verb, actor=world.people["alice"]), check,
                         first=FIRST, stride=STRIDE)
-    told(verb, tally, 90)
+    told(verb, tally, LEAST.get(verb, 90))
 
 
 @pytest.mark.slow

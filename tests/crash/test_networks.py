@@ -58,7 +58,7 @@ def agree(net: Networked) -> None:
 def clear(net: Networked) -> None:
     alice = net.world.people["alice"]
     for instance in Instance.objects.exclude(state="deleted"):
-        act(instance, "delete", actor=alice)
+        act(instance, "purge", actor=alice)
     drain()
     for floating in FloatingIp.objects.live():
         release(floating, actor=alice)
@@ -103,7 +103,7 @@ def test_deleting_one_with_an_address(net: Networked) -> None:
         alice = net.world.people["alice"]
         made = create_instance(net.world.order(networks=WITH_ADDRESS), actor=alice)
         drain()
-        return act(Instance.objects.get(pk=made.target_id), "delete", actor=alice)
+        return act(Instance.objects.get(pk=made.target_id), "purge", actor=alice)
 
     def check(operation: Operation) -> None:
         assert operation.state == "succeeded", operation.error

@@ -11,7 +11,7 @@ from compute.hosts.drivers.simulated import SimulatedHost
 from compute.hosts.models import Host
 from compute.lab import HostFacts, Lab
 from storage.operations import add_host
-from tests.world import World, drain, make_world
+from tests.world import World, browsers, drain, make_world
 
 AddSimulated = Callable[..., Host]
 
@@ -42,12 +42,7 @@ def add(world: World, tmp_path: Path) -> AddSimulated:
 
 @pytest.fixture
 def browser(world: World) -> Callable[[str], Client]:
-    def signed_in(name: str) -> Client:
-        client = Client()
-        client.force_login(world.people[name])
-        return client
-
-    return signed_in
+    return browsers(world)
 
 
 @pytest.fixture(scope="session")

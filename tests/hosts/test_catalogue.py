@@ -5,7 +5,7 @@ from uuid import UUID
 import pytest
 
 from compute.hosts.commands import catalogue, open_commands
-from compute.hosts.commands.catalogue import CATALOGUE, Chassis, DiskSpace, TapPort
+from compute.hosts.commands.catalogue import CATALOGUE, Chassis, Counted, Counting, DiskSpace, SwitchPort, TapPort
 from compute.hosts.commands.contract import Command, Slot
 from compute.hosts.drivers import ssh
 from compute.hosts.drivers.contract import Address
@@ -38,6 +38,22 @@ PRINTED = {
          TapPort(name="eth9", port="by-hand")]),
     "plug_port": ("", None),
     "unplug_port": ("", None),
+    "switch_ports": (
+        '{"data":[["vnet0",4,["map",[["iface-id","PORT"],["ovn-installed","true"]]]],["eth9",["set",[]],["map",[]]],'
+        '["vnet9",-1,["map",[["iface-id","not yet"]]]],["patch-localnet-PORT-to-br-int",2,["map",[]]],'
+        '["br-ex",65534,["map",[]]]],"headings":["name","ofport","external_ids"]}\n'.replace("PORT", str(PORT)),
+        [SwitchPort(name="vnet0", number=4, port=str(PORT)), SwitchPort(name=f"patch-localnet-{PORT}-to-br-int", number=2),
+         SwitchPort(name="br-ex", number=65534)]),
+    "counted": (
+        "NXST_FLOW reply (xid=0x4):\n"
+        " cookie=0x6d6e730000000007, duration=6.889s, table=0, n_packets=3776, n_bytes=5492104, idle_age=5, "
+        "priority=100,ip,in_port=2,nw_src=198.18.7.50 actions=NORMAL\n"
+        " cookie=0x6d6e730000000008, duration=90061s, table=0, n_packets=0, n_bytes=0, idle_age=65534, hard_age=65534, "
+        "priority=100,ip,in_port=2,nw_src=198.18.7.51 actions=NORMAL\n",
+        [Counted(number=7, port=2, address="198.18.7.50", packets=3776, bytes=5492104, age_s=6.889),
+         Counted(number=8, port=2, address="198.18.7.51", packets=0, bytes=0, age_s=90061)]),
+    "count": ("", None),
+    "uncount": ("", None),
 }
 
 
@@ -72,10 +88,25 @@ def test_a_chassis_says_which_setting_it_lacks() -> None:
     (catalogue.DISK_SPACE, {"path": "/pool\n/etc"}),
     (catalogue.DISK_SPACE, {"path": "/a path"}),
     (catalogue.DISK_SPACE, {"path": "/"}),
+    (catalogue.COUNTED, {"bridge": "br-ex; reboot"}),
+    (catalogue.COUNT, {"bridge": "br-ex", "flow": "priority=9,actions=drop"}),
+    (catalogue.COUNT, {"bridge": "br-ex", "flow": Counting(number=7, port=0, address="198.18.7.50")}),
+    (catalogue.COUNT, {"bridge": "br-ex", "flow": Counting(number=7, port=2, address="any,actions=drop")}),
+    (catalogue.COUNT, {"bridge": "br-ex", "flow": Counting(number=1 << 40, port=2, address="198.18.7.50")}),
+    (catalogue.UNCOUNT, {"bridge": "br-ex", "number": 0}),
+    (catalogue.UNCOUNT, {"bridge": "br-ex", "number": "7/0"}),
 ], ids=lambda one: getattr(one, "name", str(one)))
 def test_only_what_a_slot_allows_is_filled_in(command: Command, values: dict[str, object]) -> None:
     with pytest.raises(ValueError):
         command.filled(**values)
+
+
+def test_a_flow_that_counts_lets_everything_go_on() -> None:
+    flow = Counting(number=7, port=2, address="198.18.7.50")
+    assert catalogue.COUNT.filled(bridge="br-ex", flow=flow)[-2:] == [
+        "br-ex", "cookie=0x6d6e730000000007,priority=100,ip,in_port=2,nw_src=198.18.7.50,actions=NORMAL"]
+    assert catalogue.UNCOUNT.filled(bridge="br-ex", number=7)[-1] == "cookie=0x6d6e730000000007/-1"
+    assert catalogue.COUNTED.filled(bridge="br-ex")[-1] == "cookie=0x6d6e730000000000/0xffffff0000000000"
 
 
 def test_a_command_of_ones_own_is_run_nowhere(tmp_path) -> None:

@@ -102,6 +102,34 @@ def test_taps_are_plugged_and_unplugged_and_again_is_success(place: Place) -> No
     assert ports(place) == {other: str(second)}
 
 
+def test_flows_that_count_are_made_listed_and_removed(place: Place) -> None:
+    """Of an address and a port there is one, which counts from nothing when it is made again."""
+    bridge = place.commands().run(catalogue.CHASSIS).mappings["public"]
+    assert place.commands().run(catalogue.COUNTED, bridge=bridge) == []
+    flows = [catalogue.Counting(number=number, port=port, address=address)
+             for number, port, address in ((7, 1, "203.0.113.7"), (2**40 - 1, 1, "203.0.113.8"), (9, 1, "203.0.113.7"))]
+    for flow in flows:
+        place.commands().run(catalogue.COUNT, bridge=bridge, flow=flow)
+    found = {flow.number: flow for flow in place.commands().run(catalogue.COUNTED, bridge=bridge)}
+    assert {number: (one.port, one.address, one.packets, one.bytes) for number, one in found.items()} == {
+        9: (1, "203.0.113.7", 0, 0), 2**40 - 1: (1, "203.0.113.8", 0, 0)}
+    assert all(0 <= one.age_s < 60 for one in found.values())
+    for _again in range(2):
+        place.commands().run(catalogue.UNCOUNT, bridge=bridge, number=9)
+    assert [flow.number for flow in place.commands().run(catalogue.COUNTED, bridge=bridge)] == [2**40 - 1]
+    place.commands().run(catalogue.UNCOUNT, bridge=bridge, number=2**40 - 1)
+    assert place.commands().run(catalogue.COUNTED, bridge=bridge) == []
+    with pytest.raises(HostFault):
+        place.commands().run(catalogue.COUNTED, bridge="no-bridge")
+
+
+def test_the_switch_lists_its_taps_with_numbers(place: Place) -> None:
+    port = uuid4()
+    place.commands().run(catalogue.PLUG_PORT, tap=place.taps[0], port=port)
+    numbers = [found.number for found in place.commands().run(catalogue.SWITCH_PORTS) if found.port == str(port)]
+    assert len(numbers) == (place.driver == "simulated")  # the real switch has no such device, hence no number for it
+
+
 def test_the_fence_is_asked_before_and_told_after(place: Place) -> None:
     fence = Recorder()
     place.commands(fence).run(catalogue.LOGIN)

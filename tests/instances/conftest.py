@@ -1,7 +1,10 @@
 """Fixtures of the instance tests."""
-import pytest
+from collections.abc import Callable
 
-from tests.world import World, make_world
+import pytest
+from django.test import Client
+
+from tests.world import World, browsers, make_world
 
 
 @pytest.fixture
@@ -9,3 +12,8 @@ def world(transactional_db: None, tmp_path, settings) -> World:
     settings.DOORBELLS = False
     settings.STATE_DIR = tmp_path
     return make_world(tmp_path)
+
+
+@pytest.fixture
+def browser(world: World) -> Callable[[str], Client]:
+    return browsers(world)

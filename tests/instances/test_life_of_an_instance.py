@@ -58,7 +58,7 @@ def test_stop_start_and_reboot_settle_and_raise_the_generation(world: World) -> 
 def test_a_deleted_instance_leaves_nothing_on_the_host(world: World) -> None:
     before = files(world)
     instance = create(world)
-    act(instance, "delete", actor=world.people["alice"])
+    act(instance, "purge", actor=world.people["alice"])
     drain()
     instance.refresh_from_db()
     assert instance.state == "deleted" and instance.deleted_at

@@ -93,7 +93,7 @@ def test_a_held_instance_is_left_to_its_operation(world: World) -> None:
 def test_files_of_what_is_deleted_are_removed_and_all_others_stay(world: World) -> None:
     instance = running(world)
     volume = Volume.objects.get(attachment__domain=instance.pk)
-    act(instance, "delete", actor=world.people["alice"])
+    act(instance, "purge", actor=world.people["alice"])
     drain()
     with volume_pool(world.pool) as pool:
         pool.ensure_volume(f"volume-{volume.pk}.qcow2", size=1024**3)

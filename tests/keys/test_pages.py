@@ -6,7 +6,9 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from portal.kernel.declarations import registry
 from portal.kernel.models import AuditEvent
+from portal.key_forms import ACTIONS, AREAS
 from portal.notices.models import Notice
 from tenants import expiry, operations, service_users
 from tenants.models import ApiKey, ServiceUser
@@ -127,3 +129,9 @@ def test_in_admin_a_key_is_read_and_revoked_and_its_hashes_are_not_shown(cast: C
     service = service_users.create(cast.project, "x", actor=cast.alice)
     wish = {"password1": "x" * 20, "password2": "x" * 20}
     assert root.post(f"/admin/tenants/user/{service.pk}/password/", wish).status_code == 403
+
+
+def test_every_area_has_its_word() -> None:
+    parts = [name.split(".") for name in registry.permissions]
+    assert {area for area, _action in parts} == AREAS.keys()
+    assert {action for _area, action in parts} <= ACTIONS.keys()

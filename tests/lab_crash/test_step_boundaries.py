@@ -5,6 +5,7 @@ from compute.instances.models import Instance
 from compute.instances.operations import act, create_instance
 from portal.kernel.models import Operation
 from tests.crash.harness import census, every_point, one_audit_row
+from tests.crash.test_every_point import the_instance
 from tests.lab_crash.conftest import agrees
 from tests.soak import SOAKING, STRIDE
 from tests.world import World, drain
@@ -13,22 +14,11 @@ pytestmark = [pytest.mark.lab, pytest.mark.slow]
 KIND, EVERY = ("", STRIDE) if SOAKING else ("step", 1)
 
 
-def the_instance(world: World, state: str) -> Instance:
-    instance = Instance.objects.filter(state__in=["running", "stopped"]).first()
-    if instance is None:
-        operation = create_instance(world.order(), actor=world.people["alice"])
-        drain()
-        instance = Instance.objects.get(pk=operation.target_id)
-    if instance.state != state:
-        act(instance, {"running": "start", "stopped": "stop"}[state], actor=world.people["alice"],
-            force=state == "stopped")
-        drain()
-    return instance
-
-
 # verb, state before, state after, step boundaries at least
 VERBS = (("start", "stopped", "running", 6), ("stop", "running", "stopped", 4), ("reboot", "running", "running", 8),
-         ("delete", "running", "deleted", 8))
+         ("pause", "running", "paused", 2), ("resume", "paused", "running", 6), ("suspend", "running", "suspended", 2),
+         ("resume", "suspended", "running", 6), ("delete", "running", "recycled", 2), ("restore", "recycled", "stopped", 2),
+         ("purge", "recycled", "deleted", 8))
 
 
 def test_a_verb_killed_between_its_steps_settles(world: World) -> None:
@@ -69,7 +59,7 @@ def test_a_create_killed_between_its_steps_settles(world: World) -> None:
 
 def leave_nothing(world: World) -> None:
     for instance in Instance.objects.exclude(state="deleted"):
-        act(instance, "delete", actor=world.people["alice"])
+        act(instance, "purge", actor=world.people["alice"])
     drain()
     census(world)
     agrees(world)

@@ -6,8 +6,9 @@ from django.apps import apps
 from django.test import Client
 from django.urls import reverse
 
-from compute.network.models import AddressPool, Fabric
+from compute.network.models import AddressPool, Fabric, TrafficCount
 from portal.kernel.models import AuditEvent, Region
+from portal.kernel.states import database_now
 from tests.network.networked import Networked, settle
 
 POOL = {"slug": "second", "name": "Second", "physical_network": "public", "cidr": "198.18.201.0/24", "gateway": "198.18.201.1",
@@ -30,7 +31,9 @@ def operator(net: Networked) -> Client:
 
 def test_everything_of_a_tenants_network_is_listed_found_and_shown(net: Networked, operator: Client) -> None:
     net.port()
-    net.floating_ip()
+    floating = net.floating_ip()
+    TrafficCount.objects.create(host=net.world.host, floating_ip_id=floating["id"], address=floating["address"], sku="public",
+                                began_at=database_now())
     group = net.group()["id"]
     net.made("security-group-rules", {"security_group": group, "direction": "ingress", "protocol": "any",
                                       "remote_cidr": "10.0.0.0/8"})

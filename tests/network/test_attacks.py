@@ -152,9 +152,9 @@ def test_an_instance_is_not_deleted_under_an_address_that_is_on_its_way(net: Net
     port = Port.objects.get(domain=instance.pk)
     operations.associate(floating, port, actor=None)
     with pytest.raises(Busy):
-        act(instance, "delete", actor=None)
+        act(instance, "purge", actor=None)
     drain()
-    act(instance, "delete", actor=None)
+    act(instance, "purge", actor=None)
     for verb in (lambda: operations.disassociate(floating, actor=None), lambda: operations.release(floating, actor=None)):
         with pytest.raises((Busy, StateConflict)):
             verb()

@@ -55,7 +55,7 @@ def test_a_deleted_instance_leaves_nothing_in_the_fabric_and_its_address_is_free
     before = networked_world.hand.census()
     instance = the_instance(order(networked_world, networks=Networks(has_floating_ip=True)))
     assert networked_world.hand.census() != before
-    act(instance, "delete", actor=networked_world.world.people["alice"])
+    act(instance, "purge", actor=networked_world.world.people["alice"])
     drain()
     assert networked_world.hand.census() == before
     assert not Port.objects.live().exists() and not Hold.objects.exists()
@@ -140,7 +140,7 @@ def test_a_port_made_before_is_given_to_one_instance_and_survives_it(networked_w
         order(networked_world, name="second", networks=Networks(ports=(port,)))
     with pytest.raises(StateConflict):
         delete_port(port, actor=alice)
-    act(instance, "delete", actor=alice)
+    act(instance, "purge", actor=alice)
     drain()
     port.refresh_from_db()
     assert (port.domain, port.deleted_at) == (None, None)

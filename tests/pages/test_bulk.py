@@ -16,7 +16,7 @@ from tests.network.networked import Networked
 from tests.pages.listed import instance
 from tests.world import World
 
-START, DELETE = "/instances/bulk/start/", "/instances/bulk/delete/"
+START, DELETE, PURGE = (f"/instances/bulk/{verb}/" for verb in ("start", "delete", "purge"))
 
 
 def outcomes(response) -> list[str]:
@@ -60,13 +60,13 @@ def test_who_may_elsewhere_is_refused_row_by_row_and_it_is_audited(world: World,
 def test_what_cannot_be_undone_wants_the_count(world: World, browser) -> None:
     rows = [instance(world, "a"), instance(world, "b"), instance(world, "c", state="stopping")]
     client, ids = browser("alice"), [str(row.pk) for row in rows]
-    question = client.post(DELETE, {"id": ids})
+    question = client.post(PURGE, {"id": ids})
     assert "Type 3 to confirm" in question.content.decode()
     assert outcomes(question)[:2] == ["a", "b"] and "Not possible while" in outcomes(question)[2]
-    wrong = client.post(DELETE, {"id": ids, "confirmed": "1", "typed_count": "2"})
+    wrong = client.post(PURGE, {"id": ids, "confirmed": "1", "typed_count": "2"})
     assert wrong.status_code == 400 and "Type 3." in wrong.content.decode()
     assert not Operation.objects.filter(kind="instance.delete").exists()
-    done = client.post(DELETE, {"id": ids, "confirmed": "1", "typed_count": "3"})
+    done = client.post(PURGE, {"id": ids, "confirmed": "1", "typed_count": "3"})
     assert "2 of 3 accepted" in done.content.decode()
     assert set(Operation.objects.filter(kind="instance.delete").values_list("target__name", flat=True)) == {"a", "b"}
 
@@ -121,9 +121,10 @@ def test_keys_of_both_kinds(world: World, browser) -> None:
 
 def test_verbs_are_offered_to_whom_may_use_them(world: World, browser) -> None:
     instance(world, "web")
+    operating = ["start", "stop", "reboot", "pause", "suspend", "resume"]
     offered = {name: re.findall(r'formaction="/instances/bulk/(\w+)/"', browser(name).get("/instances/").content.decode())
                for name in ("vera", "oscar", "alice")}
-    assert offered == {"vera": [], "oscar": ["start", "stop", "reboot"], "alice": ["start", "stop", "reboot", "delete"]}
+    assert offered == {"vera": [], "oscar": operating, "alice": [*operating, "delete"]}
     assert "data-bulk-item" not in browser("vera").get("/instances/").content.decode()
 
 

@@ -1,15 +1,20 @@
 """The create page: what it chooses at first, what it says beside each field, what it remembers, keys pasted on the way."""
 import re
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from ipaddress import IPv4Network
 
 import pytest
 from django.urls import reverse
 
+from billing import budgets
+from billing.models import BudgetAlarm, Credit
 from compute.instances import keys
 from compute.instances.models import Instance, InstanceType, SshKey
 from compute.network import operations
 from compute.network.models import Port
 from portal.kernel.models import AuditEvent
+from portal.kernel.states import database_now
 from storage.models import Image
 from tenants.models import Quota
 from tests.network.networked import Networked
@@ -97,6 +102,25 @@ def test_sizes_that_cannot_be_had_say_why(networked: Networked, browser) -> None
     quota.delete()
     type(world.host).objects.update(vcpus=1, memory_mib=small.memory_mib - 1)
     assert reasons()["small"] == "No host of this region is large enough."
+
+
+def test_the_summary_says_that_a_budget_or_the_balance_refuses_it(networked: Networked, browser) -> None:
+    client, organization, path = browser("alice"), networked.world.project.organization, reverse("instances:summary")
+    sent, now = form_of(networked, tags="team: red"), database_now()
+    assert "There is room for this now." in client.post(path, sent).content.decode()
+    block = {"percent": 100, "basis": "actual", "actions": ["block"]}
+    red = budgets.create_budget(organization, actor=None, name="Red", amount=Decimal(1), currency="CNY", tag_key="team",
+                                tag_value="red", thresholds=[block])
+    until = datetime(now.year + 1, 1, 31, 16, tzinfo=UTC)
+    BudgetAlarm.objects.create(budget=red, since=now - timedelta(days=1), until=until, **block, amount=1, currency="CNY",
+                               spent=2, forecast=3, at=now)
+    text = client.post(path, sent).content.decode()
+    assert f"within it until {until:%Y-%m-%d}, or" in text and "There is room" not in text
+    assert "There is room" in client.post(path, form_of(networked)).content.decode()
+    type(organization).objects.filter(pk=organization.pk).update(plan="trial")
+    Credit.objects.filter(organization=organization).delete()
+    text = client.post(path, form_of(networked)).content.decode()
+    assert "credit left" in text and "There is room" not in text
 
 
 def test_who_may_not_create_is_not_let_in(networked: Networked, browser) -> None:

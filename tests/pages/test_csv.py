@@ -2,6 +2,7 @@
 import csv
 import io
 import warnings
+from decimal import Decimal
 
 import pytest
 from django.db.backends.postgresql.psycopg_any import DateTimeTZRange
@@ -33,7 +34,8 @@ def test_what_looks_like_a_formula_is_text(name: str) -> None:
 
 
 def test_numbers_dates_and_nothing_stay_what_they_are() -> None:
-    assert [export.cell(value) for value in (-1, -1.5, None, "a-b", "")] == ["-1", "-1.5", "", "a-b", ""]
+    assert [export.cell(value) for value in (-1, -1.5, Decimal("-0E-10"), None, "a-b", "")] == [
+        "-1", "-1.5", "-0.0000000000", "", "a-b", ""]
 
 
 def test_the_file_is_the_filtered_list_in_its_order(world: World, browser) -> None:

@@ -84,7 +84,7 @@ def test_the_create_page_stays_within_its_queries(scene, browser) -> None:
 
 def test_deleting_says_all_that_it_does(scene, browser) -> None:
     address = scene["floating_ip"].address or FloatingIp.objects.select_related("allocation").get().address
-    asked = browser("alice").post(reverse("instances:delete", args=[scene["instance"].pk])).content.decode()
+    asked = browser("alice").post(reverse("instances:purge", args=[scene["instance"].pk])).content.decode()
     for text in (show(browser, scene["instance"]), asked):
         assert "1 volume of 1 GiB is deleted with all data on it." in text
         assert f"The floating IP {address} stays yours, and goes on costing ¥" in text

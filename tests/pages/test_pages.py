@@ -8,7 +8,7 @@ from django.urls import reverse
 from compute.instances import operations as instance_operations
 from compute.instances.models import Instance, SshKey
 from portal.kernel.models import Operation
-from tenants.models import ApiKey
+from tenants.models import ApiKey, User
 from tests.world import World, drain
 
 LISTS = ["dashboard", "instances:list", "instances:create", "volumes:list", "ssh_keys:list", "operations:list",
@@ -77,6 +77,10 @@ def test_the_language_is_remembered(world: World, browser) -> None:
     client = browser()
     client.post(reverse("set_language"), {"language": "zh-hans", "next": "/"})
     assert "<h1>总览</h1>" in client.get("/").content.decode()
+    assert User.objects.get(username="adam").language == "zh-hans", "mails follow"
+    Client().post(reverse("set_language"), {"language": "en", "next": "/"})
+    client.post(reverse("set_language"), {"language": "xx", "next": "/"})
+    assert User.objects.get(username="adam").language == "zh-hans"
 
 
 def test_an_instance_is_created_with_the_defaults_of_the_page(world: World, browser) -> None:
@@ -143,10 +147,10 @@ def test_stopping_asks_first_and_then_stops(world: World, browser) -> None:
     assert client.post(path, {"confirmed": "1"}).status_code == 409
 
 
-def test_deleting_needs_the_name(world: World, browser) -> None:
+def test_deleting_for_good_needs_the_name(world: World, browser) -> None:
     instance = make(world)
     drain()
-    client, path = browser(), reverse("instances:delete", args=[instance.pk])
+    client, path = browser(), reverse("instances:purge", args=[instance.pk])
     assert client.post(path, {"confirmed": "1", "typed_name": "other"}).status_code == 400
     assert browser("oscar").post(path, {"confirmed": "1", "typed_name": "web"}).status_code == 403
     assert client.post(path, {"confirmed": "1", "typed_name": "web"})["Location"] == reverse("instances:list")
@@ -170,8 +174,9 @@ def test_a_button_that_cannot_be_pressed_says_why(world: World, browser) -> None
     instance = make(world)
     drain()
     text = browser("vera").get(reverse("instances:detail", args=[instance.pk])).content.decode()
-    denied = re.findall(r'aria-disabled="true" aria-label="(\w+): Your role does not include this', text)
-    assert denied == ["Start", "Stop", "Reboot", "Edit", "Delete", "Delete"]
+    denied = re.findall(r'aria-disabled="true" aria-label="([\w ]+): Your role does not include this', text)
+    assert denied == ["Start", "Stop", "Reboot", "Pause", "Suspend to disk", "Edit", "Delete", "Delete",
+                      "Delete for good"]
 
 
 def test_secrets_are_shown_once(world: World, browser) -> None:

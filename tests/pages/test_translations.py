@@ -10,7 +10,7 @@ from django.conf import settings
 CATALOGUE = Path(settings.BASE_DIR) / "portal" / "locale" / "zh_Hans" / "LC_MESSAGES" / "django.po"
 TEMPLATES = sorted((Path(settings.BASE_DIR) / "templates").rglob("*.html"))
 # The same in every language.
-NAMES = {"Mains", "Ctrl-Alt-Del", "GiB", "vCPU", "UTC", "curl -H Authorization: Bearer",
+NAMES = {"Mains", "Ctrl-Alt-Del", "GiB", "vCPU", "UTC", "PDF", "curl -H Authorization: Bearer",
          "Ctrl", "K", "Esc",  # keys, as they are printed on keyboards
          "Debian", "web-1"}  # what examples are called
 # An icon is written as its name, and shown as a picture.

@@ -13,7 +13,23 @@ from django.db.backends.postgresql.psycopg_any import DateTimeTZRange
 from django.db.models import Model
 from django.test import override_settings
 
-from billing.models import Credit, Price, PriceBook, UsageInterval
+from billing import vouchers
+from billing.models import (
+    Account,
+    Budget,
+    BudgetAlarm,
+    Counter,
+    Credit,
+    Entry,
+    Export,
+    ExportSchedule,
+    Invoice,
+    Payment,
+    Price,
+    PriceBook,
+    UsageInterval,
+    Voucher,
+)
 from compute.hosts.models import Endpoint, Host
 from compute.instances.models import Instance, InstanceType, SshKey
 from compute.network.addressing import allocate, new_mac
@@ -49,6 +65,8 @@ from tenants.models import (
     User,
 )
 from tenants.webhooks.models import Delivery, Webhook
+from tests.billing import bills
+from tests.billing.bills import Used
 from tests.cast import UNLIMITED, Cast, make_cast
 
 Rows = dict[type[Model], Any]
@@ -92,8 +110,9 @@ def make_shared(cast: Cast) -> Rows:
     since = DateTimeTZRange(database_now() - timedelta(days=1), None)
     prices = [Price.objects.create(book=book, region=cast.region, meter=meter, sku=sku, price_per_hour=Decimal("0.36"),
                                    valid=since)
-              for meter, sku in (("instance.running", "small"), ("instance.stopped", "small"), ("volume", "local"),
-                                 ("floating_ip.attached", "public"), ("floating_ip.idle", "public"))]
+              for meter, sku in (("instance.running", "small"), ("instance.stopped", "small"), ("instance.paused", "small"),
+                                 ("instance.suspended", "small"), ("volume", "local"), ("floating_ip.attached", "public"),
+                                 ("floating_ip.idle", "public"))]
     return {
         Fabric: Fabric.objects.create(region=cast.region, driver="simulated", uri="simulated:memory/scenery"),
         AddressPool: AddressPool.objects.create(
@@ -114,37 +133,75 @@ def make_rows(cast: Cast, project: Project, owner: User, shared: Rows, *, number
     volume = Volume.objects.create(**common, name=f"root-{number}", state="in_use", size_gib=1, image=image,
                                    pool=shared[Pool])
     Attachment.objects.create(volume=volume, domain=instance.pk, is_boot=True)
-    now, names = database_now(), sorted(name for name, one in registry.dimensions.items() if one.regional)
+    now = database_now()
     operation = Operation.objects.create(kind="instance.start", **common, actor=owner, target=image,
                                          plan=kinds["instance.start"].plan, run_after=now, deadline=now)
     Quota.objects.get_or_create(**common, dimension="vcpus", defaults={"limit": 1000})
-    return make_network(common, shared[AddressPool], instance, number) | make_people(project, owner, number) | make_program(
-        project, number) | make_webhook(
+    used = UsageInterval.objects.create(resource=instance, **common, meter="instance.running", sku="small", quantity=Decimal(1),
+                                        period=DateTimeTZRange(now - timedelta(hours=1), None))
+    return make_bill(common, used, number) | make_network(common, shared[AddressPool], instance, number) | make_people(
+        common, owner, number) | make_program(project, number) | make_webhook(
             project, owner, operation, number) | {
-        QuotaRequest: QuotaRequest.objects.create(
-            **common, organization=project.organization, requested_by=owner, wanted=50, reason=f"growth {number}",
-            dimension=names[number % len(names)], **({} if number < len(names) else {"state": "withdrawn"})),
         Image: image, Instance: instance, Volume: volume, Operation: operation,
         SshKey: SshKey.objects.create(**common, name=f"key-{number}", public_key="ssh-ed25519 AAAA x",
                                       fingerprint="SHA256:x"),
         AuditEvent: AuditEvent.objects.create(action="instance.start", project=project, actor=owner, resource=instance,
                                               organization=project.organization),
-        BrowserSession: BrowserSession.objects.create(
-            user=owner, session_key=f"{owner.username}-{number}", session_data="", address="192.0.2.7",
-            agent="Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0", expire_date=now + timedelta(days=1)),
         ApiKey: ApiKey.objects.create(owner=owner, name=f"k-{number}", prefix=f"mns_{owner.username}{number}",
                                       secret_hash="x"),
         Credit: Credit.objects.create(organization=project.organization, amount=10, currency="CNY", reason=f"gift {number}",
                                       created_at=now - timedelta(hours=1)),
-        UsageInterval: UsageInterval.objects.create(
-            resource=instance, project=project, region=cast.region, meter="instance.running", sku="small",
-            quantity=Decimal(1), period=DateTimeTZRange(now - timedelta(hours=1), None)),
+        UsageInterval: used,
+        **make_budget(project, number),
+        **make_exports(project, number),
+        Counter: Counter.objects.create(resource=instance, **common, meter="instance.traffic", epoch=number, sku="small"),
     }
 
 
-def make_people(project: Project, owner: User, number: int) -> Rows:
-    """What an organization makes for its people."""
-    organization, now = project.organization, database_now()
+# What a request may ask besides, depending on the clock.
+ONCE_A_MINUTE = 'UPDATE "tenants_browsersession" SET "last_seen_at"'
+VOUCHER = "7KQ2M-9X4TB-C0WFR-31ZXY"
+
+
+def make_budget(project: Project, number: int) -> Rows:
+    """A project's budget, which was reached, and a voucher that anybody may redeem."""
+    now = database_now()
+    budget = Budget.objects.create(
+        organization=project.organization, project=project, name=f"budget-{number}", amount=100, currency="CNY",
+        thresholds=[{"percent": 80, "basis": "actual", "actions": ["notify"]}])
+    signs = vouchers.digest(vouchers.read_code(VOUCHER))
+    voucher = Voucher.objects.get_or_create(digest=signs, defaults={
+        "hint": VOUCHER[:4], "amount": 5, "currency": "CNY", "most_uses": 1000, "reason": "hello", "valid_from": now,
+        "created_at": now})[0]
+    return {Budget: budget, Voucher: voucher, BudgetAlarm: BudgetAlarm.objects.create(
+        budget=budget, since=now, until=now + timedelta(days=1), percent=80, basis="actual", actions=["notify"], amount=100,
+        currency="CNY", spent=81, forecast=99, at=now)}
+
+
+def make_bill(common: Rows, used: UsageInterval, number: int) -> Rows:
+    """A month's invoice, of which little is still to be paid, its payment, and something paid in advance."""
+    organization = common["project"].organization
+    made = bills.invoice(organization, Used(**common, interval=used), month=f"{2999 - number // 12}-{number % 12 + 1:02}")
+    payment = bills.paid(made, made.total - Decimal("0.10"), reference=f"{organization.pk} {number}")
+    with transaction.atomic():
+        bills.book(made, "payment", {Account.CASH: Decimal(1), Account.PREPAID: Decimal(-1)}, invoice=None,
+                   key=f"advance {organization.pk} {number}")
+    return {Invoice: made, Payment: payment, Entry: made.entries.first()}
+
+
+def make_exports(project: Project, number: int) -> Rows:
+    """A file of the books, and a schedule that makes some."""
+    common = {"organization": project.organization, "what": "focus", "format": "csv", "created_at": database_now()}
+    schedule = ExportSchedule.objects.create(**common, name=f"export-{number}", every="month", secret="whsec_x",
+                                             url=f"https://bills.example.org/{number}", next_at=database_now())
+    return {ExportSchedule: schedule, Export: Export.objects.create(
+        **common, first_month="2026-10", last_month="2026-10", state="ready", finished_at=database_now())}
+
+
+def make_people(common: Rows, owner: User, number: int) -> Rows:
+    """What an organization makes for its people, and what they leave."""
+    project, now = common["project"], database_now()
+    organization, names = project.organization, sorted(name for name, one in registry.dimensions.items() if one.regional)
     named = DjangoGroup.objects.create(name=f"{project.pk} {number}")
     return {
         Group: Group.objects.create(organization=organization, name=f"people-{number}", auth_group=named),
@@ -152,6 +209,12 @@ def make_people(project: Project, owner: User, number: int) -> Rows:
         Invitation: Invitation.objects.create(
             organization=organization, project=project, role="viewer", email=f"new-{number}@example.org", invited_by=owner,
             token_hash=f"{project.pk} {number}", sent_at=now, expires_at=now + timedelta(days=7)),
+        QuotaRequest: QuotaRequest.objects.create(
+            **common, organization=organization, requested_by=owner, wanted=50, reason=f"growth {number}",
+            dimension=names[number % len(names)], **({} if number < len(names) else {"state": "withdrawn"})),
+        BrowserSession: BrowserSession.objects.create(
+            user=owner, session_key=f"{owner.username}-{number}", session_data="", address="192.0.2.7",
+            agent="Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0", expire_date=now + timedelta(days=1)),
     }
 
 

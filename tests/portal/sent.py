@@ -5,6 +5,7 @@ from typing import Any
 from django.db.models import Model
 from django.urls import reverse
 
+from billing.models import Budget, Export, ExportSchedule, Invoice
 from compute.hosts.models import Host
 from compute.instances.models import Instance, InstanceType, SshKey
 from compute.network.models import AddressPool, FloatingIp, Port, SecurityGroup, SecurityGroupRule, Subnet, Vpc
@@ -27,7 +28,7 @@ from tenants.models import (
 )
 from tenants.webhooks.models import Delivery, Webhook
 from tests.portal.routes import Route
-from tests.portal.scenery import Scene
+from tests.portal.scenery import VOUCHER, Scene
 
 # What the id in an HTML path names, by the address's namespace.
 PAGE_MODELS: dict[str, type[Model]] = {
@@ -37,9 +38,10 @@ PAGE_MODELS: dict[str, type[Model]] = {
     "security_group_rules": SecurityGroupRule, "floating_ips": FloatingIp, "volumes": Volume,
     "webhooks": Webhook, "webhook_deliveries": Delivery, "images": Image, "projects": Project, "organizations": Organization,
     "members": User, "bindings": Binding, "groups": Group, "roles": Role, "invitations": Invitation, "profile": User,
-    "quota_requests": QuotaRequest,
+    "quota_requests": QuotaRequest, "budgets": Budget,
     "sessions": BrowserSession,
-    "service_users": ServiceUser, "emergency": BreakGlass,
+    "service_users": ServiceUser, "emergency": BreakGlass, "balance": Organization, "invoices": Invoice,
+    "exports": Export, "export_schedules": ExportSchedule,
 }
 Body = Callable[[Scene], dict[str, Any]]
 
@@ -65,6 +67,19 @@ BODIES: dict[str, Body] = {
                                         "parent": str(scene.cast.project.pk)},
     "project-detail.PATCH": lambda scene: {"description": "new"},
     "organization-suspend.POST": lambda scene: {"reason": "unpaid"},
+    "balance-top-up.POST": lambda scene: {"amount": "10"},
+    "budget-list.POST": lambda scene: {"name": "Team", "project": ours(scene, Project), "amount": "1000", "currency": "CNY"},
+    "budget-detail.PATCH": lambda scene: {"amount": "2000"},
+    "voucher-redeem.POST": lambda scene: {"organization": ours(scene, Organization), "code": VOUCHER},
+    "billing-profile-detail.PATCH": lambda scene: {"name": "Acme Ltd"},
+    "invoice-credit-note.POST": lambda scene: {"amount": "0.01", "reason": "We were down"},
+    "invoice-write-off.POST": lambda scene: {"reason": "Insolvent"},
+    "invoice-adjust.POST": lambda scene: {"organization": ours(scene, Organization), "project": ours(scene, Project),
+                                          "amount": "1.00", "text": "A visit"},
+    "payment-list.POST": lambda scene: {"organization": ours(scene, Organization), "amount": "1.00", "currency": "CNY",
+                                        "reference": "transfer 1"},
+    "payment-refund.POST": lambda scene: {"organization": ours(scene, Organization), "amount": "0.05", "currency": "CNY",
+                                          "reference": "transfer 2"},
     "project-quotas.PUT": lambda scene: {
         "limits": [{"region": ours(scene, Region), "resource": "instances", "limit": 9}]},
     "organization-quotas.PUT": lambda scene: {
@@ -99,6 +114,11 @@ BODIES: dict[str, Body] = {
         "name": "db", "project": str(scene.cast.project.pk), "region": ours(scene, Region), "zone": ours(scene, Zone),
         "type": ours(scene, InstanceType), "image": ours(scene, Image), "ssh_keys": [ours(scene, SshKey)],
         "subnets": [ours(scene, Subnet)], "security_groups": [ours(scene, SecurityGroup)]},
+    "export-list.POST": lambda scene: {"organization": ours(scene, Organization), "what": "focus", "format": "csv",
+                                       "first_month": "2026-10"},
+    "export-schedule-list.POST": lambda scene: {"organization": ours(scene, Organization), "name": "warehouse", "what": "usage",
+                                                "format": "json", "every": "month", "url": "https://bills.example.org/"},
+    "export-schedule-detail.PATCH": lambda scene: {"enabled": False},
     "webhook-list.POST": lambda scene: {"name": "chat", "project": str(scene.cast.project.pk), "events": ["*"],
                                         "url": "https://hooks.example.org/"},
     "webhook-detail.PATCH": lambda scene: {"events": ["*.failed"]},
@@ -124,6 +144,14 @@ BODIES: dict[str, Body] = {
 }
 # What forms and query strings of pages carry.
 FORMS: dict[str, Body] = {
+    "balance:top-up.POST": lambda scene: {"amount": "10"},
+    "balance:voucher.POST": lambda scene: {"code": VOUCHER},
+    "budgets:create.POST": lambda scene: {"where": ours(scene, Project), "name": "Team", "amount": "1000", "currency": "CNY",
+                                          "percent_0": "80", "basis_0": "actual", "notify_0": "on"},
+    "budgets:edit.POST": lambda scene: {"name": "Team", "amount": "2000", "currency": "CNY", "percent_0": "80",
+                                        "basis_0": "actual", "notify_0": "on"},
+    "budgets:delete.POST": lambda scene: {"confirmed": "1"},
+    "balance:profile.POST": lambda scene: {"name": "Acme Ltd", "language": "en"},
     "instances:create.POST": lambda scene: {
         "name": "db", "project": str(scene.cast.project.pk), "region": ours(scene, Region), "zone": "",
         "type": ours(scene, InstanceType), "image": ours(scene, Image), "subnets": ours(scene, Subnet),
@@ -132,7 +160,8 @@ FORMS: dict[str, Body] = {
         "project": str(scene.cast.project.pk), "region": ours(scene, Region), "subnets": ours(scene, Subnet)},
     "instances:check.POST": lambda scene: {
         "project": str(scene.cast.project.pk), "region": ours(scene, Region), "subnets": ours(scene, Subnet)},
-    "instances:delete.POST": lambda scene: {"confirmed": "1", "typed_name": scene.ours[Instance].name},
+    "instances:delete.POST": lambda scene: {"confirmed": "1"},
+    "instances:purge.POST": lambda scene: {"confirmed": "1", "typed_name": scene.ours[Instance].name},
     "hosts:maintenance.POST": lambda scene: {"enabled": "1"},
     "ssh_keys:add.POST": lambda scene: {
         "project": str(scene.cast.project.pk), "name": "laptop", "public_key": "ssh-rsa x"},
@@ -182,6 +211,12 @@ FORMS: dict[str, Body] = {
     "organizations:edit.POST": lambda scene: {"name": "Acme 2"},
     "organizations:delete.POST": lambda scene: {"confirmed": "1", "typed_name": scene.ours[Organization].name},
     "api_keys:revoke.POST": lambda scene: {"confirmed": "1"},
+    "exports:create.POST": lambda scene: {"organization": ours(scene, Organization), "what": "focus", "format": "csv",
+                                          "first_month": "2026-10"},
+    "export_schedules:create.POST": lambda scene: {
+        "organization": ours(scene, Organization), "name": "warehouse", "what": "usage", "format": "json", "every": "month",
+        "method": "POST", "url": "https://bills.example.org/"},
+    "export_schedules:delete.POST": lambda scene: {"confirmed": "1"},
     "webhooks:create.POST": lambda scene: {"where": str(scene.cast.project.pk), "name": "chat", "events": "*",
                                            "url": "https://hooks.example.org/"},
     "webhooks:edit.POST": lambda scene: {"name": "chat", "events": "*", "url": "https://hooks.example.org/"},
@@ -210,7 +245,8 @@ FORMS |= {f"{space}:edit.POST": lambda scene: {"name": "renamed", "description":
           for space in ("instances", "ssh_keys", "volumes", "images", "vpcs", "subnets", "ports", "security_groups",
                         "floating_ips")}
 # Verbs on many rows of a list, one address each.
-BULK = {"instances": (Instance, "start stop reboot delete"), "ssh_keys": (SshKey, "delete"), "api_keys": (ApiKey, "revoke"),
+BULK = {"instances": (Instance, "start stop reboot pause suspend resume restore delete purge"),
+        "ssh_keys": (SshKey, "delete"), "api_keys": (ApiKey, "revoke"),
         "hosts": (Host, "prepare maintain serve"), "vpcs": (Vpc, "delete"), "security_groups": (SecurityGroup, "delete"),
         "floating_ips": (FloatingIp, "disassociate release"), "operations": (Operation, "cancel"),
         "operator": (Operation, "retry cancel"), "invitations": (Invitation, "revoke")}

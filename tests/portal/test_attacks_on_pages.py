@@ -102,7 +102,7 @@ def test_what_is_hidden_orders_no_page(ordering: str) -> None:
 def test_a_filter_by_others_ids_tells_as_much_as_one_by_nobodys(scene: Scene) -> None:
     """Whose rows there are is the same whether the ids exist or not, in every filter that names a row."""
     api, told, filters = scene.cast.api("mallory"), [], 0
-    ids = [str(row.pk) for model, row in scene.ours.items() if row is not scene.theirs.get(model)]
+    ids = [str(row.pk) for model, row in scene.ours.items() if row is not scene.theirs.get(model) and isinstance(row.pk, UUID)]
     for route in LISTS:
         for name, path in route.view().all_filters().items():
             if isinstance(field_at(route.view.queryset.model, path), UUIDField):

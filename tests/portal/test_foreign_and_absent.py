@@ -13,8 +13,9 @@ from django.conf import settings
 from django.db import connection, reset_queries, transaction
 from django.test.utils import CaptureQueriesContext
 
+from portal.kernel.remembered import remembered
 from tests.portal.routes import Route
-from tests.portal.scenery import Scene, standing_scene
+from tests.portal.scenery import ONCE_A_MINUTE, Scene, standing_scene
 from tests.portal.sent import BODIES, FORMS, address, key, model_of
 from tests.portal.test_permission_matrix import (
     API,
@@ -32,13 +33,14 @@ from tests.portal.test_permission_matrix import (
 PAIRS = 2
 """Interleaved, so that what is kept from one request to the next counts for both sides."""
 WITH_ID = [route for route in (*API, *PAGES) if route.takes_an_id and not is_for_everybody(route)]
-ONCE_A_MINUTE = 'UPDATE "tenants_browsersession" SET "last_seen_at"'
 TOKEN = re.compile(r"'[^']*'|\bs\d+_x\d+\b|\b[0-9a-f]{8}-[0-9a-f-]{27}\b|\b\d+(\.\d+)?\b")
 
 
 @pytest.fixture(scope="module")
 def scene(django_db_setup: None, django_db_blocker) -> Iterator[Scene]:
-    with standing_scene(django_db_blocker) as scene:
+    with standing_scene(django_db_blocker) as scene, pytest.MonkeyPatch.context() as patch:
+        # What stands for some seconds in a process stands as long as this: else it would be asked for one of two alone.
+        patch.setitem(remembered.__kwdefaults__, "clock", lambda: 0.0)
         yield scene
 
 

@@ -6,7 +6,8 @@ derived from what they hold, by the same declarations and none of the code that 
             with three permissions, in `web`         keys  of alice: narrow (scopes), of the project beside, expired, revoked,
                                                            and of somebody who was made inactive
 
-Suspended organizations are in tests/tenants/structure/test_suspension.py, websockets in test_sockets.py and test_revocation.py.
+Members of suspended organizations are in test_suspended_members.py, websockets in test_socket_principals.py and
+tests/console/test_principals.py.
 """
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from django.db import transaction
 from django.db.models import Model
 from django.utils import timezone
 
-from billing.models import Credit
+from billing.models import Credit, Entry, Export, ExportSchedule, Invoice, Payment
 from compute.instances.models import Instance
 from compute.network.models import Subnet
 from portal.kernel.declarations import registry
@@ -28,6 +29,7 @@ from tenants import operations, people
 from tenants.models import ApiKey, Binding, BrowserSession, Group, Invitation, Organization, Project, Role, User
 from tenants.pages import PUBLIC
 from tenants.roles import bind, permissions_of
+from tests.cast import Cast
 from tests.portal.routes import Route
 from tests.portal.scenery import Scene, standing_scene
 from tests.portal.sent import BODIES, FORMS, address, key, model_of
@@ -37,6 +39,8 @@ from tests.tenants.people.conftest import fresh
 RITAS = ("instance.view", "operation.view", "project.view")
 PERSONAL = {ApiKey, BrowserSession}
 """Seen by whom they are of, and nobody else."""
+OF_THE_BOOKS = {Invoice, Entry, Payment, Export, ExportSchedule}
+"""Seen by who sees bills of a whole organization: none of these people does."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,32 +61,36 @@ PRINCIPALS = {
 DEAD = ("expired key", "revoked key", "key of an inactive person", "key of nobody")
 
 
+def add_principals(cast: Cast) -> None:
+    """The people, and the keys' clients in `cast.scenery`."""
+    beside = operations.create_project(cast.organization, "beside", actor=None)
+    for name in ("bill", "rita", "sid", "exa", "gone"):
+        cast.people[name] = User.objects.create(username=name, email=f"{name}@example.org")
+    bind(cast.bill, "billing", cast.project)
+    bind(cast.sid, "admin", beside)
+    bind(cast.exa, "viewer", cast.project)
+    people.remove_member(cast.exa, cast.organization, actor=fresh(cast.alice))
+    role = people.create_role(cast.organization, "reader", RITAS, actor=fresh(cast.alice))
+    bind(cast.rita, str(role.pk), cast.project)
+    bind(cast.gone, "viewer", cast.project)
+    clients = cast.scenery
+    clients["narrow key"], clients["key beside"] = cast.key("alice", scopes=list(RITAS)), cast.key("alice", project=beside)
+    for name in DEAD:
+        clients[name] = cast.key("gone" if "inactive" in name else "alice")
+        made = ApiKey.objects.latest("created_at")
+        if name.startswith("expired"):
+            ApiKey.objects.filter(pk=made.pk).update(expires_at=timezone.now())
+        elif name.startswith("revoked"):
+            operations.revoke_api_key(made, actor=cast.alice)
+        elif name.endswith("nobody"):
+            clients[name].credentials(HTTP_AUTHORIZATION="Bearer mns_nothing_of_the_kind")
+    User.objects.filter(pk=cast.gone.pk).update(is_active=False)
+
+
 @pytest.fixture(scope="module")
 def scene(django_db_setup: None, django_db_blocker) -> Iterator[Scene]:
     with standing_scene(django_db_blocker) as scene:
-        cast = scene.cast
-        beside = operations.create_project(cast.organization, "beside", actor=None)
-        for name in ("bill", "rita", "sid", "exa", "gone"):
-            cast.people[name] = User.objects.create(username=name, email=f"{name}@example.org")
-        bind(cast.bill, "billing", cast.project)
-        bind(cast.sid, "admin", beside)
-        bind(cast.exa, "viewer", cast.project)
-        people.remove_member(cast.exa, cast.organization, actor=fresh(cast.alice))
-        role = people.create_role(cast.organization, "reader", RITAS, actor=fresh(cast.alice))
-        bind(cast.rita, str(role.pk), cast.project)
-        bind(cast.gone, "viewer", cast.project)
-        clients = cast.scenery
-        clients["narrow key"], clients["key beside"] = cast.key("alice", scopes=list(RITAS)), cast.key("alice", project=beside)
-        for name in DEAD:
-            clients[name] = cast.key("gone" if "inactive" in name else "alice")
-            made = ApiKey.objects.latest("created_at")
-            if name.startswith("expired"):
-                ApiKey.objects.filter(pk=made.pk).update(expires_at=timezone.now())
-            elif name.startswith("revoked"):
-                operations.revoke_api_key(made, actor=cast.alice)
-            elif name.endswith("nobody"):
-                clients[name].credentials(HTTP_AUTHORIZATION="Bearer mns_nothing_of_the_kind")
-        User.objects.filter(pk=cast.gone.pk).update(is_active=False)
+        add_principals(scene.cast)
         yield scene
 
 
@@ -116,7 +124,7 @@ def sees(principal: Principal, name: str, model: type[Model]) -> bool:
     """Whether the row of ours is shown at all."""
     if is_catalogue(model):
         return True
-    if model in PERSONAL:
+    if model in PERSONAL | OF_THE_BOOKS:
         return False
     if model is Organization:
         return principal.is_member

@@ -1,5 +1,5 @@
 """What is taken away is gone at the next request, and within five seconds on an open websocket: role, membership, group, key,
-session, account, suspension. Consoles are in tests/console/test_closing.py."""
+session, account, suspension, a second factor that is required. Consoles are in tests/console/test_closing.py."""
 import asyncio
 import time
 from collections.abc import Callable
@@ -14,11 +14,12 @@ from django.utils import timezone
 
 from portal.asgi import application
 from portal.kernel.sockets import Hub
-from tenants import people, structure
+from tenants import factors, operations, people, structure
 from tenants.models import ApiKey, Binding, Group, Role, User
 from tenants.operations import revoke_api_key
 from tenants.roles import bind, unbind
 from tests.cast import Cast, make_cast
+from tests.signin.conftest import add_app
 from tests.tenants.people.conftest import fresh
 
 LIMIT_S = 5
@@ -73,11 +74,18 @@ def suspend(cast: Cast) -> None:
     structure.suspend_organization(cast.organization, reason="unpaid", while_suspended="keep", actor=cast.root)
 
 
+def require_two_steps(cast: Cast) -> None:
+    operations.change_organization(cast.organization, requires_mfa=True, actor=cast.root)
+
+
+def lose_the_factor(cast: Cast) -> None:
+    factors.remove_all(cast.vera, actor=cast.root)
+
+
 Take = Callable[[Cast], None]
 RIGHTS: dict[str, Take] = {
     "role taken": take_role, "role narrowed": narrow_role, "role deleted": delete_role, "out of the group": leave_group,
-    "group deleted": delete_group, "removed": remove, "deactivated": deactivate}
-
+    "group deleted": delete_group, "removed": remove, "deactivated": deactivate, "second factor required": require_two_steps}
 
 
 @pytest.mark.parametrize("how", RIGHTS)
@@ -179,6 +187,12 @@ def test_an_open_page_is_cut_off_within_five_seconds(cast: Cast, how: str) -> No
             deactivate(cast)
 
     assert until(cast, end, lambda mine: bool(mine.close_code)) < LIMIT_S
+
+
+def test_an_open_page_hears_no_more_when_its_second_factor_is_gone(cast: Cast) -> None:
+    add_app(cast.vera)
+    require_two_steps(cast)
+    assert until(cast, lambda: lose_the_factor(cast), lambda mine: cast.project.pk not in mine.projects) < LIMIT_S
 
 
 def settings_sessions() -> list[Any]:

@@ -1,4 +1,6 @@
 """The websockets' rows of the permission matrix, listed by hand: who is let in, and that no other socket exists."""
+from pathlib import Path
+
 import pytest
 from asgiref.sync import async_to_sync
 from asgiref.testing import ApplicationCommunicator
@@ -8,8 +10,8 @@ from portal.asgi import application
 from portal.kernel.sockets import Hub, LiveSocket
 from tests.cast import Cast, make_cast
 
-# Every websocket, and what it answers to nobody: (path, HTTP status of the refused handshake).
-SOCKETS = {"ws/live/": 401, "ws/console/": 401}
+# Every websocket, and where everybody of the permission matrix comes to it.
+SOCKETS = {"ws/live/": "tests/portal/test_socket_principals.py", "ws/console/": "tests/console/test_principals.py"}
 
 
 @pytest.fixture
@@ -17,9 +19,11 @@ def cast(transactional_db: None) -> Cast:
     return make_cast()
 
 
-def handshake(path: str, *, cookie: str = "", origin: str = "", subprotocols: tuple[str, ...] = ()) -> list[dict]:
+def handshake(path: str, *, cookie: str = "", origin: str = "", bearer: str = "",
+              subprotocols: tuple[str, ...] = ()) -> list[dict]:
     """What the server sends first and, when it let us in only to hang up, next."""
     headers = [(b"host", b"testserver")]
+    headers += [(b"authorization", f"Bearer {bearer}".encode())] if bearer else []
     headers += [(b"cookie", f"{settings.SESSION_COOKIE_NAME}={cookie}".encode())] if cookie else []
     headers += [(b"origin", origin.encode())] if origin else []
 
@@ -57,6 +61,7 @@ def test_who_came_while_rights_were_looked_up_is_not_sent_away() -> None:
 def test_every_socket_is_listed_here() -> None:
     routes = {str(route.pattern) for route in application.application_mapping["websocket"].routes}
     assert routes - {""} == set(SOCKETS), "a new websocket needs a row here"
+    assert all((Path(settings.BASE_DIR) / module).is_file() for module in SOCKETS.values())
 
 
 @pytest.mark.parametrize("path", SOCKETS)

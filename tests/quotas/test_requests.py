@@ -1,4 +1,5 @@
 """Asking for more: who asks, who answers, and what of it races, floods or crosses organizations."""
+import re
 import threading
 import uuid
 
@@ -7,6 +8,7 @@ from django.db import connections
 
 from portal.kernel.errors import PortalError
 from portal.kernel.models import AuditEvent
+from portal.notifications import activity
 from tenants import limits, operations, quota_requests, structure
 from tenants.models import Project, Quota, QuotaRequest
 from tests.cast import make_cast
@@ -79,6 +81,11 @@ def test_who_sees_and_who_is_asked(tree: Tree) -> None:
              for who in sees}
     assert inbox == {"alice": {"till", "shop", "web"}, "root": everything, "adam": {"till", "shop"}, "vera": set(),
                      "tilda": set(), "mallory": set()}
+    told = {who: activity(tree.cast.people[who]).requests for who in sees}
+    assert told == {who: len(waiting) for who, waiting in inbox.items()}, "as the navigation says"
+    page = tree.cast.browser("adam").get("/profile/").content.decode()
+    assert re.search(r'Quota requests</span><span class="count"[^>]*>2</span>', page)
+    assert 'class="count"' not in tree.cast.browser("vera").get("/profile/").content.decode()
 
 
 def test_only_who_may_ask_withdraws(tree: Tree) -> None:

@@ -22,7 +22,7 @@ from tenants.limits import Limit, set_limits
 from tenants.models import Organization, Project, User
 from tests.soak import SOAKING
 
-STEPS, EXAMPLES = (100, 160) if SOAKING else (50, 5)
+STEPS, EXAMPLES = (100, 200) if SOAKING else (50, 5)
 DIMENSIONS = {"volumes": True, "volume_gib": True, "api_keys": False}
 MOST_PROJECTS = 9
 taken_steps: Counter[str] = Counter()

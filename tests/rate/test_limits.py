@@ -202,9 +202,19 @@ def test_redis_is_asked_again_by_one_request_and_then_by_all(monkeypatch) -> Non
 def test_a_flood_of_callers_takes_no_more_memory_than_is_allowed(monkeypatch) -> None:
     monkeypatch.setattr(rate, "MOST_REMEMBERED", 10)
     own = rate._Own()
-    counts = [own.count(1, f"caller {number}") for number in range(30)]
-    assert counts[:10] == [1] * 10 and counts[10:] == list(range(1, 21)) and len(own._used) == 11
-    assert own.count(2, "caller 0") == 1 and len(own._used) == 1
+    counts = [own.count((60, 1), f"caller {number}") for number in range(30)]
+    assert counts[:10] == [1] * 10 and counts[10:] == list(range(1, 21)) and len(own._windows[60].used) == 11
+    assert own.count((60, 2), "caller 0") == 1 and len(own._windows[60].used) == 1
+
+
+def test_windows_of_other_lengths_are_counted_apart_with_redis_and_without(settings, monkeypatch) -> None:
+    settings.API_RATE = {"requests": 2, "window_s": 60}
+    for client in (rate._client, lambda: redis.Redis.from_url("redis://127.0.0.1:1/0")):
+        monkeypatch.setattr(rate, "_client", client)
+        caller = someone()
+        found = [(rate.take([caller]), rate.take([caller], 3600)) for _turn in range(3)]
+        assert [(short.is_used_up, long.is_used_up) for short, long in found] == [(False, False), (False, False), (True, True)]
+        assert (found[0][0].window_s, found[0][1].window_s) == (60, 3600)
 
 
 def test_health_says_whether_limits_are_shared(cast: Cast, monkeypatch) -> None:

@@ -2,7 +2,7 @@
 
 A page without a counterpart is an exception, and says why. `API_ONLY` are writes that no page does.
 """
-VERBS = ("start", "stop", "reboot")
+VERBS = ("start", "stop", "reboot", "pause", "suspend", "resume", "restore")
 
 READS = {
     "dashboard.GET": ("instances_list", "usage_list", "operations_list", "projects_quotas_get", "audit_list"),
@@ -22,7 +22,28 @@ READS = {
     "security_groups:detail.GET": ("security_groups_retrieve", "security_group_rules_list"),
     "floating_ips:list.GET": ("floating_ips_list",),
     "floating_ips:create.GET": ("address_pools_list", "regions_list", "projects_list"),
+    "costs:page.GET": ("costs_list", "costs_anomalies", "costs_idle"),
     "billing:usage.GET": ("usage_list", "prices_list"),
+    "balance:page.GET": ("ledger_list", "invoices_list", "payments_list", "billing_profiles_retrieve", "usage_list",
+                         "credits_left", "balances_list", "balances_retrieve"),
+    "balance:top-up.GET": ("balances_retrieve",),
+    "balance:voucher.GET": ("organizations_list",),
+    "budgets:list.GET": ("budgets_list",),
+    "budgets:create.GET": ("organizations_list", "projects_list"),
+    "budgets:detail.GET": ("budgets_retrieve", "budgets_alarms"),
+    "budgets:edit.GET": ("budgets_retrieve",),
+    "balance:profile.GET": ("billing_profiles_retrieve",),
+    "invoices:list.GET": ("invoices_list",),
+    "invoices:detail.GET": ("invoices_retrieve", "invoices_lines", "ledger_list", "invoices_mails"),
+    "invoices:charges.GET": ("invoices_charges",),
+    "invoices:pdf.GET": ("invoices_pdf",),
+    "exports:list.GET": ("exports_list",),
+    "exports:create.GET": ("organizations_list",),
+    "exports:detail.GET": ("exports_retrieve",),
+    "export_schedules:list.GET": ("export_schedules_list",),
+    "export_schedules:create.GET": ("organizations_list",),
+    "export_schedules:detail.GET": ("export_schedules_retrieve", "exports_list"),
+    "payments:list.GET": ("payments_list",),
     "operations:list.GET": ("operations_list",),
     "operations:drawer.GET": ("operations_list",),
     "operations:button.GET": ("operations_list",),
@@ -61,7 +82,7 @@ READS = {
     "images:detail.GET": ("images_retrieve",),
     "ssh_keys:detail.GET": ("ssh_keys_retrieve",),
     "volumes:detail.GET": ("volumes_retrieve",),
-    "floating_ips:detail.GET": ("floating_ips_retrieve", "usage_list"),
+    "floating_ips:detail.GET": ("floating_ips_retrieve", "floating_ips_traffic", "usage_list"),
     "api_keys:rotate.GET": ("api_keys_retrieve",),
     "service_users:create.GET": ("projects_list",),
     "service_users:detail.GET": ("service_users_retrieve", "api_keys_list", "bindings_list"),
@@ -98,6 +119,10 @@ WRITES = {
     "instances:check.POST": ("instances_create",),  # ?dry_run=true
     **{f"instances:{verb}.POST": (f"instances_actions_{verb}",) for verb in VERBS},
     "instances:delete.POST": ("instances_destroy",),
+    "instances:purge.POST": ("instances_destroy",),  # ?purge=true
+    "balance:profile.POST": ("billing_profiles_update",),
+    "invoices:send.POST": ("invoices_actions_send",),
+    "balance:top-up.POST": ("balances_actions_top_up",),
     "instances:console-ticket.POST": ("instances_console",),
     "ssh_keys:add.POST": ("ssh_keys_create",),
     "ssh_keys:generate.POST": ("ssh_keys_create",),
@@ -151,6 +176,16 @@ WRITES = {
     "organizations:edit.POST": ("organizations_update",),
     "organizations:delete.POST": ("organizations_destroy",),
     "api_keys:revoke.POST": ("api_keys_destroy",),
+    "balance:voucher.POST": ("vouchers_actions_redeem",),
+    "budgets:create.POST": ("budgets_create",),
+    "budgets:edit.POST": ("budgets_update",),
+    "budgets:delete.POST": ("budgets_destroy",),
+    "exports:create.POST": ("exports_create",),
+    "exports:link.POST": ("exports_actions_link",),
+    "export_schedules:create.POST": ("export_schedules_create",),
+    "export_schedules:enable.POST": ("export_schedules_update",),
+    "export_schedules:disable.POST": ("export_schedules_update",),
+    "export_schedules:delete.POST": ("export_schedules_destroy",),
     "webhooks:create.POST": ("webhooks_create",),
     "webhooks:edit.POST": ("webhooks_update",),
     "webhooks:enable.POST": ("webhooks_update",),
@@ -165,6 +200,7 @@ READS |= {"instances:menu.GET": ("instances_retrieve",), "images:list.GET": ("im
 WRITES |= {
     **{f"instances:bulk-{verb}.POST": (f"instances_actions_{verb}",) for verb in VERBS},
     "instances:bulk-delete.POST": ("instances_destroy",),
+    "instances:bulk-purge.POST": ("instances_destroy",),
     "ssh_keys:bulk-delete.POST": ("ssh_keys_destroy",),
     "api_keys:bulk-revoke.POST": ("api_keys_destroy",),
     "invitations:bulk-revoke.POST": ("invitations_destroy",),
@@ -185,6 +221,7 @@ EDITS = {f"{kind}:edit.POST": (f"{kind}_update",) for kind in (
 BULK = {
     **{f"instances:bulk-{verb}.POST": (f"instances_actions_{verb}",) for verb in VERBS},
     "instances:bulk-delete.POST": ("instances_destroy",),
+    "instances:bulk-purge.POST": ("instances_destroy",),
     "ssh_keys:bulk-delete.POST": ("ssh_keys_destroy",),
     "vpcs:bulk-delete.POST": ("vpcs_destroy",),
     "security_groups:bulk-delete.POST": ("security_groups_destroy",),
@@ -229,9 +266,13 @@ PAGE_ONLY: dict[str, str] = {
     "notifications:unsubscribe.POST": "what mail programs press; a signed-in program has me/notification-preferences/",
     "impersonation-stop.POST": "only a browser's session is ever somebody else's",
     "ui.GET": "the design system's components",
+    "calculator.GET": "list prices for people without an account; programs have prices_list",
     "cli:page.GET": "how to get the program that speaks REST",
     "cli:file.GET": "the program itself",
     "cli:commands.GET": "the schema, as the program reads it",
+    "balance:paid.GET": "where the provider's page leads a browser back to; a program asks for the payments",
+    "balance:simulated.GET": "the simulated provider's own page",
+    "balance:simulated.POST": "the simulated provider's own button",
     "outbox:list.GET": "mail that a development server did not send",
     "switch.GET": "which project a person looks at; programs say ?project=",
     "region.POST": "which region a person looks at; programs say ?region=",
@@ -239,6 +280,12 @@ PAGE_ONLY: dict[str, str] = {
 """Page → why programs need no such thing."""
 API_ONLY: dict[str, str] = {
     "hosts_create": "operators add hosts in admin",
+    "invoices_actions_credit_note": "operators write credit notes in admin",
+    "invoices_actions_write_off": "operators write off in admin",
+    "invoices_actions_rerate": "operators rate months anew in admin",
+    "invoices_adjust": "operators adjust in admin",
+    "payments_create": "operators record payments in admin",
+    "payments_refund": "operators record refunds in admin",
     "organizations_actions_suspend": "operators suspend organizations in admin",
     "organizations_actions_resume": "operators resume organizations in admin",
 }

@@ -42,7 +42,7 @@ def test_it_is_openapi_3_1(schema: dict[str, Any]) -> None:
 
 def test_every_route_is_in_it(schema: dict[str, Any]) -> None:
     for prefix in api_urls.ROOMS:
-        assert f"/api/v1/{prefix}/" in schema["paths"]
+        assert any(path.startswith(f"/api/v1/{prefix}/") for path in schema["paths"]), prefix
 
 
 def test_every_operation_names_itself_once_and_says_what_it_does_and_how_it_fails(schema: dict[str, Any]) -> None:

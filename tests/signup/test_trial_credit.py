@@ -125,7 +125,7 @@ def test_the_page_says_it_too(priced: World, browser) -> None:
     form = client.get(reverse("instances:create")).context["form"]
     sent = {name: value for name, value in form.initial.items() if value not in (None, "", [])}
     answer = client.post(reverse("instances:create"), sent)
-    assert answer.status_code == 402 and "of credit left, and this costs" in answer.content.decode()
+    assert answer.status_code == 402 and "of credit left; what runs costs" in answer.content.decode()
     assert "Credit used up" in client.get("/").content.decode()
 
 
@@ -151,7 +151,7 @@ def test_who_sees_credit_by_rest(networked: Networked, priced: World) -> None:
     [balance] = networked.get("credits/left", by="vera").json()["results"]
     assert balance == {"organization": str(organization.pk), "granted": {"amount": "10.00", "currency": "CNY"},
                        "used": {"amount": "0.36", "currency": "CNY"}, "left": {"amount": "9.64", "currency": "CNY"},
-                       "expires_at": None}
+                       "expires_at": None, "scoped": []}
 
 
 def test_operators_grant_it_in_admin(world: World, browser) -> None:

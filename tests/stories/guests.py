@@ -124,7 +124,7 @@ def at_once(ask: Callable[[Subject], Answer], subjects: Iterable[Subject]) -> li
 def remove_all(portal: Portal, *, who: str = "tenant") -> None:
     """Delete all instances and floating IPs of the organization, and what a story made of networks; its defaults stay."""
     doomed = portal.api("GET", "instances/?limit=500", who=who)[1]["results"]
-    begun = [portal.api("DELETE", f"instances/{row['id']}/", who=who) for row in doomed]
+    begun = [portal.api("DELETE", f"instances/{row['id']}/?purge=true", who=who) for row in doomed]
     for (status, operation), row in zip(begun, doomed, strict=True):
         assert status == 202, (row, operation)
         assert portal.finish(operation, who=who)["state"] == "succeeded"

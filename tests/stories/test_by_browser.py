@@ -94,7 +94,7 @@ def stop_by_button(page: Page, portal: Portal, pk: str) -> None:
 
 def delete_by_button(page: Page, portal: Portal, pk: str) -> None:
     page.goto(f"{portal.url}/instances/{pk}/")
-    page.click("form[action*='/delete/'] button, a[href*='/delete/'], button[formaction*='/delete/']")
+    page.click("form[action*='/purge/'] button")
     confirm(page, name="first")
     until(page, lambda: state_of(portal, pk) == "gone", "deleted", 60)
 
@@ -127,4 +127,4 @@ def test_an_open_page_recovers_by_itself_when_web_and_redis_are_killed(portal: P
     until(page, lambda: page.locator("tr:has-text('after-the-kill'):has-text('Running')").count() == 1,
           "the open page shows it running", 15)
     print(f"\nweb and Redis killed: the open page shows a new instance after {seconds:.1f} s")
-    portal.finish(portal.api("DELETE", f"instances/{pk}/")[1])
+    portal.finish(portal.api("DELETE", f"instances/{pk}/?purge=true")[1])

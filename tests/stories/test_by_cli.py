@@ -76,7 +76,7 @@ def test_an_instance_lives_is_billed_and_leaves_nothing(portal: Portal, cloud: L
     used = json.loads(said(mains("usage", "list", "--resource", f"instance/{first}", "--json")))
     assert {"instance.running", "instance.stopped"} <= {row["meter"] for row in used}
     assert "CNY" in said(mains("usage", "list", "--resource", f"instance/{first}", "--start", "1d"))
-    said(mains("instance", "delete", *pks, "--yes", "--wait"))
+    said(mains("instance", "delete", *pks, "--purge", "--yes", "--wait"))
     assert said(mains("instance", "list", "-q")) == "" and mains("instance", "show", first).returncode == 3
     said(mains("ssh-key", "delete", key, "--yes"))
     assert cloud.census() == before
@@ -116,7 +116,7 @@ def test_a_bar_is_drawn_and_the_rival_sees_nothing(
         done = mains(*words, "--profile", "rival")
         assert done.returncode == 3 and done.stdout == "", (words, done.stdout)
     assert said(mains("instance", "list", "-q", "--profile", "rival")) == ""
-    said(mains("instance", "delete", pk, "--yes", "--wait"))
+    said(mains("instance", "delete", pk, "--purge", "--yes", "--wait"))
 
 
 def _read(terminal: int) -> bytes:

@@ -17,7 +17,7 @@ SETTLE_S = 60
 def leave_nothing(portal: Portal, cloud: LabCloud, before: dict[str, object]) -> None:
     """After deleting all that the story made, hosts, OVN and database are as before."""
     for row in portal.api("GET", "instances/")[1]["results"]:
-        status, operation = portal.api("DELETE", f"instances/{row['id']}/")
+        status, operation = portal.api("DELETE", f"instances/{row['id']}/?purge=true")
         assert status == 202, operation
         assert portal.finish(operation)["state"] == "succeeded"
     portal.await_networks()
@@ -80,7 +80,7 @@ def test_an_operation_settles_when_this_is_killed_in_its_midst(portal: Portal, c
     assert done["state"] == "succeeded", done
     pk = done["target"]["id"]
     portal.wait(lambda: portal.api("GET", f"instances/{pk}/")[1]["state"] == "running", "running again")
-    status, deleting = portal.api("DELETE", f"instances/{pk}/")
+    status, deleting = portal.api("DELETE", f"instances/{pk}/?purge=true")
     VICTIMS[victim](portal, cloud)
     assert status == 202 and settled(portal, deleting)["state"] == "succeeded"
     leave_nothing(portal, cloud, before)

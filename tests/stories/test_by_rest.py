@@ -29,7 +29,7 @@ def test_an_instance_lives_is_billed_and_leaves_nothing(portal: Portal, cloud: L
     price = next(row for row in prices if (row["meter"], row["sku"]) == ("instance.running", "nano"))
     owed = Decimal(running["quantity"]) * Decimal(price["price_per_hour"]["amount"]) / 3600
     assert abs(Decimal(running["amount"]["amount"]) - owed) < Decimal("0.000001")
-    status, deleting = portal.api("DELETE", f"instances/{pk}/")
+    status, deleting = portal.api("DELETE", f"instances/{pk}/?purge=true")
     assert status == 202 and portal.finish(deleting)["state"] == "succeeded"
     assert portal.api("GET", f"instances/{pk}/")[0] == 404
     assert cloud.census() == before
@@ -64,7 +64,7 @@ def test_a_key_repeated_gives_one_instance_and_another_body_422(portal: Portal) 
     assert first[0] == second[0] == 202 and first[1]["id"] == second[1]["id"]
     assert portal.api("POST", "instances/", body | {"name": "twice"}, headers=key)[0] == 422
     portal.finish(first[1])
-    portal.finish(portal.api("DELETE", f"instances/{first[1]['target']['id']}/")[1])
+    portal.finish(portal.api("DELETE", f"instances/{first[1]['target']['id']}/?purge=true")[1])
 
 
 def test_the_rival_sees_nothing(portal: Portal) -> None:
@@ -73,6 +73,6 @@ def test_the_rival_sees_nothing(portal: Portal) -> None:
     for path in (f"instances/{pk}/", f"operations/{created['id']}/"):
         assert portal.api("GET", path, who="rival")[0] == 404
     assert portal.api("POST", f"instances/{pk}/console/", {"type": "vnc"}, who="rival")[0] == 404
-    assert portal.api("DELETE", f"instances/{pk}/", who="rival")[0] == 404
+    assert portal.api("DELETE", f"instances/{pk}/?purge=true", who="rival")[0] == 404
     assert portal.api("GET", "instances/", who="rival")[1]["results"] == []
-    portal.finish(portal.api("DELETE", f"instances/{pk}/")[1])
+    portal.finish(portal.api("DELETE", f"instances/{pk}/?purge=true")[1])

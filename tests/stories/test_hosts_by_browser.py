@@ -16,7 +16,9 @@ pytestmark = [pytest.mark.lab, pytest.mark.browser, pytest.mark.slow]
 ROWS_OF_A_HOST = (
     "DELETE FROM storage_imagecopy WHERE pool_id IN (SELECT id FROM storage_pool WHERE host_id = %s) RETURNING 1",
     "DELETE FROM storage_pool WHERE host_id = %s RETURNING 1", "DELETE FROM hosts_verdict WHERE host_id = %s RETURNING 1",
-    "DELETE FROM hosts_discovered WHERE host_id = %s RETURNING 1", "DELETE FROM hosts_host WHERE provider_id = %s RETURNING 1",
+    "DELETE FROM hosts_discovered WHERE host_id = %s RETURNING 1",
+    "DELETE FROM network_trafficcount WHERE host_id = %s RETURNING 1",
+    "DELETE FROM hosts_host WHERE provider_id = %s RETURNING 1",
     "DELETE FROM hosts_provider WHERE id = %s RETURNING 1")
 # What the beat does every 30 s.
 COMPARE = ("from compute.network.models import Fabric; from compute.network.reconcile import reconcile_fabric; "

@@ -196,7 +196,7 @@ def test_ovns_central_is_killed(scene: Scene, key: Key) -> None:
     look_at(portal, made["target"]["id"], key).await_ssh()
     assert portal.api("DELETE", f"security-group-rules/{rule['id']}/")[0] == 204
     wait_for(lambda: not scene.guests[1].knocks(inside.inside, 8080), "the rule is gone", 10)
-    assert portal.finish(portal.api("DELETE", f"instances/{made['target']['id']}/")[1])["state"] == "succeeded"
+    assert portal.finish(portal.api("DELETE", f"instances/{made['target']['id']}/?purge=true")[1])["state"] == "succeeded"
     for row in portal.api("GET", "floating-ips/?state=idle")[1]["results"]:
         assert portal.api("DELETE", f"floating-ips/{row['id']}/")[0] == 204
     print(f"  central killed: noticed after {noticed:.1f} s; rule at work {effective:.1f} s, create settled {settled:.1f} s "
@@ -219,7 +219,7 @@ def test_the_portal_is_killed(scene: Scene, key: Key) -> None:
         settled = time.monotonic() - begun
         scene.until_whole()
     assert made["state"] == "succeeded", made
-    assert portal.finish(portal.api("DELETE", f"instances/{made['target']['id']}/")[1])["state"] == "succeeded"
+    assert portal.finish(portal.api("DELETE", f"instances/{made['target']['id']}/?purge=true")[1])["state"] == "succeeded"
     for row in portal.api("GET", "floating-ips/?state=idle")[1]["results"]:
         assert portal.api("DELETE", f"floating-ips/{row['id']}/")[0] == 204
     print(f"  all of the portal killed: the create under way settled after {settled:.1f} s")

@@ -44,10 +44,10 @@ def test_what_is_of_no_region_is_told_apart(cast: Cast, deep: Project) -> None:
 
 
 def test_reserving_is_four_statements(cast: Cast, deep: Project) -> None:
-    """The lock, where the project stands, limits, sums."""
+    """The lock, where the project stands, limits, sums; and one for each hook of a room that may refuse."""
     with transaction.atomic(), CaptureQueriesContext(connection) as asked:
         quotas.reserve(deep, cast.region, dict.fromkeys(registry.dimensions, 1))
-    assert len(asked) == 4
+    assert len(asked) == 4 + len(registry.taking_hooks)
 
 
 def test_what_is_used_below_counts_above(cast: Cast, deep: Project, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,7 +40,8 @@ LOOKS = """() => {
   read(document.body);
   return {
     lang: document.documentElement.lang, h1: document.querySelectorAll("h1").length, texts: [...texts],
-    links: [...document.querySelectorAll("a[href]")].map((link) => new URL(link.getAttribute("href"), location).href),
+    links: [...document.querySelectorAll("a[href]:not([download])")].map(
+        (link) => new URL(link.getAttribute("href"), location).href),
   };
 }"""
 # What is wider than the window, and what sticks out of its card although the window has room.

@@ -65,7 +65,7 @@ def receiver(certificate: Any = None) -> Iterator[Receiver]:
             found.seen.append(Request(self.path, {name.lower(): value for name, value in self.headers.items()}, body))
             (found.answers.pop(0) if found.answers else found.usual)(self)
 
-        do_GET = do_POST
+        do_GET = do_PUT = do_POST
 
         def log_message(self, *_arguments: object) -> None:
             """Silent."""

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv4Address
 from typing import Any
 
 from .contract import Answer, Command, Slot, absolute_path, interface_name, uuid_text
@@ -15,6 +16,7 @@ CATALOGUE: dict[str, Command] = {}
 INTEGRATION_BRIDGE = "br-int"
 # Without it, ovs-vsctl waits for ever for a switch that does not run.
 OVS = ("ovs-vsctl", "--timeout=5")
+FLOWS = ("ovs-ofctl", "--timeout=5")
 
 
 def _add(command: Command[Answer]) -> Command[Answer]:
@@ -151,3 +153,83 @@ PLUG_PORT = _add(Command(
 UNPLUG_PORT = _add(Command(
     name="unplug_port", parse=_nothing,
     words=(*OVS, "--if-exists", "del-port", INTEGRATION_BRIDGE, Slot("tap", interface_name))))
+
+
+# -- what leaves by a public network, counted --
+
+@dataclass(frozen=True, kw_only=True)
+class SwitchPort:
+    """A port of any of the host's bridges, by the number that flows know it by. `port` is the logical one of a tap."""
+
+    name: str
+    number: int
+    port: str = ""
+
+
+def _switch_ports(text: str) -> list[SwitchPort]:
+    """Without those that have no number yet."""
+    return [SwitchPort(name=row["name"], number=row["ofport"], port=row["external_ids"].get("iface-id", ""))
+            for row in _rows(text) if isinstance(row["ofport"], int) and row["ofport"] > 0]
+
+
+SWITCH_PORTS = _add(Command(
+    name="switch_ports", parse=_switch_ports,
+    words=(*OVS, "--format=json", "--columns=name,ofport,external_ids", "list", "Interface")))
+
+# A flow with such a cookie is ours; the lower 40 bits are its number.
+_OURS, _MASK = 0x6D6E73 << 40, 0xFFFFFF << 40
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counting:
+    """A flow that counts what comes from an address by one port of a bridge, and lets it go on as ever. OVN keeps its flows
+    on the integration bridge; on the bridges of public networks there are only these and the one that switches."""
+
+    number: int
+    port: int
+    address: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counted(Counting):
+    """What such a flow has counted since it is there: whole Ethernet frames."""
+
+    packets: int
+    bytes: int
+    age_s: float
+
+
+def _cookie(number: object) -> str:
+    if not isinstance(number, int) or not 0 < number < 1 << 40:
+        raise ValueError(f"not the number of a flow: {number!r}")
+    return f"cookie={_OURS | number:#x}"
+
+
+def _flow(flow: object) -> str:
+    if not isinstance(flow, Counting) or not 0 < flow.port < 0xFF00:
+        raise ValueError(f"not a flow that counts: {flow!r}")
+    return f"{_cookie(flow.number)},priority=100,ip,in_port={flow.port},nw_src={IPv4Address(flow.address)},actions=NORMAL"
+
+
+_COUNTED = re.compile(
+    r" cookie=(0x[0-9a-f]+), duration=([\d.]+)s, .*n_packets=(\d+), n_bytes=(\d+), "
+    r".*in_port=(\d+),nw_src=([\d.]+) actions=NORMAL")
+
+
+def _counted(text: str) -> list[Counted]:
+    first, *lines = text.splitlines()
+    if "FLOW reply" not in first:
+        raise ValueError(text)
+    found = [_COUNTED.fullmatch(line.rstrip()) for line in lines]
+    return [Counted(number=int(one[1], 16) & ~_MASK, age_s=float(one[2]), packets=int(one[3]), bytes=int(one[4]),
+                    port=int(one[5]), address=one[6]) for one in found if one]
+
+
+COUNTED = _add(Command(
+    name="counted", parse=_counted,
+    words=(*FLOWS, "--no-names", "dump-flows", Slot("bridge", interface_name), f"cookie={_OURS:#x}/{_MASK:#x}")))
+COUNT = _add(Command(
+    name="count", parse=_nothing, words=(*FLOWS, "add-flow", Slot("bridge", interface_name), Slot("flow", _flow))))
+UNCOUNT = _add(Command(
+    name="uncount", parse=_nothing,
+    words=(*FLOWS, "del-flows", Slot("bridge", interface_name), Slot("number", lambda number: f"{_cookie(number)}/-1"))))

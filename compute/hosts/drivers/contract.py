@@ -21,6 +21,8 @@ class Power(StrEnum):
 
     RUNNING = "running"
     PAUSED = "paused"
+    SUSPENDED = "suspended"
+    """Off, and what was in its memory is kept on the host's disk."""
     OFF = "off"
     CRASHED = "crashed"
 
@@ -35,6 +37,8 @@ class Capabilities:
     has_vnc: bool = False
     has_serial: bool = False
     has_events: bool = False
+    pauses: bool = False
+    saves_memory: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,17 +100,30 @@ class Hypervisor(Protocol):
         (`StaleGeneration`) when the host has a newer one, and (`HostFault`) to take over a foreign domain."""
 
     def ensure_started(self, uuid: UUID, generation: int) -> None:
-        """Running (or paused: that is left so) afterwards. Raises HostFault when not defined, when the host lacks
-        memory, or when another domain has one of its disks open (transient: the other may be about to end)."""
+        """Running (or paused: that is left so) afterwards; what was off boots, and memory that was saved of it is
+        forgotten. Raises HostFault when not defined, when the host lacks memory, or when another domain has one of
+        its disks open (transient: the other may be about to end)."""
 
     def request_shutdown(self, uuid: UUID, generation: int) -> None:
         """Press the power button (ACPI) once more; the guest may ignore it. Off already is success."""
 
     def ensure_stopped(self, uuid: UUID, generation: int) -> None:
-        """Cut the power. Off or absent already is success."""
+        """Cut the power, and forget memory that was saved. Off or absent already is success."""
 
     def ensure_absent(self, uuid: UUID, generation: int) -> None:
-        """Cut the power and forget the definition; only ours and only up to this generation. Absent is success."""
+        """Cut the power and forget the definition and saved memory; only ours and only up to this generation. Absent is
+        success."""
+
+    def ensure_paused(self, uuid: UUID, generation: int) -> None:
+        """Its processors stand still; memory and devices stay as they are. Raises HostFault when it is off."""
+
+    def ensure_suspended(self, uuid: UUID, generation: int) -> bool:
+        """Its memory is written to the host's disk, then the power is cut. False while that goes on: call again. Raises HostFault
+        when it is off and nothing of it is saved."""
+
+    def ensure_resumed(self, uuid: UUID, generation: int) -> bool:
+        """Running again, from paused or from saved memory, which is then gone. False while that goes on: call again. Raises
+        HostFault when it is off and nothing of it is saved: it would boot anew."""
 
     def vnc(self, uuid: UUID) -> VncAddress | None:
         """Where to reach the domain's screen; None when it is not running or has none."""

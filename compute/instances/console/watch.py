@@ -152,7 +152,8 @@ def _rights_verdict(ticket: ConsoleTicket, known: dict[UUID, Grants]) -> tuple[i
     if ticket.api_key is not None:
         grants = grants.narrowed_by(ticket.api_key)
     if not grants.may("instance.view", ticket.instance.project_id):
-        return 4404, "not_found"
+        # It exists for who has been asked for a second factor meanwhile: as at any page, they are told what is missing.
+        return (4403, "mfa_required") if grants.is_held_behind("instance.view", ticket.instance) else (4404, "not_found")
     return None if grants.may("instance.console", ticket.instance.project_id) else (4403, "forbidden")
 
 

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 from compute.hosts.models import Host
@@ -26,8 +27,9 @@ HEAVY = ("user_data", "vnc_password", "public_keys")
 
 # What a line is drawn from. Reading the whole of seven tables takes twice as long.
 RELATED = ("project__organization", "region", "zone", "type", "image")
-DRAWN = ("kind", "name", "tags", "version", "created_at", "state_changed_at", "state", "observed_state", "vcpus", "memory_mib",
-         "fault", "project__name", "project__organization__name", "region__name", "zone__name", "type__name", "image__name")
+DRAWN = ("kind", "name", "tags", "version", "created_at", "state_changed_at", "state", "recycled_at", "observed_state",
+         "vcpus", "memory_mib", "fault", "project__name", "project__organization__name", "region__name", "zone__name",
+         "type__name", "image__name")
 
 LINES = Composed(lambda pks: Instance.objects.filter(pk__any_of=pks).select_related(*RELATED).only(*DRAWN), pks=list[UUID])
 
@@ -45,9 +47,9 @@ class InstanceList(Listing):
     """Instances; operators filter by host too."""
 
     name, url_name, row_template = "instances", "instances:list", "instances/_row.html"
-    title, live, has_actions = _("Instances"), "instance floating_ip", True
+    live, has_actions = "instance floating_ip", True
     columns = (
-        ID, NAME, STATE,
+        ID, NAME, STATE, Column(label=_("To be deleted for good"), only_in_csv=True, value=lambda line: line.row.purge_at),
         Column(label=_("Addresses"), value=lambda line: " ".join(filter(None, sum(line.item.addresses, ())))),
         Column(label=_("Size"), kind="wide-only", value=lambda line: line.row.type.name),
         Column(label=_("vCPUs"), only_in_csv=True, value=lambda line: line.row.vcpus),
@@ -62,15 +64,39 @@ class InstanceList(Listing):
         RowChoice(name="zone", label=_("Zone"), rows=lambda user: Zone.objects.all(), is_extra=True), BY_TAG)
     BY_HOST = RowChoice(name="host", label=_("Host"), rows=Host.objects.visible_to, is_extra=True)
     verbs = tuple(BulkVerb(name=verb.name, label=verb.label, icon=verb.icon, permission=verb.permission, effect=verb.confirm,
-                           is_dangerous=verb.is_dangerous, why_not=verb.why_not, act=partial(_act, verb.name))
+                           is_bad=verb.is_bad, is_dangerous=verb.is_dangerous, why_not=verb.why_not, act=partial(_act, verb.name))
                   for verb in VERBS.values())
     empty = Empty(icon="server", title=_("No instances yet"),
                   text=_("An instance is a computer of your own: choose an image and a size, and it runs within seconds."),
                   action=_("Create instance"), url_name="instances:create", permission="instance.create",
                   command='mains instance create web --type small --image "Mains demo" --wait')
 
+    head_template = "instances/_bin.html"
+
     def rows(self) -> QuerySet[Instance]:
-        return narrow(self.request, Instance.objects.visible_to(self.user).select_related(*RELATED).only(*DRAWN))
+        """What is in the recycle bin is shown where it is asked for; what is acted on was named by its page."""
+        rows = narrow(self.request, Instance.objects.visible_to(self.user).select_related(*RELATED, "host__endpoint").only(
+            *DRAWN, "host__endpoint__capabilities"))
+        return rows if self.is_bin or self.request.method == "POST" else rows.exclude(state=InstanceState.RECYCLED)
+
+    @property
+    def title(self) -> Any:
+        return _("Recycle bin") if self.is_bin else _("Instances")
+
+    @property
+    def is_bin(self) -> bool:
+        return self.chosen.get("state") == [InstanceState.RECYCLED]
+
+    @property
+    def recycled(self) -> int:
+        """How many are in the recycle bin."""
+        return narrow(self.request, Instance.objects.visible_to(self.user)).filter(state=InstanceState.RECYCLED).count()
+
+    @cached_property
+    def offered(self) -> list[dict[str, Any]]:
+        """There, only what can be done there."""
+        shown = {name for name, verb in VERBS.items() if self.is_bin == (InstanceState.RECYCLED in verb.legal)}
+        return [one for one in super().offered if one["value"] in shown]
 
     def read(self, pks: Sequence[UUID]) -> list[Instance]:
         return LINES.models(pks=list(pks))

@@ -1,6 +1,7 @@
 """The create page: a form, and a summary that says price, quota, placement and the same order for programs."""
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.contrib import messages
@@ -8,6 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 
+from billing import affording, ladder
 from billing.money import Money
 from billing.prices import Estimate, price_of
 from compute.hosts import placement
@@ -39,6 +41,9 @@ class Summary:
     order: Order | None
     price: Estimate | None = None
     price_error: str = ""
+    refused: PortalError | None = None
+    """Why nothing that costs this is made now: somebody has to pay, or a budget is reached."""
+
     quota: tuple[Line, ...] = ()
     obstacles: tuple[str, ...] = ()
     spelled: tuple[tuple[str, str, str], ...] = UNSPELLED
@@ -50,24 +55,38 @@ class Summary:
 
     @property
     def is_possible(self) -> bool:
-        return self.order is not None and not self.price_error and not self.obstacles and all(line.fits for line in self.quota)
+        is_refused = self.price_error or self.refused or self.obstacles
+        return self.order is not None and not is_refused and all(line.fits for line in self.quota)
 
     @classmethod
     def of(cls, form: OrderForm) -> "Summary":
         order = form.order()
         if order is None:
             return cls(order=None)
-        price, price_error = _price(order)
-        return cls(order=order, price=price, price_error=price_error, spelled=tuple(spellings(order, _known(form.offer))),
+        now = database_now()
+        price, price_error = _price(order, now)
+        return cls(order=order, price=price, price_error=price_error, refused=_refusal(order, price, now),
+                   spelled=tuple(spellings(order, _known(form.offer))),
                    quota=tuple(lines(order.project, order.region, order.wanted)),
                    obstacles=tuple(wording.reason(code) for code in order.obstacles))
 
 
-def _price(order: Order) -> tuple[Estimate | None, str]:
+def _price(order: Order, now: datetime) -> tuple[Estimate | None, str]:
     try:
-        return price_of(order.region, order.readings, database_now()), ""
+        return price_of(order.project.organization, order.region, order.readings, now), ""
     except PortalError as error:
         return None, error.detail
+
+
+def _refusal(order: Order, price: Estimate | None, now: datetime) -> PortalError | None:
+    if price is None:
+        return None
+    try:
+        ladder.require_paid(order.project.organization_id)
+        affording.require(order.project, price, order.tags, now=now)
+    except PortalError as error:
+        return error
+    return None
 
 
 def _known(found: Offer) -> Known:

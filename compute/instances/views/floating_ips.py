@@ -7,6 +7,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from billing.periods import Month
 from billing.templatetags.money import money
 from compute.instances import addresses
 from compute.instances.forms import AssociateForm
@@ -23,12 +24,13 @@ from compute.instances.views.sheets import (
     show,
     timeline_tab,
 )
-from compute.network import operations, queries
+from compute.network import operations, queries, traffic
 from compute.network.addressing import open_pool
 from compute.network.forms import FloatingIpForm
 from compute.network.models import AddressPool, FloatingIp
 from compute.network.views.asking import ask, nowhere, place, sent, show_form
 from portal.kernel.pages import acted
+from portal.kernel.states import database_now
 from tenants.access import fetch
 from tenants.pages import page
 
@@ -93,7 +95,9 @@ def detail(request: HttpRequest, pk: UUID) -> HttpResponse:
 def _overview(request: HttpRequest, floating: FloatingIp, prices: queries.AddressPrices) -> dict[str, object]:
     port = floating.port
     guest = addresses.guests(request.user, [port]).get(port.domain) if port else None
-    return {"guest": guest, "prices": _told(prices, floating.pool), "danger": _danger(request, floating, prices)}
+    days = traffic.by_day(floating, Month.of(database_now()))
+    return {"guest": guest, "prices": _told(prices, floating.pool), "sent": sum(size for _day, size in days),
+            "danger": _danger(request, floating, prices)}
 
 
 def _actions(request: HttpRequest, floating: FloatingIp) -> list[Action]:

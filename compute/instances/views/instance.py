@@ -1,5 +1,6 @@
 """The page of one instance: `?tab=` overview, network, console, timeline or cost."""
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from django.utils.translation import gettext_lazy
 from compute.instances import addresses, details, timeline, wording
 from compute.instances.lists.instances import RELATED
 from compute.instances.models import Instance
-from compute.instances.verbs import VERBS, Verb
+from compute.instances.verbs import Verb, offered
 from compute.instances.views.sheets import (
     UNDER_WAY,
     Action,
@@ -32,7 +33,8 @@ from tenants.pages import page
 CONSOLE = "console.js"
 SHOWN = (*(field.name for field in Instance._meta.concrete_fields if field.name not in ("user_data", "vnc_password")),
          "project__name", "project__organization__name", "region__name", "zone__name", "type__name", "type__slug",
-         "image__kind", "image__name", "image__tags", "image__os", "host__name", "hold__operation")
+         "image__kind", "image__name", "image__tags", "image__os", "host__name", "host__endpoint__capabilities",
+         "hold__operation")
 
 
 @page("instance.view")
@@ -43,7 +45,7 @@ def detail(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 def _rows() -> QuerySet[Instance]:
     has_network = Exists(Fabric.objects.filter(region=OuterRef("region")))
-    return Instance.objects.select_related(*RELATED, "host", *UNDER_WAY).only(*SHOWN).annotate(has_network=has_network)
+    return Instance.objects.select_related(*RELATED, "host__endpoint", *UNDER_WAY).only(*SHOWN).annotate(has_network=has_network)
 
 
 INSTANCE = Known(_rows)
@@ -77,11 +79,16 @@ def _observed(instance: Instance) -> str:
 
 def _actions(request: HttpRequest, instance: Instance) -> list[Action]:
     """Deleting is in the danger zone: the button leads there."""
-    verbs = [verb_action(request, verb, instance) for verb in VERBS.values() if not verb.is_dangerous]
-    danger = verb_action(request, VERBS["delete"], instance)
+    verbs = [verb_action(request, verb, instance) for verb in offered(instance) if not verb.is_bad]
+    danger = verb_action(request, _ending(instance)[0], instance)
     there = f"{reverse('instances:detail', args=[instance.pk])}#danger"
     return [*verbs, edit_action(request, instance, "instance.update", "instances:edit"),
             Action(label=danger.label, symbol=danger.symbol, url=there, is_link=True, is_bad=True, why_not=danger.why_not)]
+
+
+def _ending(instance: Instance) -> list[Verb]:
+    """The ways to delete it, mildest first."""
+    return [verb for verb in offered(instance) if verb.is_bad]
 
 
 def verb_action(request: HttpRequest, verb: Verb, instance: Instance, text: str = "") -> Action:
@@ -90,15 +97,21 @@ def verb_action(request: HttpRequest, verb: Verb, instance: Instance, text: str 
     question = _("%(verb)s “%(name)s”?") % {"verb": verb.label, "name": instance.name} if verb.confirm else ""
     return Action(label=verb.label, symbol=verb.icon, url=reverse(f"instances:{verb.name}", args=[instance.pk]),
                   why_not=str(verb.why_not(instance)) if allowed else _("Your role does not include this."),
-                  question=question, text=text or verb.confirm, is_bad=verb.is_dangerous,
+                  question=question, text=text or verb.confirm, is_bad=verb.is_bad,
                   typed=instance.name if verb.is_dangerous else "")
 
 
 def _overview(request: HttpRequest, instance: Instance) -> Mapping[str, object]:
     parts = details.Parts.of(instance, request.user)
-    effects = details.effects_of_deleting(instance, parts.volumes, details.floating_of(parts.addresses))
-    action = verb_action(request, VERBS["delete"], instance, text="\n".join(effects))
-    return {"parts": parts, "addresses": parts.addresses, "danger": Danger(action=action, effects=effects)}
+    return {"parts": parts, "addresses": parts.addresses, "danger": _danger(request, instance, parts)}
+
+
+def _danger(request: HttpRequest, instance: Instance, parts: details.Parts) -> Danger:
+    floating, found = details.floating_of(parts.addresses), []
+    for verb in _ending(instance):
+        effects = details.EFFECTS[verb.name](instance, parts.volumes, floating)
+        found.append(Danger(action=verb_action(request, verb, instance, text="\n".join(effects)), effects=effects))
+    return replace(found[0], others=found[1:])
 
 
 def _network(request: HttpRequest, instance: Instance) -> dict[str, Any]:

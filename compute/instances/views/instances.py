@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from compute.instances import addresses, details, operations, queries
 from compute.instances.lists.instances import InstanceList, rows_of
 from compute.instances.models import Instance
-from compute.instances.verbs import Verb
+from compute.instances.verbs import VERBS, Verb
 from portal.kernel.errors import InvalidInput
 from portal.kernel.pages import acted, is_fragment
 from tenants.access import fetch
@@ -38,15 +38,18 @@ def act_on(verb: Verb) -> Callable[..., HttpResponse]:
     @page(verb.permission, methods=("POST",))
     def act(request: HttpRequest, pk: UUID) -> HttpResponse:
         instance = fetch(request.user, rows_of(request), verb.permission, pk=pk)
-        verb.require(instance)
-        if verb.confirm and "confirmed" not in request.POST:
-            return _ask(request, verb, instance)
-        if verb.is_dangerous and request.POST.get("typed_name", "").strip() != instance.name.strip():
-            return _ask(request, verb, instance, error=_("This is not the name of the instance."))
-        operations.act(instance, verb.name, actor=request.user, force="force" in request.POST and verb.takes_force)
-        to = reverse("instances:list") if verb.name == "delete" else reverse("instances:detail", args=[pk])
-        text = _("%(verb)s: %(name)s – accepted.") % {"verb": verb.label, "name": instance.name}
-        return acted(request, text, to, leave=verb.name == "delete")
+        wanted = VERBS[verb.passes_to] if verb.passes_to and verb.passes_to in request.POST else verb.on(instance)
+        wanted.require(instance)
+        if wanted.confirm and "confirmed" not in request.POST:
+            return _ask(request, wanted, instance)
+        if wanted.is_dangerous and request.POST.get("typed_name", "").strip() != instance.name.strip():
+            # Whoever has just ticked the box was not asked for the name yet.
+            error = _("This is not the name of the instance.") if wanted is verb or "typed_name" in request.POST else ""
+            return _ask(request, wanted, instance, error=error)
+        operations.act(instance, wanted.name, actor=request.user, force="force" in request.POST and wanted.takes_force)
+        to = reverse("instances:list") if wanted.is_bad else reverse("instances:detail", args=[pk])
+        text = _("%(verb)s: %(name)s – accepted.") % {"verb": wanted.label, "name": instance.name}
+        return acted(request, text, to, leave=wanted.is_bad)
 
     return act
 
@@ -55,14 +58,15 @@ def _ask(request: HttpRequest, verb: Verb, instance: Instance, error: str = "") 
     """The confirmation as a page of its own; browsers with a script ask in a dialog before they send anything."""
     if is_fragment(request):
         raise InvalidInput.field("typed_name", error or _("Please confirm."))
-    context: dict[str, Any] = {"verb": verb, "instance": instance, "error": error, "action": request.path,
+    context: dict[str, Any] = {"verb": verb, "instance": instance, "error": error,
+                               "action": reverse(f"instances:{verb.name}", args=[instance.pk]),
                                "effects": effects_of(verb, instance)}
     return render(request, "instances/confirm.html", context, status=400 if error else 200)
 
 
 def effects_of(verb: Verb, instance: Instance) -> list[str]:
     """What the verb does, in sentences."""
-    if not verb.is_dangerous:
+    if not verb.is_bad:
         return [str(verb.confirm)]
     floating = details.floating_of(addresses.addresses(instance))
-    return details.effects_of_deleting(instance, details.volumes_of(instance), floating)
+    return details.EFFECTS[verb.name](instance, details.volumes_of(instance), floating)

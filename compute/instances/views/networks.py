@@ -20,7 +20,7 @@ from portal.kernel.pages import acted
 from tenants.access import fetch, require
 from tenants.pages import page
 
-ROWS_A_PAGE = 25
+ROWS_A_PAGE = 20
 
 
 @page("vpc.view")

@@ -42,6 +42,12 @@ class Danger:
 
     action: Action
     effects: Sequence[Any]
+    others: Sequence["Danger"] = ()
+    """Further ways to end it."""
+
+    @property
+    def ways(self) -> list["Danger"]:
+        return [self, *self.others]
 
     @property
     def as_list(self) -> list[Action]:

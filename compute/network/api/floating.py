@@ -7,14 +7,20 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from billing import affording
+from billing.periods import Month
 from compute.network import operations
+from compute.network import traffic as counted
 from compute.network.errors import AlreadyAssociated, NoPublicNetwork, PoolFull
 from compute.network.models import AddressPool, Fabric, FloatingIp, Port
+from portal.kernel.errors import InvalidInput
 from portal.kernel.models import Region
 from portal.kernel.rest.examples import id_of
 from portal.kernel.rest.serializers import DescribedSerializer, NameField, ResourceSerializer, StrictSerializer, VisibleField
 from portal.kernel.rest.views import SIGNED_IN, STAFF, Fetched, Listed, RoomViewSet, accepted
+from portal.kernel.states import database_now
 from tenants.api import VisibleProject
+from tenants.quotas import REFUSALS
 
 from .base import NetworkViewSet
 from .fields import InstanceField
@@ -52,6 +58,20 @@ class AssociateSerializer(StrictSerializer):
         return attrs
 
 
+class TrafficDaySerializer(serializers.Serializer):
+    day = serializers.DateField()
+    bytes_out = serializers.IntegerField()
+
+
+class TrafficSerializer(serializers.Serializer):
+    """What was sent to the outside in a month of UTC, in whole Ethernet frames; days without any are left out."""
+
+    example = {"month": "2026-11", "bytes_out": 5_492_104}
+    month = serializers.CharField()
+    bytes_out = serializers.IntegerField()
+    days = TrafficDaySerializer(many=True)
+
+
 class AddressPoolSerializer(serializers.ModelSerializer):
     example = {"name": "Public", "slug": "public"}
     region = serializers.UUIDField(source="region_id", read_only=True)
@@ -80,10 +100,12 @@ class FloatingIpViewSet(NetworkViewSet):
     serializer_class = FloatingIpSerializer
     permissions = {"list": "floatingip.view", "retrieve": "floatingip.view", "create": "floatingip.manage",
                    "partial_update": "floatingip.manage", "destroy": "floatingip.manage",
-                   "associate": "floatingip.associate", "disassociate": "floatingip.associate"}
+                   "traffic": "floatingip.view", "associate": "floatingip.associate",
+                   "disassociate": "floatingip.associate"}
     bodies = {**NetworkViewSet.bodies, "create": CreateFloatingIpSerializer, "associate": AssociateSerializer}
-    answers = {"create": (201, FloatingIpSerializer), "destroy": (204, None)}
-    errors = {"create": (NoPublicNetwork, PoolFull), "associate": (AlreadyAssociated,)}
+    answers = {"create": (201, FloatingIpSerializer), "destroy": (204, None), "traffic": (200, TrafficSerializer)}
+    query_parameters = {"traffic": ("month",)}
+    errors = {"create": (*REFUSALS, *affording.REFUSALS, NoPublicNetwork, PoolFull), "associate": (AlreadyAssociated,)}
     filters = {"state": "state", "pool": "pool", "port": "port", "instance": "port__domain", "address": "allocation__address"}
     search_fields = ("name", "description", "allocation__address")
 
@@ -95,6 +117,17 @@ class FloatingIpViewSet(NetworkViewSet):
         """Give the address back; refused while it is associated."""
         operations.release(self.target, actor=request.user)
         return Response(status=204)
+
+    @action(detail=True, methods=["get"])
+    def traffic(self, request: Request, pk: str) -> Response:
+        """What left as the address, by day. In a `month` like 2026-11, or in this one; counted every minute."""
+        try:
+            month = Month.named(request.query_params.get("month", str(Month.of(database_now()))))
+        except ValueError as error:
+            raise InvalidInput.field("month", _("A month like 2026-11.")) from error
+        days = counted.by_day(self.target, month)
+        return Response({"month": str(month), "bytes_out": sum(size for _day, size in days),
+                         "days": [{"day": day, "bytes_out": size} for day, size in days]})
 
     @action(detail=True, methods=["post"], url_path="actions/associate")
     def associate(self, request: Request, pk: str) -> Response:

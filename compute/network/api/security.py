@@ -13,6 +13,7 @@ from portal.kernel.models import Region
 from portal.kernel.rest.serializers import DescribedSerializer, ResourceSerializer, StrictSerializer, VisibleField
 from portal.kernel.rest.views import Fetched, Listed, RoomViewSet
 from tenants.api import VisibleProject
+from tenants.quotas import REFUSALS
 
 from .base import NetworkViewSet
 from .fields import CidrField
@@ -72,7 +73,7 @@ class SecurityGroupViewSet(NetworkViewSet):
                    "partial_update": "securitygroup.manage", "destroy": "securitygroup.manage"}
     bodies = {**NetworkViewSet.bodies, "create": CreateSecurityGroupSerializer}
     answers = {"create": (201, SecurityGroupSerializer), "destroy": (204, None)}
-    errors = {"create": (NoNetwork,), "destroy": (InUse,)}
+    errors = {"create": (*REFUSALS, NoNetwork), "destroy": (InUse,)}
     filters = {"is_default": "is_default"}
 
     def create(self, request: Request) -> Response:
@@ -94,7 +95,7 @@ class SecurityGroupRuleViewSet(Listed, Fetched, RoomViewSet):
                    "destroy": "securitygroup.manage"}
     bodies = {"create": CreateRuleSerializer}
     answers = {"create": (201, RuleSerializer), "destroy": (204, None)}
-    errors = {"create": (RuleExists, TooMany, StateConflict)}
+    errors = {"create": (*REFUSALS, RuleExists, TooMany, StateConflict)}
     filters = {"project": "group__project", "region": "group__region", "security_group": "group", "direction": "direction",
                "protocol": "protocol", "remote_group": "remote_group"}
     search_fields = ("description",)

@@ -16,6 +16,7 @@ from portal.kernel.models import Region
 from portal.kernel.rest.examples import id_of
 from portal.kernel.rest.serializers import DescribedSerializer, RenameSerializer, ResourceSerializer, VisibleField
 from tenants.api import VisibleProject
+from tenants.quotas import REFUSALS
 
 from .base import NetworkViewSet
 from .fields import AddressField, CidrField
@@ -122,7 +123,7 @@ class VpcViewSet(NetworkViewSet):
                    "destroy": "vpc.manage"}
     bodies = {**NetworkViewSet.bodies, "create": CreateVpcSerializer}
     answers = {"create": (201, VpcSerializer), "destroy": (204, None)}
-    errors = {"create": (CidrOverlaps, NoNetwork, PoolFull), "destroy": (InUse,)}
+    errors = {"create": (*REFUSALS, CidrOverlaps, NoNetwork, PoolFull), "destroy": (InUse,)}
     filters = {"cidr": "cidr", "is_default": "is_default"}
     conditions = {"state": VPC_STATES}
 
@@ -144,7 +145,7 @@ class SubnetViewSet(NetworkViewSet):
     permissions = VpcViewSet.permissions
     bodies = {**NetworkViewSet.bodies, "create": CreateSubnetSerializer}
     answers = {"create": (201, SubnetSerializer), "destroy": (204, None)}
-    errors = {"create": (CidrOverlaps, TooMany, StateConflict), "destroy": (InUse,)}
+    errors = {"create": (*REFUSALS, CidrOverlaps, TooMany, StateConflict), "destroy": (InUse,)}
     filters = {"vpc": "vpc", "cidr": "cidr", "gateway": "gateway", "dhcp": "dhcp"}
 
     def vpc_of(self, row: Subnet) -> UUID:
@@ -171,7 +172,7 @@ class PortViewSet(NetworkViewSet):
     permissions = VpcViewSet.permissions
     bodies = {"create": CreatePortSerializer, "partial_update": ChangePortSerializer}
     answers = {"create": (201, PortSerializer), "destroy": (204, None)}
-    errors = {"create": (AddressInUse, SubnetFull, TooMany, NoNetwork, StateConflict)}
+    errors = {"create": (*REFUSALS, AddressInUse, SubnetFull, TooMany, NoNetwork, StateConflict)}
     filters = {"vpc": "subnet__vpc", "subnet": "subnet", "instance": "domain", "security_group": "groups", "ip": "ip",
                "mac": "mac"}
     conditions = {"state": PORT_STATES}

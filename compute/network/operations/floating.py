@@ -2,8 +2,9 @@
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
-from billing import credit
+from billing import affording
 from billing.prices import price_of
+from compute.network import traffic
 from compute.network.addressing import allocate, give_back, open_pool
 from compute.network.apply import apply_vpc, changing
 from compute.network.errors import AlreadyAssociated, NoPublicNetwork
@@ -32,7 +33,8 @@ def add_floating_ip(project: Project, region: Region, *, name: str = "", pool: A
         raise InvalidInput.field("pool", str(_("This public network gives out no addresses.")))
     floating = FloatingIp.objects.create(project=project, region=region, name=name or "-", description=description,
                                          tags=tags or {}, pool=pool, port=port)
-    price_of(region, floating.readings(State.IDLE), database_now())  # raises NoPrice: nothing starts that nobody could bill
+    # Raises NoPrice: nothing starts that nobody could bill.
+    price_of(project.organization, region, floating.readings(State.IDLE), database_now())
     address = allocate(pool, floating).address
     if not name:
         FloatingIp.objects.filter(pk=floating.pk).update(name=address)
@@ -47,7 +49,8 @@ def allocate_floating_ip(project: Project, region: Region, *, actor, name: str =
     reserve(project, region, {"floating_ips": 1})
     floating = add_floating_ip(project, region, name=name, pool=pool, description=description, tags=tags)
     now = database_now()
-    credit.require(project.organization, price_of(region, floating.readings(State.IDLE), now), now=now)
+    price = price_of(project.organization, region, floating.readings(State.IDLE), now)
+    affording.require(project, price, floating.tags, now=now)
     floating.move_to(State.IDLE)
     audit.record("floating_ip.allocate", floating, actor=actor, after={"address": floating.allocation.address})
     return floating
@@ -136,6 +139,7 @@ def _untranslate(run: Run) -> None:
 def _associated(run: Run) -> dict:
     floating = _floating_of(run)
     floating.move_to(State.ATTACHED)
+    traffic.ring_for(Port.objects.get(pk=run.arguments["port"]))
     return {"floating_ip": str(floating.pk), "port": run.arguments["port"]}
 
 

@@ -16,8 +16,11 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.functional import cached_property
+from django.utils.html import conditional_escape
+from django.utils.safestring import mark_safe
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import ModelAdmin
+from unfold.admin import ModelAdmin, checkbox
+from unfold.decorators import display
 from unfold.views import ChangeList
 
 from portal.kernel import audit
@@ -25,7 +28,9 @@ from portal.kernel.admin.keys import AsksForKeys
 from portal.kernel.admin.words import name_columns
 from portal.kernel.errors import PortalError
 
-COUNTED = 10_000
+NO_ROW = "00-no-row-00"
+CHECKBOX = checkbox.render(ACTION_CHECKBOX_NAME, NO_ROW)
+COUNTED = 2_000
 MOST_AT_ONCE = 100
 
 
@@ -82,6 +87,7 @@ def act(label: Any, *, confirm: Any = "", why_not: Callable[[Any], Any] | None =
             return model_admin.perform(request, queryset, action)
 
         action.verb, action.label, action.confirm, action.why_not = verb, label, confirm, why_not
+        action.do_not_call_in_templates = True  # a template that reads its label would call it first
         return action
     return declare
 
@@ -92,7 +98,7 @@ class OperatorsActions(AsksForKeys, ModelAdmin):
     paginator = CappedPaginator
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER  # each would count the whole table
-    list_per_page = 25
+    list_per_page = 20
     list_disable_select_all = True
     list_filter_submit = False
     change_form_outer_before_template = "admin/acts.html"
@@ -105,6 +111,11 @@ class OperatorsActions(AsksForKeys, ModelAdmin):
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return QuickChangeList
+
+    @display(description=mark_safe(checkbox.render("action_toggle_all", 1)))
+    def action_checkbox(self, obj: models.Model) -> str:
+        """The theme's, whose template is not rendered anew for each row: that took a seventh of a list's time."""
+        return mark_safe(CHECKBOX.replace(NO_ROW, conditional_escape(obj.pk)))
 
     def get_search_results(self, request: HttpRequest, queryset: models.QuerySet,
                            search_term: str) -> tuple[models.QuerySet, bool]:
@@ -208,7 +219,7 @@ def id_in(text: str) -> UUID | None:
 
 
 def _reason(error: PortalError) -> str:
-    return " ".join(text for texts in error.errors.values() for text in texts) or error.detail
+    return " ".join(str(text) for texts in error.errors.values() for text in texts) or error.detail
 
 
 class AuditedAdmin(OperatorsActions):

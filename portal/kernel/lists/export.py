@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -30,6 +31,8 @@ def cell(value: object) -> str:
         return ""
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat()
+    if isinstance(value, Decimal):
+        return f"{value:f}"
     text = str(value)
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return f"'{text}" if text.startswith(FORMULA) and not is_number else text

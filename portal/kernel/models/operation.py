@@ -41,7 +41,8 @@ class Operation(models.Model):
     kind = models.CharField(_("kind"), max_length=60)
     project = models.ForeignKey("tenants.Project", models.PROTECT, null=True, related_name="operations",
                                 verbose_name=_("project"))
-    region = models.ForeignKey(Region, models.PROTECT, related_name="+", verbose_name=_("region"))
+    # Work of the hub, such as writing a file of bills, is of no region.
+    region = models.ForeignKey(Region, models.PROTECT, null=True, related_name="+", verbose_name=_("region"))
     target = models.ForeignKey(Resource, models.PROTECT, null=True, related_name="operations", verbose_name=_("target"))
     actor = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+",
                               verbose_name=_("actor"))
@@ -100,6 +101,11 @@ class Operation(models.Model):
     @property
     def is_live(self) -> bool:
         return self.state in self.LIVE
+
+    @property
+    def queue(self) -> str:
+        """Whose workers do it: the region's, or those of the hub."""
+        return self.region.queue if self.region is not None else settings.CELERY_TASK_DEFAULT_QUEUE
 
     @property
     def step_name(self) -> str | None:

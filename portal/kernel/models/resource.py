@@ -60,6 +60,7 @@ class Resource(models.Model):
             models.Index(fields=["project", "updated_at"], name="resource_news"),
             # Pages of lists in either order, over many projects or all: walked from the cursor, whatever the depth.
             models.Index(fields=["kind", "-created_at", "-id"], name="resource_newest", condition=Q(deleted_at=None)),
+            models.Index(fields=["-created_at", "-id"], name="resource_newest_of_all", condition=Q(deleted_at=None)),
             models.Index(fields=["kind", "name", "id"], name="resource_by_name", condition=Q(deleted_at=None)),
             GinIndex(fields=["tags"], name="resource_tags"),
             # Parts of names, in any case (`icontains`): the search over all kinds, and every list's filter by name.

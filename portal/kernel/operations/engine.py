@@ -29,8 +29,9 @@ WITH due AS (SELECT id, clock_timestamp() - greatest(run_after, lease_until, upd
               WHERE state IN ('queued', 'running') AND run_after <= clock_timestamp()
                 AND (lease_until IS NULL OR lease_until < clock_timestamp())
                 AND NOT EXISTS (SELECT 1 FROM kernel_portalstate WHERE draining_since IS NOT NULL)
-                AND (%(id)s::uuid IS NULL OR id = %(id)s::uuid) AND (%(region)s::text IS NULL OR region_id =
-                     (SELECT r.id FROM kernel_region r WHERE 'region.' || r.slug = %(region)s::text))
+                AND (%(id)s::uuid IS NULL OR id = %(id)s::uuid) AND (%(queue)s::text IS NULL OR region_id =
+                     (SELECT r.id FROM kernel_region r WHERE 'region.' || r.slug = %(queue)s::text)
+                     OR (region_id IS NULL AND %(queue)s::text = %(hub)s::text))
               ORDER BY run_after LIMIT 1 FOR UPDATE SKIP LOCKED)
 UPDATE kernel_operation o SET token = token + 1, state = 'running', updated_at = clock_timestamp(),
        lease_until = clock_timestamp() + make_interval(secs => %(lease)s),
@@ -51,7 +52,8 @@ RETURNING cancel_requested_at IS NOT NULL, deadline < clock_timestamp(),
 def claim(operation_id: UUID | str | None = None, queue: str | None = None) -> Operation | None:
     """Take a due operation (a given one, or the longest due of a queue) in a transaction of its own."""
     with transaction.atomic(durable=True), connection.cursor() as cursor:
-        cursor.execute(CLAIM, {"lease": settings.ENGINE["lease_s"], "id": operation_id, "region": queue})
+        cursor.execute(CLAIM, {"lease": settings.ENGINE["lease_s"], "id": operation_id, "queue": queue,
+                               "hub": settings.CELERY_TASK_DEFAULT_QUEUE})
         row = cursor.fetchone()
     return Operation.objects.select_related("region").get(pk=row[0]) if row else None
 

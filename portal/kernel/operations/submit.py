@@ -17,9 +17,10 @@ from .kinds import kinds
 
 
 @transaction.atomic
-def submit(kind: str, *, region: Region, actor, project=None, target: Resource | None = None,
+def submit(kind: str, *, region: Region | None, actor, project=None, target: Resource | None = None,
            arguments: dict | None = None, holds: Iterable[UUID] = (), parent: Operation | None = None) -> Operation:
-    """Write the operation, hold `target` and `holds`, ring on commit. Raises Busy naming the holder."""
+    """Write the operation, hold `target` and `holds`, ring on commit; without a region it is the hub's. Raises Busy naming the
+    holder."""
     declared = kinds[kind]
     now = database_now()
     operation = Operation.objects.create(
@@ -29,7 +30,7 @@ def submit(kind: str, *, region: Region, actor, project=None, target: Resource |
     )
     _take_holds(operation, {*holds, *([target.pk] if target else [])})
     announce(operation)
-    ring(operation.region.queue, operation.pk)
+    ring(operation.queue, operation.pk)
     return operation
 
 
@@ -52,7 +53,7 @@ def request_cancel(operation: Operation) -> None:
         raise StateConflict(state=fresh.step_name)
     Operation.objects.filter(pk=fresh.pk).update(cancel_requested_at=Now(), run_after=Now(), updated_at=Now())
     announce(fresh)
-    ring(fresh.region.queue, fresh.pk)
+    ring(fresh.queue, fresh.pk)
 
 
 def announce(operation: Operation) -> None:
@@ -67,4 +68,4 @@ def retry_now(operation: Operation) -> None:
         run_after=Now(), attempts=0, person_since=None, deadline=F("deadline") + timedelta(minutes=10), updated_at=Now())
     if not changed:
         raise StateConflict(state=operation.state)
-    ring(operation.region.queue, operation.pk)
+    ring(operation.queue, operation.pk)

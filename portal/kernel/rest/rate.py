@@ -9,7 +9,7 @@ neither Redis nor PostgreSQL anything.
 """
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from ipaddress import ip_address, ip_network
 from threading import Lock
@@ -111,23 +111,25 @@ def counted_network(address: str | None) -> str:
     return str(found) if found.version == 4 else str(ip_network((found.packed[:8] + bytes(8), 64)))
 
 
-def take(callers: Iterable[Caller]) -> Allowance | None:
-    """Count one request of each. None when nobody counts, all being without limit."""
+def take(callers: Iterable[Caller], window_s: int = 0) -> Allowance | None:
+    """Count one request of each, in a window of requests or one that is so long. None when nobody counts, all being without
+    limit."""
     wanted = [caller for caller in callers if caller.limit]
     if not wanted:
         return None
-    window = settings.API_RATE["window_s"]
+    window = window_s or settings.API_RATE["window_s"]
     number, passed = divmod(time.time(), window)
+    turn = (window, int(number))
     keys = [f"rate:{caller.who}:{int(number)}" for caller in wanted]
     limits = [caller.limit for caller in wanted]
-    if _own.is_used_up(int(number), keys):
-        used = [limit + _own.is_used_up(int(number), [key]) for key, limit in zip(keys, limits, strict=True)]
+    if _own.is_used_up(turn, keys):
+        used = [limit + _own.is_used_up(turn, [key]) for key, limit in zip(keys, limits, strict=True)]
     elif (used := _counted_together(keys, window)) is None:
         UNSHARED.inc()
         limits = [max(1, limit // settings.API_RATE.get("processes", 1)) for limit in limits]
-        used = [_own.count(int(number), key) for key in keys]
+        used = [_own.count(turn, key) for key in keys]
     else:
-        _own.remember(int(number), [key for key, limit, one in zip(keys, limits, used, strict=True) if one >= limit])
+        _own.remember(turn, [key for key, limit, one in zip(keys, limits, used, strict=True) if one >= limit])
     lines = tuple(Line(name=caller.name, limit=limit, remaining=limit - one)
                   for caller, limit, one in zip(wanted, limits, used, strict=True))
     for line in lines:
@@ -187,39 +189,51 @@ def _counted_together(keys: list[str], window: int) -> list[int] | None:
 
 # -- by this process alone --
 
+Turn = tuple[int, int]
+"""How long windows are, and which of them it is."""
+
+
+@dataclass
+class _Window:
+    number: int
+    used: dict[str, int] = field(default_factory=dict)
+    used_up: set[str] = field(default_factory=set)
+
+
 class _Own:
-    """What this process knows of the window: who is used up, and what it counted itself while Redis was away."""
+    """What this process knows of a window: who is used up, and what it counted itself while Redis was away."""
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._number = -1
-        self._used: dict[str, int] = {}
-        self._used_up: set[str] = set()
+        self._windows: dict[int, _Window] = {}
 
-    def is_used_up(self, number: int, keys: list[str]) -> bool:
+    def is_used_up(self, turn: Turn, keys: list[str]) -> bool:
         with self._lock:
-            self._turn(number)
-            return any(key in self._used_up for key in keys)
+            used_up = self._window(turn).used_up
+            return any(key in used_up for key in keys)
 
-    def remember(self, number: int, keys: list[str]) -> None:
+    def remember(self, turn: Turn, keys: list[str]) -> None:
         if not keys:
             return
         with self._lock:
-            self._turn(number)
-            if len(self._used_up) < MOST_REMEMBERED:
-                self._used_up.update(keys)
+            used_up = self._window(turn).used_up
+            if len(used_up) < MOST_REMEMBERED:
+                used_up.update(keys)
 
-    def count(self, number: int, key: str) -> int:
+    def count(self, turn: Turn, key: str) -> int:
         with self._lock:
-            self._turn(number)
-            if key not in self._used and len(self._used) >= MOST_REMEMBERED:
+            used = self._window(turn).used
+            if key not in used and len(used) >= MOST_REMEMBERED:
                 key = OTHERS
-            self._used[key] = self._used.get(key, 0) + 1
-            return self._used[key]
+            used[key] = used.get(key, 0) + 1
+            return used[key]
 
-    def _turn(self, number: int) -> None:
-        if number != self._number:
-            self._number, self._used, self._used_up = number, {}, set()
+    def _window(self, turn: Turn) -> _Window:
+        length, number = turn
+        found = self._windows.get(length)
+        if found is None or found.number != number:
+            found = self._windows[length] = _Window(number)
+        return found
 
 
 _own = _Own()

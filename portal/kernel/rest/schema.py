@@ -3,6 +3,7 @@ import re
 from typing import Any
 
 from drf_spectacular.openapi import AutoSchema as SpectacularSchema
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 from rest_framework import serializers
 
@@ -12,7 +13,8 @@ from .examples import example_of
 from .rights import NOT_PERMISSIONS, STAFF
 from .serializers import DryRunSerializer, EmptySerializer, OperationSerializer, ProblemSerializer
 
-PROBLEMS = {400: "Invalid input; `errors` names the fields.", 401: "Not signed in.", 402: "The credit does not cover it.",
+PROBLEMS = {400: "Invalid input; `errors` names the fields.", 401: "Not signed in.",
+            402: "The credit does not cover it, payment is due, or a budget is reached; `code` says which.",
             403: "Visible, but not allowed.",
             404: "Absent or hidden.", 409: "State conflict or quota; `code` says which.", 412: "If-Match is stale.",
             413: "The body is too large.", 415: "The body is no JSON.",
@@ -143,6 +145,8 @@ class AutoSchema(SpectacularSchema):
         """One example of every body and success answer, made of what the serializer declares."""
         if self.room is None or media_type == PROBLEM or serializer is None:
             return super()._get_examples(serializer, direction, media_type, status_code, extras)
+        if isinstance(serializer, OpenApiTypes):  # a file
+            return {"example": {"value": "…"}}
         value = example_of(serializer, direction)
         if direction == "response" and self.action == "list":
             value = {"next": None, "previous": None, "results": value if isinstance(value, list) else [value]}

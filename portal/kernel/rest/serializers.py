@@ -246,7 +246,7 @@ class DryRunSerializer(serializers.Serializer):
     """The answer to `?dry_run=true`."""
 
     allowed = serializers.BooleanField()
-    has_credit = serializers.BooleanField(help_text="False: the organization lives on credit, and too little of it is left.")
+    has_credit = serializers.BooleanField(help_text="False: too little credit is left, payment is due, or a budget is reached.")
     price = ForecastPriceSerializer()
     quota = QuotaLineSerializer(many=True)
     placement = PlacementSerializer()

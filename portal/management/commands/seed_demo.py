@@ -25,7 +25,7 @@ from compute.lab.image import DemoImage, build
 from compute.network.models import AddressPool, Fabric
 from compute.network.operations import default_group, default_subnet
 from portal.kernel.models import Region, Zone
-from storage.models import Image, Pool
+from storage.models import IMAGE_STORE, Image, Pool
 from storage.operations import add_host
 from tenants import operations as tenants
 from tenants.models import Organization, Project, Quota, User
@@ -36,7 +36,9 @@ TYPES = (("nano", "Nano", 1, 192, 1), ("small", "Small", 1, 512, 2), ("medium", 
 RUNNING_A_MIB = Decimal("0.00005")  # per hour; makes nano about 7 CNY a month
 STOPPED_SHARE = Decimal("0.1")
 VOLUME_A_GIB = Decimal("0.0007")
+IMAGE_A_GIB = Decimal("0.0002")
 FLOATING_IP_HOURLY = {"floating_ip.attached": Decimal("0.004"), "floating_ip.idle": Decimal("0.008")}
+TRAFFIC_A_GB = Decimal("0.5")
 POOL_SLUG = "public"
 QUOTAS = {"instances": 20, "vcpus": 24, "memory_mib": 16384, "volumes": 40, "volume_gib": 100, "vpcs": 5, "subnets": 20,
           "ports": 60, "security_groups": 20, "security_group_rules": 200, "floating_ips": 20}
@@ -72,13 +74,16 @@ class Command(BaseCommand):
         return region, zone
 
     def catalogue(self, region: Region) -> None:
-        prices: list[tuple[str, str, Decimal]] = [("volume", "local", VOLUME_A_GIB)]
+        prices: list[tuple[str, str, Decimal]] = [("volume", "local", VOLUME_A_GIB), ("image", IMAGE_STORE, IMAGE_A_GIB)]
         prices += [(meter, POOL_SLUG, hourly) for meter, hourly in FLOATING_IP_HOURLY.items()]
+        prices.append(("network.public_traffic", POOL_SLUG, TRAFFIC_A_GB))
         for slug, name, vcpus, memory_mib, disk in TYPES:
             InstanceType.objects.get_or_create(slug=slug, defaults={
                 "name": name, "vcpus": vcpus, "memory_mib": memory_mib, "root_disk_gib": disk})
             hourly = memory_mib * RUNNING_A_MIB * (1 + vcpus) / 2
-            prices += [("instance.running", slug, hourly), ("instance.stopped", slug, hourly * STOPPED_SHARE)]
+            # Who pauses keeps the host's memory.
+            prices += [("instance.running", slug, hourly), ("instance.paused", slug, hourly)]
+            prices += [(f"instance.{state}", slug, hourly * STOPPED_SHARE) for state in ("stopped", "suspended", "recycled")]
         seed_prices(region, prices)
 
     def admin(self) -> User:

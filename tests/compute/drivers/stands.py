@@ -26,6 +26,10 @@ class Hand(Protocol):
 
     def pause(self, uuid: UUID) -> None: ...
 
+    def suspend(self, uuid: UUID) -> None: ...
+
+    def lose_memory(self, uuid: UUID) -> None: ...
+
     def destroy(self, uuid: UUID) -> None: ...
 
     def undefine(self, uuid: UUID) -> None: ...
@@ -101,6 +105,12 @@ class LibvirtHand:
     def pause(self, uuid: UUID) -> None:
         self._find(uuid).suspend()
 
+    def suspend(self, uuid: UUID) -> None:
+        self._find(uuid).managedSave()
+
+    def lose_memory(self, uuid: UUID) -> None:
+        self._find(uuid).managedSaveRemove()
+
     def undefine(self, uuid: UUID) -> None:
         self._find(uuid).undefine()
 
@@ -110,7 +120,7 @@ class LibvirtHand:
         if domain.isActive():
             domain.destroy()
         if was_persistent:
-            domain.undefine()
+            domain.undefineFlags(libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE)
 
     def add_foreign(self, name: str) -> UUID:
         kind = "test" if self._connect().getType() == "Test" else "qemu"

@@ -18,6 +18,9 @@ VERBS: dict[str, Callable[[Hypervisor, UUID, int], None]] = {
     "shutdown": lambda host, uuid, generation: host.request_shutdown(uuid, generation),
     "stop": lambda host, uuid, generation: host.ensure_stopped(uuid, generation),
     "absent": lambda host, uuid, generation: host.ensure_absent(uuid, generation),
+    "pause": lambda host, uuid, generation: host.ensure_paused(uuid, generation),
+    "suspend": lambda host, uuid, generation: host.ensure_suspended(uuid, generation),
+    "resume": lambda host, uuid, generation: host.ensure_resumed(uuid, generation),
     "define": lambda host, uuid, generation: host.ensure_defined(small_domain(
         "/none", uuid=uuid, generation=generation, devices=(), type="qemu")),
 }
@@ -182,6 +185,99 @@ def test_a_domain_whose_process_died_is_seen_as_crashed_and_starts_again(stand: 
     assert power_of(stand, spec.uuid) == Power.RUNNING
 
 
+# -- pause and suspend -----------------------------------------------------------------------------------------------
+
+
+def suspended(stand: Stand) -> Domain:
+    spec = started(stand, generation=3)
+    wait_until(lambda: stand.hypervisor().ensure_suspended(spec.uuid, 3))
+    return spec
+
+
+def resume(stand: Stand, uuid: UUID, generation: int) -> None:
+    wait_until(lambda: stand.hypervisor().ensure_resumed(uuid, generation))
+
+
+def test_pausing_and_resuming_twice_is_success(stand: Stand) -> None:
+    spec = started(stand)
+    for _again in range(2):
+        stand.hypervisor().ensure_paused(spec.uuid, spec.generation)
+        assert power_of(stand, spec.uuid) == Power.PAUSED
+    for _again in range(2):
+        resume(stand, spec.uuid, spec.generation)
+        assert power_of(stand, spec.uuid) == Power.RUNNING
+
+
+def test_a_paused_domain_is_stopped_by_cutting_its_power(stand: Stand) -> None:
+    spec = started(stand)
+    stand.hypervisor().ensure_paused(spec.uuid, spec.generation)
+    stand.hypervisor().ensure_stopped(spec.uuid, spec.generation)
+    assert power_of(stand, spec.uuid) == Power.OFF
+
+
+def test_suspending_and_resuming_twice_is_success(stand: Stand) -> None:
+    spec = suspended(stand)
+    assert stand.hypervisor().ensure_suspended(spec.uuid, 3)
+    assert power_of(stand, spec.uuid) == Power.SUSPENDED
+    assert [view.power for view in stand.hypervisor().domains() if view.uuid == spec.uuid] == [Power.SUSPENDED]
+    for _again in range(2):
+        resume(stand, spec.uuid, 3)
+        assert power_of(stand, spec.uuid) == Power.RUNNING
+
+
+def test_a_suspended_domain_is_resumed_by_a_newer_generation_only_when_it_was_defined(stand: Stand) -> None:
+    spec = suspended(stand)
+    stand.hypervisor().ensure_defined(stand.domain_on(spec.disks[0].file, uuid=spec.uuid, generation=4))
+    assert power_of(stand, spec.uuid) == Power.SUSPENDED
+    with pytest.raises(StaleGeneration):
+        stand.hypervisor().ensure_resumed(spec.uuid, 3)
+    resume(stand, spec.uuid, 4)
+    view = stand.hypervisor().domain(spec.uuid)
+    assert (view.power, view.generation) == (Power.RUNNING, 4)
+    with pytest.raises(StaleGeneration):
+        stand.hypervisor().ensure_suspended(spec.uuid, 3)
+
+
+def test_what_is_paused_is_suspended_and_runs_again(stand: Stand) -> None:
+    spec = started(stand)
+    stand.hypervisor().ensure_paused(spec.uuid, spec.generation)
+    wait_until(lambda: stand.hypervisor().ensure_suspended(spec.uuid, spec.generation))
+    resume(stand, spec.uuid, spec.generation)
+    assert power_of(stand, spec.uuid) == Power.RUNNING
+
+
+@pytest.mark.parametrize("verb", ["stop", "start", "absent"])
+def test_saved_memory_is_forgotten_by_who_stops_boots_or_removes(stand: Stand, verb: str) -> None:
+    spec = suspended(stand)
+    VERBS[verb](stand.hypervisor(), spec.uuid, 3)
+    assert power_of(stand, spec.uuid) == {"stop": Power.OFF, "start": Power.RUNNING, "absent": None}[verb]
+    if verb == "absent":
+        stand.hypervisor().ensure_defined(spec)
+    else:
+        stand.hypervisor().ensure_stopped(spec.uuid, 3)
+    with pytest.raises(HostFault):
+        stand.hypervisor().ensure_resumed(spec.uuid, 3)
+    assert power_of(stand, spec.uuid) == Power.OFF
+
+
+def test_a_host_that_saved_it_by_itself_or_lost_what_was_saved_says_so(stand: Stand) -> None:
+    spec = started(stand)
+    stand.hand.suspend(spec.uuid)
+    assert power_of(stand, spec.uuid) == Power.SUSPENDED
+    stand.hand.lose_memory(spec.uuid)
+    assert power_of(stand, spec.uuid) == Power.OFF
+
+
+@pytest.mark.parametrize("verb", ["pause", "suspend", "resume"])
+def test_what_is_off_or_absent_is_neither_paused_nor_suspended_nor_resumed(stand: Stand, verb: str) -> None:
+    spec = stand.new_domain()
+    stand.hypervisor().ensure_defined(spec)
+    for uuid in (spec.uuid, uuid4()):
+        with pytest.raises(HostFault):
+            VERBS[verb](stand.hypervisor(), uuid, spec.generation)
+    assert power_of(stand, spec.uuid) == Power.OFF
+
+
 # -- who may act -----------------------------------------------------------------------------------------------------
 
 
@@ -238,6 +334,8 @@ def test_listing_costs_at_most_one_call_more_for_each_domain_of_ours(stand: Stan
 def test_every_call_passes_the_fence_before_and_after(stand: Stand, verb: str) -> None:
     spec = stand.new_domain()
     stand.hypervisor().ensure_defined(spec)
+    if verb in ("pause", "suspend", "resume"):
+        stand.hypervisor().ensure_started(spec.uuid, spec.generation)
     fence = Recorder()
     if verb == "define":
         stand.hypervisor(fence).ensure_defined(spec)

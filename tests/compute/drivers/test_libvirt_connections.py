@@ -122,6 +122,27 @@ def test_a_restart_of_the_daemon_costs_seconds_and_no_guest(lab: Lab, qemu: Stan
     wait_until(is_back, 15)
 
 
+def test_paused_and_suspended_guests_are_known_after_a_restart_of_the_daemon(lab: Lab, qemu: Stand) -> None:
+    """libvirt forgets by then why a domain is off."""
+    paused, asleep = started(qemu), started(qemu)
+    qemu.hypervisor().ensure_paused(paused.uuid, 1)
+    wait_until(lambda: qemu.hypervisor().ensure_suspended(asleep.uuid, 1), 60)
+    for pid in pids_on(lab, "libvirtd"):
+        os.kill(pid, signal.SIGKILL)
+
+    def seen() -> dict:
+        try:
+            return {view.uuid: view.power for view in qemu.hypervisor().domains()}
+        except HostFault:
+            return {}
+
+    wait_until(lambda: seen() == {paused.uuid: Power.PAUSED, asleep.uuid: Power.SUSPENDED}, 20)
+    for spec in (paused, asleep):
+        assert power_of(qemu, spec.uuid) in (Power.PAUSED, Power.SUSPENDED)
+        wait_until(lambda spec=spec: qemu.hypervisor().ensure_resumed(spec.uuid, 1), 60)
+        assert power_of(qemu, spec.uuid) == Power.RUNNING
+
+
 def test_a_daemon_that_stops_answering_ends_calls_and_attempts_promptly_and_is_used_again(
         lab: Lab, qemu: Stand) -> None:
     hypervisor, fresh = qemu.hypervisor(), session.Session(qemu.address)

@@ -106,6 +106,44 @@ def ask(address: str) -> None:
         print(wire.recv(100).decode())
 
 
+def drink(port: str) -> None:
+    """Take all that the first caller has to give; print how many bytes."""
+    with socket.create_server(("", int(port))) as server:
+        server.settimeout(30)
+        connection, _ = server.accept()
+        total = 0
+        while part := connection.recv(1 << 16):
+            total += len(part)
+    print(total)
+
+
+def pour(address: str, port: str, size: str) -> None:
+    """Give so many bytes to whoever drinks there."""
+    with socket.create_connection((address, int(port)), timeout=30) as connection:
+        connection.sendall(bytes(int(size)))
+        connection.shutdown(socket.SHUT_WR)
+        connection.recv(1)
+
+
+def offer(port: str, size: str) -> None:
+    """Give so many bytes to the first caller."""
+    with socket.create_server(("", int(port))) as server:
+        server.settimeout(30)
+        connection, _ = server.accept()
+        connection.sendall(bytes(int(size)))
+        connection.shutdown(socket.SHUT_WR)
+        connection.recv(1)
+
+
+def fetch(address: str, port: str) -> None:
+    """Take what is offered there; print how many bytes."""
+    with socket.create_connection((address, int(port)), timeout=30) as connection:
+        total = 0
+        while part := connection.recv(1 << 16):
+            total += len(part)
+    print(total)
+
+
 def send(*frames: str) -> None:
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as wire:
         wire.bind((NIC, 0))
@@ -155,4 +193,5 @@ def name(server: str, wanted: str) -> None:
 
 
 if __name__ == "__main__":
-    {"serve": serve, "tcp": tcp, "ask": ask, "send": send, "lease": lease, "name": name}[sys.argv[1]](*sys.argv[2:])
+    {"serve": serve, "tcp": tcp, "ask": ask, "send": send, "lease": lease, "name": name, "drink": drink, "pour": pour,
+     "offer": offer, "fetch": fetch}[sys.argv[1]](*sys.argv[2:])

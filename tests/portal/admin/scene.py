@@ -10,14 +10,33 @@ from axes.models import AccessAttempt, AccessFailureLog, AccessLog
 from django.contrib import admin
 from django.contrib.auth.models import Group as DjangoGroup
 from django.contrib.auth.models import Permission
+from django.db.backends.postgresql.psycopg_any import DateTimeTZRange
 from django.db.models import Model
 from django.test import Client
 from django.urls import reverse
 
-from billing.models import Credit, PriceBook
+from billing.models import (
+    BillingProfile,
+    Charge,
+    ClosingFailure,
+    Credit,
+    Dunning,
+    Invoice,
+    InvoiceLine,
+    InvoiceMail,
+    Issuer,
+    Outage,
+    PriceBook,
+    Series,
+    TaxRate,
+    Terms,
+    Voucher,
+    VoucherUse,
+)
 from compute.hosts.models import Claim, Discovered, Endpoint, Host, SshIdentity, Verdict
 from compute.instances.console.models import ConsoleTicket
 from compute.instances.models import Instance
+from compute.network.models import FloatingIp, TrafficCount
 from portal.kernel.models import AuditChain, Hold, Operation, Resource
 from portal.kernel.states import database_now
 from portal.notices.models import Letter, Notice, Preferences
@@ -37,6 +56,8 @@ def make_rest(cast: Cast, rows: Rows) -> Rows:
         Hold: Hold.objects.create(resource_id=rows[Image].pk, operation=rows[Operation]),
         AuditChain: AuditChain.objects.create(organization=cast.organization),
         Claim: Claim.objects.create(provider=host, consumer=instance, resource_class="vcpu", amount=1),
+        TrafficCount: TrafficCount.objects.create(host=host, floating_ip=rows[FloatingIp], address="198.51.100.7", sku="public",
+                                                  began_at=now),
         Verdict: Verdict.objects.create(consumer=instance, host=host, reason="no_vcpu"),
         Discovered: Discovered.objects.create(host=host, kind="domain", key="x", name="stray", last_seen_at=now),
         SshIdentity: SshIdentity.objects.create(region=cast.region, public_key="ssh-ed25519 AAAA mains", private_key="SECRET"),
@@ -44,8 +65,22 @@ def make_rest(cast: Cast, rows: Rows) -> Rows:
         ConsoleTicket: ConsoleTicket.objects.create(instance=instance, user=cast.alice, session_hash="x", secret_hash="y",
                                                     generation=1, expires_at=now + timedelta(seconds=30)),
         Quota: Quota.objects.create(organization=cast.organization, region=cast.region, dimension="instances", limit=10),
-        Credit: Credit.objects.create(organization=cast.organization, amount=Decimal(5), currency="CNY", reason="trial",
-                                      created_at=now),
+        Credit: (credit := Credit.objects.create(organization=cast.organization, amount=Decimal(5), currency="CNY",
+                                                 reason="trial", created_at=now)),
+        VoucherUse: VoucherUse.objects.create(voucher=rows[Voucher], organization=cast.organization, credit=credit, used_at=now),
+        InvoiceLine: (line := InvoiceLine.objects.get(invoice=rows[Invoice])), Charge: line.charges.first(),
+        Dunning: Dunning.objects.create(organization=cast.organization, rung="reminder", cause="overdue", began_at=now,
+                                        since=now),
+        InvoiceMail: InvoiceMail.objects.create(invoice=rows[Invoice], address="bills@acme.example", next_at=now,
+                                                created_at=now),
+        ClosingFailure: ClosingFailure.objects.create(organization=cast.organization, month="2026-10", error="out of paper",
+                                                      first_at=now, last_at=now),
+        BillingProfile: BillingProfile.objects.create(organization=cast.organization, name="Acme Ltd"),
+        Issuer: Issuer.objects.create(pk=1, name="Waterworks Ltd"), Series: Series.objects.create(name="INV-2026", last=7),
+        TaxRate: TaxRate.objects.create(country="CN", name="VAT", percent=13, since=now.date()),
+        Terms: Terms.objects.create(organization=cast.organization, discount_percent=5, valid=DateTimeTZRange(now, None)),
+        Outage: Outage.objects.create(resource_id=instance.pk, reason="Fire", created_at=now,
+                                      period=DateTimeTZRange(now - timedelta(hours=1), now)),
         DjangoGroup: DjangoGroup.objects.create(name="night shift"),
         **make_letter(cast, rows[Operation]),
         Impersonation: Impersonation.objects.create(operator=cast.root, user=cast.vera, reason="look", started_at=now,

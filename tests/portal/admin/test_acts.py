@@ -2,6 +2,7 @@
 import pytest
 from django.contrib.auth.models import Permission
 from django.test import Client
+from django.utils.html import escape
 
 from compute.hosts.models import Host
 from compute.instances.models import Instance
@@ -42,14 +43,17 @@ def test_what_hurts_is_asked_first(undone: Scene, model: type, name: str) -> Non
     before = model._base_manager.filter(pk=row.pk).values().get()
     asked = undone.cast.browser("root").post(page(model), {"action": name, "_selected_action": [row.pk]})
     assert asked.status_code == 200 and 'name="confirmed"' in asked.content.decode()
+    assert str(escape(asked.context["action"].confirm)) in asked.content.decode()
     assert model._base_manager.filter(pk=row.pk).values().get() == before
 
 
-def test_an_instance_is_deleted_once_it_is_confirmed(undone: Scene) -> None:
+@pytest.mark.parametrize(("name", "said", "state"), [("delete", "Delete has begun.", "recycling"),
+                                                     ("purge", "Delete for good has begun.", "deleting")])
+def test_an_instance_is_deleted_once_it_is_confirmed(undone: Scene, name: str, said: str, state: str) -> None:
     row = undone.ours[Instance]
-    assert "Delete has begun." in do(undone.cast.browser("root"), "delete", row, confirmed="yes")
+    assert said in do(undone.cast.browser("root"), name, row, confirmed="yes")
     row.refresh_from_db()
-    assert row.state == "deleting"
+    assert row.state == state
 
 
 def test_a_vpc_in_use_says_why_it_stays(undone: Scene) -> None:

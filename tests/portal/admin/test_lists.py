@@ -21,6 +21,8 @@ from tests.portal.scenery import Scene
 ELSEWHERE = {
     "hosts.Provider": "a host's own columns", "network.SecurityGroupRule": "in its group",
     "tenants.ConnectionDomain": "in its single sign-on",
+    "billing.PriceTier": "in its price", "billing.Leg": "in its entry", "billing.CreditUse": "in its credit",
+    "billing.CounterSample": "the latest in its counter",
     "tenants.OrganizationUserBinding": "in its organization", "tenants.OrganizationGroupBinding": "in its organization",
     "tenants.ProjectUserBinding": "in its project", "tenants.ProjectGroupBinding": "in its project",
     "kernel.PortalState": "one row, which says whether the portal drains; set by its command",
@@ -52,7 +54,8 @@ def test_each_list_is_in_the_portals_dress_with_search_and_filters(model: type[M
     assert isinstance(registered, ModelAdmin) and registered.paginator is CappedPaginator
     assert registered.search_fields and not registered.show_full_result_count
     assert registered.list_filter or model._meta.label in {
-        "auth.Group", "hosts.SshIdentity", "kernel.Hold", "storage.Attachment", "tenants.Organization"}
+        "auth.Group", "billing.Issuer", "billing.Series", "hosts.SshIdentity", "kernel.Hold", "storage.Attachment",
+        "tenants.Organization"}
 
 
 @pytest.mark.parametrize("model", REGISTERED, ids=label)

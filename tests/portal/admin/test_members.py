@@ -9,7 +9,7 @@ from tenants.models import Project, ProjectUserBinding, User
 from tenants.roles import bind
 from tests.portal.scenery import Scene
 
-MANY, A_PAGE, MOST = 60, 25, 12
+MANY, A_PAGE, MOST = 60, 10, 12
 TABLE = "projectuserbinding_set"
 
 

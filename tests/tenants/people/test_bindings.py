@@ -27,7 +27,7 @@ def give(cast: Cast, who: str, **body: Any) -> Any:
 
 
 def test_billing_sees_projects_and_money_and_nothing_else(cast: Cast) -> None:
-    assert permissions_of("billing") == {"project.view", "usage.view"}
+    assert permissions_of("billing") == {"project.view", "usage.view", "invoice.view", "billing.manage", "budget.manage"}
     bill = User.objects.create(username="bill")
     bind(bill, "billing", cast.organization)
     cast.people["bill"] = bill

@@ -54,7 +54,7 @@ def test_what_lives_in_it_or_below_is_named_and_nothing_is_touched(net: Networke
     # The unused defaults of `top` were taken back with the rest of what was refused.
     assert Vpc.objects.live().filter(project=top).exists() and not AuditEvent.objects.filter(action="project.delete").exists()
     drain()
-    act(Instance.objects.get(), "delete", actor=alice)
+    act(Instance.objects.get(), "purge", actor=alice)
     refused(lambda: structure.delete_project(top, actor=alice))  # it is under way
     drain()
     structure.delete_project(top, actor=alice)

@@ -3,7 +3,12 @@
 Every libvirt call goes through `_call`. XML is read here for four facts only that no call tells: our metadata, the
 screen's port, the taps of its cards, and the host's UUID.
 """
+import os
+from collections.abc import Callable
+from concurrent.futures import Future, wait
 from contextlib import suppress
+from functools import partial
+from threading import Thread
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -24,7 +29,7 @@ from compute.hosts.drivers.contract import (
 from compute.hosts.drivers.spec import NAMESPACE, Domain, domain_name
 from portal.kernel.errors import HostFault, HostUnreachable, StaleGeneration
 
-from .faults import Gone, NotInThisState
+from .faults import Gone, NotInThisState, translate
 from .probe import PROBE_UUID, boots_under_kvm
 from .session import Caller, session_for
 
@@ -34,7 +39,7 @@ _POWERS = {
     libvirt.VIR_DOMAIN_BLOCKED: Power.RUNNING,
     libvirt.VIR_DOMAIN_SHUTDOWN: Power.RUNNING,
     libvirt.VIR_DOMAIN_PAUSED: Power.PAUSED,
-    libvirt.VIR_DOMAIN_PMSUSPENDED: Power.PAUSED,
+    libvirt.VIR_DOMAIN_PMSUSPENDED: Power.RUNNING,  # the guest sleeps by its own will, and wakes by it
     libvirt.VIR_DOMAIN_SHUTOFF: Power.OFF,
     libvirt.VIR_DOMAIN_CRASHED: Power.CRASHED,
 }
@@ -42,6 +47,10 @@ _UNDEFINE = libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFI
 _UNDEFINE_QEMU = _UNDEFINE | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
 _OUR_PREFIX = domain_name("")
 _PARSER = etree.XMLParser(resolve_entities=False, no_network=True)
+# How long a worker waits for a call that takes as long as a guest has memory; then it is looked at again.
+_PATIENCE_S = 4
+_under_way: dict[tuple[Address, UUID], tuple[str, Future]] = {}  # the verb, and its outcome
+os.register_at_fork(after_in_child=_under_way.clear)  # its threads are the parent's
 
 
 class LibvirtHypervisor(Caller):
@@ -54,7 +63,7 @@ class LibvirtHypervisor(Caller):
     def capabilities(self) -> Capabilities:
         """libvirt's test driver keeps definitions and power, and has no guests."""
         qemu = self._is_qemu
-        return Capabilities(migrates_live=qemu, has_vnc=qemu, has_serial=qemu, has_events=True)
+        return Capabilities(migrates_live=qemu, has_vnc=qemu, has_serial=qemu, has_events=True, pauses=True, saves_memory=True)
 
     # -- the host --------------------------------------------------------------------------------------------------
 
@@ -87,16 +96,20 @@ class LibvirtHypervisor(Caller):
     # -- what is there ---------------------------------------------------------------------------------------------
 
     def domains(self) -> list[DomainView]:
-        """Two calls for all states (libvirt has no bulk metadata), and one for each domain that bears our name."""
+        """Three calls for all states (libvirt has no bulk metadata), and one for each domain that bears our name."""
         host = self._host()
         states = self._call("domains.states", host.getAllDomainStats, libvirt.VIR_DOMAIN_STATS_STATE,
                             libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT if self._is_qemu else 0)
         listed = self._call("domains.transient", host.listAllDomains, libvirt.VIR_CONNECT_LIST_DOMAINS_TRANSIENT)
         transient = {domain.UUIDString() for domain in listed}
-        views = (self._listed(domain, facts, domain.UUIDString() not in transient) for domain, facts in states)
+        # The reason "saved" is forgotten when libvirt restarts; the file is not.
+        kept = self._call("domains.saved", host.listAllDomains, libvirt.VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE)
+        saved = {domain.UUIDString() for domain in kept}
+        views = (self._listed(domain, facts, domain.UUIDString() not in transient, domain.UUIDString() in saved)
+                 for domain, facts in states)
         return [view for view in views if view is not None]
 
-    def _listed(self, domain: libvirt.virDomain, facts: dict, persistent: bool) -> DomainView | None:
+    def _listed(self, domain: libvirt.virDomain, facts: dict, persistent: bool, is_saved: bool) -> DomainView | None:
         uuid = UUID(domain.UUIDString())
         if uuid == PROBE_UUID:
             return None
@@ -105,14 +118,13 @@ class LibvirtHypervisor(Caller):
         except Gone:
             return None
         return DomainView(uuid=uuid, name=domain.name(), generation=generation, persistent=persistent,
-                          power=_power(facts["state.state"], facts["state.reason"]))
+                          power=_power(facts["state.state"], facts["state.reason"], is_saved))
 
     def domain(self, uuid: UUID) -> DomainView | None:
         try:
             found = self._lookup(uuid)
-            state, reason = self._call("domain.state", found.state)
             return DomainView(
-                uuid=uuid, name=found.name(), power=_power(state, reason), generation=self._generation(found),
+                uuid=uuid, name=found.name(), power=self._power_of(found), generation=self._generation(found),
                 persistent=bool(self._call("domain.persistent", found.isPersistent)))
         except Gone:
             return None
@@ -155,7 +167,7 @@ class LibvirtHypervisor(Caller):
         if known != generation:
             raise HostFault(reasons.NOT_DEFINED)
         try:
-            self._call("domain.create", domain.create)
+            self._call("domain.create", domain.createWithFlags, libvirt.VIR_DOMAIN_START_FORCE_BOOT if self._is_qemu else 0)
         except NotInThisState:
             if not self._call("domain.active", domain.isActive):
                 raise
@@ -176,8 +188,37 @@ class LibvirtHypervisor(Caller):
         try:
             domain, _ = self._ours(uuid, generation)
             self._cut_power(domain)
+            if self._is_saved(domain):
+                self._call("domain.forget", domain.managedSaveRemove)
         except Gone:
             return
+
+    def ensure_paused(self, uuid: UUID, generation: int) -> None:
+        domain, _ = self._ours(uuid, generation)
+        power = self._power_of(domain)
+        if power is Power.RUNNING:
+            self._call("domain.pause", domain.suspend)
+        elif power is not Power.PAUSED:
+            raise HostFault(reasons.NOT_RUNNING)
+
+    def ensure_suspended(self, uuid: UUID, generation: int) -> bool:
+        domain, _ = self._ours(uuid, generation)
+        if self._is_under_way("domain.save", uuid) or self._call("domain.active", domain.isActive):
+            return self._slowly("domain.save", uuid, partial(domain.managedSave, libvirt.VIR_DOMAIN_SAVE_RUNNING))
+        if not self._is_saved(domain):
+            raise HostFault(reasons.NOT_RUNNING)
+        return True
+
+    def ensure_resumed(self, uuid: UUID, generation: int) -> bool:
+        domain, _ = self._ours(uuid, generation)
+        power = Power.SUSPENDED if self._is_under_way("domain.restore", uuid) else self._power_of(domain)
+        if power is Power.SUSPENDED:
+            return self._slowly("domain.restore", uuid, domain.create)
+        if power is Power.PAUSED:
+            self._call("domain.resume", domain.resume)
+        elif power is not Power.RUNNING:
+            raise HostFault(reasons.NOTHING_SAVED)
+        return True
 
     def ensure_absent(self, uuid: UUID, generation: int) -> None:
         try:
@@ -199,6 +240,43 @@ class LibvirtHypervisor(Caller):
         except NotInThisState:
             if self._call("domain.active", domain.isActive):
                 raise
+
+    def _power_of(self, domain: libvirt.virDomain) -> Power:
+        state, reason = self._call("domain.state", domain.state)
+        return _power(state, reason, state == libvirt.VIR_DOMAIN_SHUTOFF and self._is_saved(domain))
+
+    def _is_saved(self, domain: libvirt.virDomain) -> bool:
+        return bool(self._call("domain.saved", domain.hasManagedSaveImage))
+
+    def _is_under_way(self, verb: str, uuid: UUID) -> bool:
+        """Whether this process has begun such a call that goes on. One that has ended in a fault raises it, once."""
+        key = (self._address, uuid)
+        if key not in _under_way or not _under_way[key][1].done():
+            return key in _under_way
+        begun, future = _under_way.pop(key)
+        if begun == verb:
+            self._result(verb, future)
+        return False
+
+    def _slowly(self, verb: str, uuid: UUID, function: Callable[[], object]) -> bool:
+        """Begin a call that takes as long as the guest has memory, or wait for the one that this process began. False when it
+        goes on, and when it was begun by an earlier call: the host is asked again, as whoever takes over does."""
+        key = (self._address, uuid)
+        is_mine = key not in _under_way
+        if is_mine:
+            _under_way[key] = verb, self._call(verb, _begin, function)
+        future = _under_way[key][1]
+        if not wait([future], _PATIENCE_S).done:
+            return False
+        _under_way.pop(key, None)
+        self._result(verb, future)
+        return is_mine
+
+    def _result(self, verb: str, future: Future) -> None:
+        try:
+            future.result()
+        except libvirt.libvirtError as error:
+            raise translate(error, verb, is_alive=self._session.is_alive()) from error
 
     def _lookup(self, uuid: UUID) -> libvirt.virDomain:
         return self._call("domain.lookup", self._host().lookupByUUIDString, str(uuid))
@@ -235,7 +313,22 @@ def _read_generation(domain: libvirt.virDomain) -> int | None:
     return None
 
 
-def _power(state: int, reason: int) -> Power:
+def _begin(function: Callable[[], object]) -> Future:
+    future: Future = Future()
+
+    def call() -> None:
+        try:
+            future.set_result(function())
+        except BaseException as error:
+            future.set_exception(error)
+
+    Thread(target=call, name="slow-call", daemon=True).start()
+    return future
+
+
+def _power(state: int, reason: int, is_saved: bool = False) -> Power:
+    if is_saved and _POWERS[state] is Power.OFF:
+        return Power.SUSPENDED
     died = state == libvirt.VIR_DOMAIN_SHUTOFF and reason == libvirt.VIR_DOMAIN_SHUTOFF_CRASHED
     return Power.CRASHED if died else _POWERS[state]
 

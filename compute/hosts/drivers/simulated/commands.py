@@ -2,10 +2,11 @@
 
 What is not set is that of a healthy host: current versions, a chassis that is connected, the public network at hand.
 """
+import time
 from collections.abc import Callable
 from typing import Any
 
-from compute.hosts.commands.catalogue import CATALOGUE, Chassis, DiskSpace, TapPort
+from compute.hosts.commands.catalogue import CATALOGUE, Chassis, Counted, Counting, DiskSpace, SwitchPort, TapPort
 from compute.hosts.commands.contract import Answer, Command, ProgramAbsent
 from compute.hosts.drivers.ssh import LoginRefused, OtherHostKey
 from portal.kernel.errors import HostFault
@@ -84,7 +85,41 @@ def _unplug_port(state: State, tap: str) -> None:
     state.setdefault("taps", {}).pop(tap, None)
 
 
+def _switch_ports(state: State) -> list[SwitchPort]:
+    """Taps come after the ways out, which a hand makes: a simulated host has no OVN that would."""
+    ways = [SwitchPort(name=name, number=number) for name, number in state.get("ways_out", {}).items()]
+    taps = [SwitchPort(name=tap.name, number=len(ways) + place, port=tap.port)
+            for place, tap in enumerate(_tap_ports(state), 1)]
+    return ways + taps
+
+
+def _flows(state: State, bridge: str) -> dict[str, dict[str, Any]]:
+    """number → flow, of a bridge that is there."""
+    if bridge not in _chassis(state).mappings.values():
+        raise HostFault(reasons.COMMAND_FAILED)
+    return state.setdefault("flows", {}).setdefault(bridge, {})
+
+
+def _counted(state: State, bridge: str) -> list[Counted]:
+    return [Counted(number=int(number), port=flow["port"], address=flow["address"], packets=flow["packets"],
+                    bytes=flow["bytes"], age_s=time.time() - flow["since"]) for number, flow in _flows(state, bridge).items()]
+
+
+def _count(state: State, bridge: str, flow: Counting) -> None:
+    """Of flows that match the same there is one, and the newer counts from nothing."""
+    flows = _flows(state, bridge)
+    for number, other in list(flows.items()):
+        if (other["port"], other["address"]) == (flow.port, flow.address):
+            del flows[number]
+    flows[str(flow.number)] = {"port": flow.port, "address": flow.address, "packets": 0, "bytes": 0, "since": time.time()}
+
+
+def _uncount(state: State, bridge: str, number: int) -> None:
+    _flows(state, bridge).pop(str(number), None)
+
+
 _ANSWERS: dict[str, Callable[..., Any]] = {
     "login": _login, "disk_space": _disk_space, "chassis": _chassis, "chassis_status": _chassis_status,
     "tap_ports": _tap_ports, "plug_port": _plug_port, "unplug_port": _unplug_port,
+    "switch_ports": _switch_ports, "counted": _counted, "count": _count, "uncount": _uncount,
 }

@@ -2,11 +2,12 @@
 
 Nothing here goes through a fence or meets a fault, and nothing outside tests and tools may use it.
 """
+import time
 from typing import Any
 from uuid import UUID, uuid4
 
 from ..contract import Power
-from .hypervisor import cut_power, forget
+from .hypervisor import cut_power, forget, save
 from .store import open_store
 from .verbs import EVERY_VERB
 
@@ -63,6 +64,20 @@ class SimulatedHost:
         with self._store.change() as state:
             state["domains"][str(uuid)]["power"] = Power.PAUSED
 
+    def resume(self, uuid: UUID) -> None:
+        with self._store.change() as state:
+            state["domains"][str(uuid)]["power"] = Power.RUNNING
+
+    def suspend(self, uuid: UUID) -> None:
+        """Its memory is saved, as hosts do that shut down."""
+        with self._store.change() as state:
+            save(state, str(uuid))
+
+    def lose_memory(self, uuid: UUID) -> None:
+        """Somebody removes what was saved of it."""
+        with self._store.change() as state:
+            cut_power(state, str(uuid))
+
     def undefine(self, uuid: UUID) -> None:
         """Somebody removes the definition; a running domain keeps running, without one."""
         with self._store.change() as state:
@@ -102,6 +117,28 @@ class SimulatedHost:
         """Somebody takes a tap off its bridge."""
         with self._store.change() as state:
             del state["taps"][tap]
+
+    def open_way_out(self, name: str, number: int = 7) -> None:
+        """OVN makes a port of the public bridge by which instances go out."""
+        with self._store.change() as state:
+            state.setdefault("ways_out", {})[name] = number
+
+    def send(self, address: str, size: int, *, packets: int = 1, number: int = 7) -> None:
+        """An instance sends so many bytes to the outside as this address, by the way out of this number."""
+        with self._store.change() as state:
+            for flow in (flow for flows in state.get("flows", {}).values() for flow in flows.values()):
+                if (flow["address"], flow["port"]) == (address, number):
+                    flow["bytes"] += size
+                    flow["packets"] += packets
+
+    def restart_switch(self, *, keeps_flows: bool = False) -> None:
+        """Open vSwitch starts anew; some start scripts put its flows back, which then count from nothing."""
+        with self._store.change() as state:
+            for flows in state.get("flows", {}).values():
+                for flow in flows.values():
+                    flow |= {"bytes": 0, "packets": 0, "since": time.time()}
+                if not keeps_flows:
+                    flows.clear()
 
     def lose_volume(self, path: str) -> None:
         """Somebody deletes the file of a volume."""

@@ -19,7 +19,7 @@ Record = dict[str, Any]
 
 
 class SimulatedHypervisor(Simulated):
-    capabilities = Capabilities(has_vnc=True, has_serial=False)
+    capabilities = Capabilities(has_vnc=True, has_serial=False, pauses=True, saves_memory=True)
 
     def inventory(self) -> Inventory:
         host = self._look("inventory")["host"]
@@ -56,13 +56,7 @@ class SimulatedHypervisor(Simulated):
                 return
             if not record or not record["defined"] or record["defined"]["generation"] != generation:
                 raise HostFault(reasons.NOT_DEFINED)
-            wanted = record["defined"]
-            _require_memory(state, wanted)
-            _require_files(state, wanted)
-            _require_locks(state, wanted)
-            record |= {"running": wanted | {"vnc_port": _free_port(state)}, "power": Power.RUNNING}
-            for port in wanted["nics"]:
-                state.setdefault("taps", {})[_tap(port)] = {"port": port, "domain": str(uuid)}
+            _run(state, uuid, record, record["defined"])
 
     def request_shutdown(self, uuid: UUID, generation: int) -> None:
         with self._verb("request_shutdown") as state:
@@ -80,6 +74,32 @@ class SimulatedHypervisor(Simulated):
             if _ours(state, uuid, generation):
                 forget(state, str(uuid))
 
+    def ensure_paused(self, uuid: UUID, generation: int) -> None:
+        with self._verb("ensure_paused") as state:
+            record = _ours(state, uuid, generation)
+            if not record or not record["running"]:
+                raise HostFault(reasons.NOT_RUNNING)
+            record["power"] = Power.PAUSED
+
+    def ensure_suspended(self, uuid: UUID, generation: int) -> bool:
+        with self._verb("ensure_suspended") as state:
+            record = _ours(state, uuid, generation)
+            if not record or not (record["running"] or record.get("saved")):
+                raise HostFault(reasons.NOT_RUNNING)
+            if record["running"]:
+                save(state, str(uuid))
+        return True
+
+    def ensure_resumed(self, uuid: UUID, generation: int) -> bool:
+        with self._verb("ensure_resumed") as state:
+            record = _ours(state, uuid, generation)
+            if not record or not (record["running"] or record.get("saved")):
+                raise HostFault(reasons.NOTHING_SAVED)
+            if not record["running"]:
+                _run(state, uuid, record, record["saved"])
+            record["power"] = Power.RUNNING
+        return True
+
     def vnc(self, uuid: UUID) -> VncAddress | None:
         record = self._look("vnc")["domains"].get(str(uuid))
         if not record or not record["running"] or not record["running"]["has_screen"]:
@@ -96,9 +116,16 @@ def cut_power(state: State, uuid: str, power: Power = Power.OFF) -> None:
     """The domain no longer runs; one that was never defined is gone with it."""
     record = state["domains"][uuid]
     _unplug(state, record)
-    record |= {"running": None, "power": power}
+    record |= {"running": None, "saved": None, "power": power}
     if record["defined"] is None:
         del state["domains"][uuid]
+
+
+def save(state: State, uuid: str) -> None:
+    """What it runs is kept, and its power is cut."""
+    saved = state["domains"][uuid]["running"]
+    cut_power(state, uuid, Power.SUSPENDED)
+    state["domains"][uuid]["saved"] = saved
 
 
 def forget(state: State, uuid: str) -> None:
@@ -115,6 +142,16 @@ def _unplug(state: State, record: Record) -> None:
     """Its taps go with its process, whoever had plugged them in."""
     for port in (record["running"] or {}).get("nics", ()):
         state.get("taps", {}).pop(_tap(port), None)
+
+
+def _run(state: State, uuid: UUID, record: Record, wanted: Record) -> None:
+    """It runs as `wanted`, if the host can have that."""
+    _require_memory(state, wanted)
+    _require_files(state, wanted)
+    _require_locks(state, wanted)
+    record |= {"running": wanted | {"vnc_port": _free_port(state)}, "saved": None, "power": Power.RUNNING}
+    for port in wanted["nics"]:
+        state.setdefault("taps", {})[_tap(port)] = {"port": port, "domain": str(uuid)}
 
 
 def _definition(spec: Domain) -> Record:

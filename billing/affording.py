@@ -1,0 +1,26 @@
+"""Whether something new that has a price may be made: what every verb asks that makes such a thing, once for all of it, and after
+`tenants.quotas.reserve`, which holds the organization.
+
+What costs nothing (a VPC, a security group, a key) is not asked about: no budget refuses it.
+"""
+from collections.abc import Mapping
+from datetime import datetime
+
+from billing import budgets, credit
+from billing.prices import Estimate, NoPrice
+from portal.kernel.errors import PaymentRequired, PortalError
+from tenants.models import Project
+
+REFUSALS: tuple[type[PortalError], ...] = (NoPrice, PaymentRequired, budgets.BudgetReached)
+"""What views declare that make something with a price, beside what `reserve` refuses."""
+
+
+def require(project: Project, price: Estimate, tags: Mapping[str, str], *, now: datetime) -> None:
+    """Raise PaymentRequired where what is left does not suffice, or BudgetReached where a budget refuses what is new."""
+    credit.require(project.organization, price, now=now)
+    budgets.require(project, tags)
+
+
+def is_affordable(project: Project, price: Estimate, tags: Mapping[str, str], *, now: datetime) -> bool:
+    """The same for forecasts."""
+    return credit.shortfall(project.organization, price, now=now) is None and budgets.refusing(project, tags) is None

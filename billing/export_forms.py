@@ -1,0 +1,95 @@
+"""What people fill in about exports. Shapes are checked here; rules live in the verbs."""
+from collections.abc import Callable
+from typing import Any
+
+from django import forms
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from billing.exports import folders
+from billing.models import ExportSchedule
+from billing.models.exports import Format, What
+from portal.kernel.errors import InvalidInput, PortalError
+from portal.kernel.fields import NameField
+from tenants.models import Organization, Project
+from tenants.webhooks.addresses import LONGEST
+
+MONTH = {"placeholder": "2026-10", "inputmode": "numeric", "autocomplete": "off", "spellcheck": "false"}
+
+
+class OfOrganizationForm(forms.Form):
+    """About one of the organizations in which the user holds the permission as a whole."""
+
+    permission = "invoice.view"
+    conflict: PortalError | None = None
+    organization = forms.ModelChoiceField(Organization.objects.none(), label=_("Organization"), empty_label=None)
+
+    def __init__(self, *args: Any, user: Any, project: Project | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        rows = Organization.objects.visible_to(user).order_by("name", "pk")
+        if not user.grants.sees_everything:
+            rows = rows.filter(pk__in=[pk for pk, names in user.grants.organization_wide.items() if self.permission in names])
+        self.fields["organization"].queryset = rows
+        if project is not None:
+            self.initial = {"organization": project.organization_id} | self.initial
+
+    def carried_out(self, verb: Callable[[dict[str, Any]], object]) -> bool:
+        """Whether what was sent fits and the verb did it; what it refuses is said beside the field that it is about."""
+        if not self.is_valid():
+            return False
+        try:
+            verb(self.cleaned_data)
+        except InvalidInput as error:
+            for name, texts in error.errors.items():
+                self.add_error(name if name in self.fields else None, list(map(str, texts)))
+        except PortalError as error:
+            if error.status not in (409, 429):
+                raise
+            self.add_error(None, error.detail)
+        return not self.errors
+
+
+class ExportForm(OfOrganizationForm):
+    """A file of some months."""
+
+    what = forms.ChoiceField(label=_("What"), choices=What.choices)
+    format = forms.ChoiceField(label=_("Format"), choices=Format.choices)
+    first_month = forms.CharField(label=_("From month"), max_length=7, widget=forms.TextInput(attrs=MONTH))
+    last_month = forms.CharField(label=_("To month"), max_length=7, required=False, widget=forms.TextInput(attrs=MONTH),
+                                 help_text=_("Empty: only this one month. At most 24."))
+    columns = forms.CharField(label=_("Columns"), max_length=3000, required=False, widget=forms.Textarea(attrs={
+        "rows": 3, "spellcheck": "false"}))
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["columns"].help_text = format_html(
+            '{} <a href="{}#export-columns" target="_blank" rel="noopener">{}</a>',
+            gettext("Names with spaces between them; empty: all."), reverse("docs:page", args=["tenant", "billing"]),
+            gettext("The guide lists them."))
+
+    def clean_columns(self) -> list[str]:
+        return self.cleaned_data["columns"].replace(",", " ").split()
+
+
+class ScheduleForm(OfOrganizationForm):
+    """A file that is made by itself."""
+
+    permission = "billing.manage"
+    name = NameField(help_text=_("What receives it, for example “warehouse”."))
+    what = forms.ChoiceField(label=_("What"), choices=What.choices)
+    format = forms.ChoiceField(label=_("Format"), choices=Format.choices)
+    every = forms.ChoiceField(label=_("Every"), choices=ExportSchedule.Every.choices, initial=ExportSchedule.Every.MONTH,
+                              help_text=_("Daily and weekly files have the month so far."))
+    url = forms.CharField(label=_("Address"), max_length=LONGEST, required=False, widget=forms.TextInput(attrs={
+        "inputmode": "url", "spellcheck": "false", "autocomplete": "off", "placeholder": "https://bills.example.org/mains"}))
+    method = forms.ChoiceField(label=_("Method"), choices=ExportSchedule.Method.choices)
+    folder = forms.CharField(label=_("Folder"), max_length=60, required=False, help_text=_(
+        "Instead of an address: a folder of this site's, below that of your organization."))
+    field_order = ("organization", "name")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not folders.are_offered():
+            del self.fields["folder"]

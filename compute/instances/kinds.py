@@ -1,0 +1,154 @@
+"""How the operations on instances are carried out and end: steps in order, and the state that the instance is left in."""
+from django.utils.translation import gettext_lazy as _
+
+from compute.instances import steps
+from compute.instances.models import InstanceState
+from compute.network import steps as network
+from portal.kernel.operations import Kind, Run, Step, register
+from portal.kernel.states import database_now
+from storage.models import Attachment, Volume
+
+
+def _is_running(run: Run) -> dict:
+    for instance in steps.instances_of(run):
+        instance.move_to(InstanceState.RUNNING, observed_state="running", observed_at=database_now(), fault=None)
+        volume = steps.root_volume(instance)
+        if volume is not None and volume.state == Volume.State.CREATING:
+            volume.move_to(Volume.State.IN_USE)
+        network.settle_floating(instance.pk)
+    return {"instances": steps.ids_of(run)}
+
+
+def _create_failed(run: Run, error: dict) -> None:
+    for instance in steps.instances_of(run):
+        volume = steps.root_volume(instance)
+        if volume is not None:
+            Attachment.objects.filter(volume=volume).delete()
+            volume.move_to(Volume.State.DELETED, deleted_at=database_now())
+        instance.move_to(InstanceState.ERROR, fault=error)
+
+
+def _start_failed(run: Run, error: dict) -> None:
+    steps.target_of(run).move_to(InstanceState.STOPPED, fault=error)
+
+
+def _is_stopped(run: Run) -> dict:
+    instance = steps.target_of(run)
+    instance.move_to(InstanceState.STOPPED, observed_state="off", observed_at=database_now())
+    return {"instances": [str(instance.pk)]}
+
+
+def _is_paused(run: Run) -> dict:
+    instance = steps.target_of(run)
+    instance.move_to(InstanceState.PAUSED, observed_state="paused", observed_at=database_now(), fault=None)
+    return {"instances": [str(instance.pk)]}
+
+
+def _is_suspended(run: Run) -> dict:
+    instance = steps.target_of(run)
+    instance.move_to(InstanceState.SUSPENDED, observed_state="suspended", observed_at=database_now(), fault=None)
+    return {"instances": [str(instance.pk)]}
+
+
+def _goes_on(run: Run, error: dict) -> None:
+    """Of what was not paused or suspended."""
+    steps.target_of(run).move_to(InstanceState.RUNNING, fault=error)
+
+
+def _resume_failed(run: Run, error: dict) -> None:
+    steps.target_of(run).move_to(run.arguments["was"], fault=error)
+
+
+def _is_recycled(run: Run) -> dict:
+    instance, now = steps.target_of(run), database_now()
+    instance.move_to(InstanceState.RECYCLED, recycled_at=now, observed_state="off", observed_at=now, fault=None)
+    return {"instances": [str(instance.pk)]}
+
+
+def _is_restored(run: Run) -> dict:
+    instance = steps.target_of(run)
+    instance.move_to(InstanceState.STOPPED, recycled_at=None, observed_state="off", observed_at=database_now(), fault=None)
+    return {"instances": [str(instance.pk)]}
+
+
+def _restore_failed(run: Run, error: dict) -> None:
+    """It is in the recycle bin since it came there, and not since this."""
+    steps.target_of(run).move_to(InstanceState.RECYCLED, fault=error)
+
+
+def _is_deleted(run: Run) -> dict:
+    instance = steps.target_of(run)
+    now = database_now()
+    for row in Attachment.objects.filter(domain=instance.pk).select_related("volume"):
+        volume = row.volume
+        row.delete()
+        volume.move_to(Volume.State.DELETED, deleted_at=now)
+    instance.move_to(InstanceState.DELETED, deleted_at=now)
+    return {"instances": [str(instance.pk)]}
+
+
+def _cannot_fail(run: Run, error: dict) -> None:
+    """Forward-only kinds never get here: their pivot is their first step."""
+    raise RuntimeError(f"{run.operation.kind} has no way back")
+
+
+LABELS = {"place": _("Find a host"), "connect": _("Set up the network"), "image": _("Bring the image"),
+          "volume": _("Make the root volume"), "seed": _("Write the set-up drive"), "define": _("Define"), "boot": _("Boot"),
+          "link": _("Wait for the network"), "pause": _("Pause the guest"), "save": _("Save the memory"),
+          "wake": _("Let the guest go on"), "see_off": _("See that it is off"),
+          "shut_down": _("Shut down"), "power_off": _("Cut the power"),
+          "remove": _("Remove from the host"), "remove_seed": _("Remove the set-up drive"),
+          "remove_volume": _("Delete the root volume"), "disconnect": _("Remove from the network"),
+          "give_back": _("Give back capacity")}
+each = steps.each
+
+register(Kind(
+    name="instance.create", label=_("Create instance"), deadline_s=600, step_labels=LABELS, makes=True,
+    steps=(Step("place", steps.place, each(steps.withdraw)), Step("connect", each(steps.connect)),
+           Step("image", each(steps.bring_image), limit_s=600),
+           Step("volume", each(steps.make_volume), each(steps.unmake_volume)),
+           Step("seed", each(steps.make_seed), each(steps.unmake_seed)),
+           Step("define", each(steps.define), each(steps.undefine)), Step("boot", each(steps.boot), each(steps.undefine)),
+           Step("link", each(steps.link))),
+    succeeded=_is_running, failed=_create_failed))
+register(Kind(
+    name="instance.start", label=_("Start instance"), deadline_s=300, step_labels=LABELS,
+    steps=(Step("connect", each(steps.connect)), Step("seed", each(steps.make_seed)), Step("define", each(steps.define)),
+           Step("boot", each(steps.boot), each(steps.power_off)), Step("link", each(steps.link))),
+    succeeded=_is_running, failed=_start_failed))
+register(Kind(
+    name="instance.stop", label=_("Stop instance"), pivot="shut_down", step_labels=LABELS,
+    steps=(Step("shut_down", each(steps.shut_down)), Step("power_off", each(steps.power_off))),
+    succeeded=_is_stopped, failed=_cannot_fail))
+register(Kind(
+    name="instance.reboot", label=_("Reboot instance"), pivot="shut_down", step_labels=LABELS,
+    steps=(Step("shut_down", each(steps.shut_down)), Step("power_off", each(steps.power_off)),
+           Step("define", each(steps.define)), Step("boot", each(steps.boot))),
+    succeeded=_is_running, failed=_cannot_fail))
+register(Kind(
+    name="instance.pause", label=_("Pause instance"), step_labels=LABELS,
+    steps=(Step("pause", each(steps.pause), each(steps.unpause)),),
+    succeeded=_is_paused, failed=_goes_on))
+register(Kind(
+    name="instance.suspend", label=_("Suspend instance"), deadline_s=1800, step_labels=LABELS,
+    steps=(Step("save", each(steps.save), each(steps.unpause), limit_s=1200),),
+    succeeded=_is_suspended, failed=_goes_on))
+register(Kind(
+    name="instance.resume", label=_("Resume instance"), deadline_s=1800, step_labels=LABELS,
+    steps=(Step("connect", each(steps.connect)), Step("define", each(steps.define)),
+           Step("wake", each(steps.wake), each(steps.sleep_again), limit_s=1200), Step("link", each(steps.link))),
+    succeeded=_is_running, failed=_resume_failed))
+register(Kind(
+    name="instance.recycle", label=_("Move instance to the recycle bin"), pivot="power_off", step_labels=LABELS,
+    steps=(Step("power_off", each(steps.power_off)),),
+    succeeded=_is_recycled, failed=_cannot_fail))
+register(Kind(
+    name="instance.restore", label=_("Restore instance"), step_labels=LABELS,
+    steps=(Step("see_off", each(steps.power_off)),),
+    succeeded=_is_restored, failed=_restore_failed))
+register(Kind(
+    name="instance.delete", label=_("Delete instance"), pivot="remove", step_labels=LABELS,
+    steps=(Step("remove", each(steps.undefine)), Step("remove_seed", each(steps.unmake_seed)),
+           Step("remove_volume", each(steps.unmake_volume)), Step("disconnect", each(steps.disconnect)),
+           Step("give_back", each(steps.unplace))),
+    succeeded=_is_deleted, failed=_cannot_fail))
