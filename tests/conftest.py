@@ -110,6 +110,26 @@ def all_is_read_anew() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def static_files_are_listed_once() -> Iterator[None]:
+    """Each test client makes the middleware anew, and that of static files then looked at a thousand of them: half of the time
+    of a test of one page."""
+    from whitenoise.middleware import WhiteNoiseMiddleware
+
+    found: dict[tuple[str, str], dict] = {}
+    look = WhiteNoiseMiddleware.update_files_dictionary
+
+    def remember(middleware: WhiteNoiseMiddleware, root: str, prefix: str) -> None:
+        if (root, prefix) not in found:
+            look(middleware, root, prefix)
+            found[root, prefix] = dict(middleware.files)
+        middleware.files.update(found[root, prefix])
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(WhiteNoiseMiddleware, "update_files_dictionary", remember)
+        yield
+
+
 def _delete_rows(operations: DatabaseOperations, _style: object, tables: list[str], **_options: object) -> list[str]:
     """What empties the database after a transactional test: TRUNCATE makes files anew for every table, which takes half a
     second; a test leaves few rows, and foreign keys are looked at when all are gone."""
