@@ -43,9 +43,17 @@ def remembered(key: Hashable, compute: Callable[[], T], *, least_s: float = 0, c
     stands_s = max(least_s, min(LONGEST_S, TIMES * took) if took >= SLOW_S else 0)
     if stands_s:
         if len(_kept) >= MOST:
-            forget()
+            _make_room(ended)
         _kept[key] = Kept(value=value, until=ended + stands_s)
     return value
+
+
+def _make_room(now: float) -> None:
+    """What nobody asked for again goes; should all of it still stand, everything does."""
+    for key in [key for key, kept in list(_kept.items()) if kept.until < now]:
+        _kept.pop(key, None)
+    if len(_kept) >= MOST:
+        forget()
 
 
 def forget() -> None:
