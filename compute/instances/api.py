@@ -1,4 +1,5 @@
 """REST of instances, instance types and SSH keys. Actions derive from the verb table."""
+from datetime import datetime
 from typing import Any
 
 from django.db.models import F, QuerySet
@@ -15,7 +16,7 @@ from compute.hosts.models import Verdict
 from compute.instances import keys, operations
 from compute.instances.console.operations import issue_ticket, principal_of, ticket_answer
 from compute.instances.errors import NotSupported
-from compute.instances.models import Instance, InstanceType, SshKey
+from compute.instances.models import Instance, InstanceType, SshKey, purge_time
 from compute.instances.networks import MOST_CARDS, Networks, cards_by_instance
 from compute.instances.verbs import ACTIONS, VERBS
 from compute.network.errors import AddressInUse, AlreadyAssociated, NoNetwork, NoPublicNetwork, PoolFull, SubnetFull, TooMany
@@ -105,8 +106,7 @@ class InstanceSerializer(ResourceSerializer):
     host = serializers.SerializerMethodField()
     addresses = serializers.SerializerMethodField()
     fault = serializers.DictField(read_only=True, allow_null=True)
-    purge_at = serializers.DateTimeField(read_only=True, allow_null=True,
-                                         help_text="When it is deleted for good; null outside the recycle bin.")
+    purge_at = serializers.SerializerMethodField(help_text="When it is deleted for good; null outside the recycle bin.")
 
     example = {"state": "running", "observed_state": "running", "memory_mib": 1024, "host": None, "fault": None,
                "purge_at": None}
@@ -130,6 +130,9 @@ class InstanceSerializer(ResourceSerializer):
     @extend_schema_field(AddressSerializer(many=True))
     def get_addresses(self, instance: Instance) -> list[dict[str, Any]]:
         return self.context[CARDS].get(instance.pk, [])
+
+    def get_purge_at(self, instance: Instance) -> datetime | None:
+        return purge_time(instance.state, instance.recycled_at)
 
 
 class CreateInstanceSerializer(DescribedSerializer):

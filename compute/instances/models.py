@@ -89,6 +89,12 @@ IN_BIN = frozenset({S.RECYCLING, S.RECYCLED, S.RESTORING})
 WITHOUT_A_HOST = (S.BUILDING.value, S.ERROR.value, S.DELETING.value, S.DELETED.value)
 
 
+def purge_time(state: str, recycled_at: datetime | None) -> datetime | None:
+    """When what is in this state since then is deleted for good; None outside the recycle bin."""
+    is_there = state == S.RECYCLED and recycled_at is not None
+    return recycled_at + timedelta(days=settings.RECYCLE_DAYS) if is_there else None
+
+
 class Instance(Resource, Stateful):
     """A tenant's computer. `state` is ours; `observed_state` is what its host last said (reconciler only).
 
@@ -159,8 +165,7 @@ class Instance(Resource, Stateful):
     @property
     def purge_at(self) -> datetime | None:
         """When it is deleted for good; None outside the recycle bin."""
-        is_there = self.state == S.RECYCLED and self.recycled_at is not None
-        return self.recycled_at + timedelta(days=settings.RECYCLE_DAYS) if is_there else None
+        return purge_time(self.state, self.recycled_at)
 
     @property
     def in_flight(self) -> bool:

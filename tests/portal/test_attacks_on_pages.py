@@ -148,7 +148,7 @@ def test_ten_thousand_rows_are_refused_before_any_is_read(scene: Scene) -> None:
     client = scene.cast.browser("alice")
     sent = {"id": [str(UUID(int=number)) for number in range(10_000)], "confirmed": "1", "typed_count": "10000"}
     with CaptureQueriesContext(connection) as asked:
-        assert client.post("/instances/bulk/delete/", sent).status_code == 400
+        assert client.post("/instances/bulk/purge/", sent).status_code == 400
     assert not any("instances_instance" in query["sql"] for query in asked)
 
 
@@ -156,7 +156,7 @@ def test_ids_under_any_spelling_are_one_row(scene: Scene) -> None:
     pk = scene.ours[Instance].pk
     sent = {"id": [str(pk), pk.hex, f"urn:uuid:{pk}", f"{{{pk}}}", str(pk).upper()]}
     with transaction.atomic():
-        text = scene.cast.browser("alice").post("/instances/bulk/delete/", sent).content.decode()
+        text = scene.cast.browser("alice").post("/instances/bulk/purge/", sent).content.decode()
         transaction.set_rollback(True)
     assert "Type 1 to confirm" in text
 

@@ -124,7 +124,7 @@ def test_what_is_asked_and_said(scene: Scene) -> None:
         alice.shows(NOTICE, name)
 
         alice.goto(f"/instances/{gone.pk}/")
-        page.click(".danger form button")
+        page.click(".danger form[action*='/purge/'] button")
         alice.shows("#confirm-title", other)
         alice.shows("#confirm-wanted", other)
         confirm(page, other)
