@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import psycopg
 import pytest
@@ -70,12 +71,17 @@ def scope_of(nodeid: str) -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes longest begins first: the machine's tests, each of the slowest, then modules of many tests."""
+    """What takes longest begins first: the machine's tests, of which those of `ALONE` follow one another, each of the slowest,
+    then modules of many tests."""
     if "PYTEST_XDIST_WORKER" not in os.environ:
         return
     sizes = Counter(scope_of(item.nodeid) for item in items)
-    items.sort(key=lambda item: (scope_of(item.nodeid) != "machine", not item.nodeid.startswith(SLOWEST),
+    items.sort(key=lambda item: (scope_of(item.nodeid) != "machine", not is_alone(item), not item.nodeid.startswith(SLOWEST),
                                  -sizes[scope_of(item.nodeid)]))
+
+
+def is_alone(item: pytest.Item | None) -> bool:
+    return item is not None and item.nodeid.startswith(ALONE)
 
 
 class ByScope(LoadScopeScheduling):
@@ -88,16 +94,26 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByScope
     return ByScope(config, log)
 
 
+_turn: IO | None = None
+
+
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """Tests of several processes run beside each other; those of `ALONE` wait until they have the machine."""
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """Tests of several processes run beside each other; those of `ALONE` wait until they have the machine, and keep it to the
+    last of them: if it changed hands after each, both processes would wait for the other's longest."""
+    global _turn
     translation.deactivate()  # the language of the last page that an earlier test fetched
     if "PYTEST_XDIST_WORKER" not in os.environ:
         return (yield)
-    how = fcntl.LOCK_EX if item.nodeid.startswith(ALONE) else fcntl.LOCK_SH
-    with (Path(os.environ["MAINS_STATE_DIR"]) / "turn.lock").open("a") as lock:
-        fcntl.flock(lock, how)
+    if _turn is None:
+        _turn = (Path(os.environ["MAINS_STATE_DIR"]) / "turn.lock").open("a")
+        fcntl.flock(_turn, fcntl.LOCK_EX if is_alone(item) else fcntl.LOCK_SH)
+    try:
         return (yield)
+    finally:
+        if not (is_alone(item) and is_alone(nextitem)):
+            _turn.close()
+            _turn = None
 
 
 @pytest.fixture(scope="session", autouse=True)
