@@ -35,6 +35,8 @@ WITH ranked AS (SELECT id, row_number() OVER (PARTITION BY organization_id ORDER
                    AND (lease_until IS NULL OR lease_until < clock_timestamp())),
      due AS (SELECT e.id FROM billing_export e JOIN ranked USING (id)
               WHERE place <= %(of_one)s AND NOT EXISTS (SELECT 1 FROM kernel_portalstate WHERE draining_since IS NOT NULL)
+                -- Asked again of the row that is locked: another may have taken it since `ranked` was read.
+                AND e.delivery = 'pending' AND (e.lease_until IS NULL OR e.lease_until < clock_timestamp())
               ORDER BY e.next_at LIMIT %(most)s FOR UPDATE OF e SKIP LOCKED)
 UPDATE billing_export e SET token = token + 1, lease_until = clock_timestamp() + make_interval(secs => %(lease)s)
   FROM due WHERE e.id = due.id

@@ -3,6 +3,7 @@ import base64
 import hashlib
 import hmac
 import re
+import time
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from ipaddress import ip_network
@@ -222,6 +223,27 @@ def test_two_clocks_at_once_ask_for_one_file(shop: Shop, hooked: Receiver) -> No
     assert len(hooked.seen) == 1 and Export.objects.get().delivery == "delivered"
     tick()
     assert len(hooked.seen) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_claim_that_looked_before_another_took_takes_nothing(shop: Shop, hooked: Receiver, monkeypatch) -> None:
+    make(shop, url=hooked.url)
+    assert schedules.start_due(THIRD) == 1
+    work()
+    due_now()
+    quick, taken = delivery.CLAIM, {}
+    slow = quick.replace("WHERE delivery = 'pending'", "WHERE pg_sleep(0.6)::text = '' AND delivery = 'pending'", 1)
+    assert slow != quick
+    monkeypatch.setattr(delivery, "CLAIM", slow)
+
+    def claim(which: int) -> None:
+        if which == 1:
+            time.sleep(0.2)
+            monkeypatch.setattr(delivery, "CLAIM", quick)
+        taken[which] = len(delivery.claim(8))
+
+    assert at_once(claim, 2) == []
+    assert taken == {0: 0, 1: 1}
 
 
 def test_who_sees_bills_sees_schedules_without_their_paths_and_who_manages_billing_makes_them(shop: Shop) -> None:
