@@ -2,7 +2,6 @@
 
 Thresholds are rows of a table: a row without a percent is none.
 """
-from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -16,8 +15,8 @@ from billing.forms import OfVerb, meters_field
 from billing.models import Budget, PriceBook, Voucher
 from billing.models.ledger import billed_to
 from billing.vouchers import create_voucher
-from portal.kernel.errors import InvalidInput
 from portal.kernel.fields import NameField
+from portal.kernel.forms import VerbForm
 from tenants.models import Organization, Project
 
 MANAGE, ROWS = "budget.manage", 5
@@ -31,29 +30,6 @@ class ThresholdRow:
     percent: forms.BoundField
     basis: forms.BoundField
     actions: list[forms.BoundField]
-
-
-class VerbForm(forms.Form):
-    """A form whose verb says what is wrong with what was sent."""
-
-    CALLED: dict[str, str] = {}
-
-    def carried_out(self, verb: Callable[[dict[str, Any]], object]) -> bool:
-        """Whether what was sent fits and the verb did it; what it refuses is said beside the field that it is about."""
-        if not self.is_valid():
-            return False
-        try:
-            verb(self.cleaned_data)
-        except InvalidInput as error:
-            for name, texts in error.errors.items():
-                name = self.CALLED.get(name, name)
-                self.add_error(name if name in self.fields else None, list(map(str, texts)))
-            return False
-        return True
-
-    @property
-    def status(self) -> int:
-        return 400 if self.errors else 200
 
 
 class ChangeBudgetForm(VerbForm):

@@ -50,17 +50,16 @@ def detail(request: HttpRequest, pk: UUID) -> HttpResponse:
 def create(request: HttpRequest) -> HttpResponse:
     form = BudgetForm(request.POST or None, user=request.user, project=current_project(request),
                       no_stop=budgets.stopping.why_not(request.user))
-    made: list[Budget] = []
 
-    def make(chosen: dict) -> None:
-        place = chosen.pop("where")
+    def make() -> Budget:
+        place = form.cleaned_data.pop("where")
         require(request.user, MANAGE, place)
         project = place if isinstance(place, Project) else None
-        made.append(budgets.create_budget(project.organization if project else place, project=project, actor=request.user,
-                                          **chosen))
+        return budgets.create_budget(project.organization if project else place, project=project, actor=request.user,
+                                     **form.cleaned_data)
 
     if request.method == "POST" and form.carried_out(make):
-        return acted(request, _("The budget was made. Its spending is counted within a minute."), _page_of(made[0]), leave=True)
+        return acted(request, _("The budget was made. Its spending is counted within a minute."), _page_of(form.made), leave=True)
     return _form(request, form, title=_("Create budget"), back=reverse("budgets:list"))
 
 
@@ -73,7 +72,7 @@ def edit(request: HttpRequest, pk: UUID) -> HttpResponse:
         no_stop=budgets.stopping.why_not(request.user, budget.project or budget.organization))
 
     if request.method == "POST" and form.carried_out(
-            lambda chosen: budgets.change_budget(budget, actor=request.user, **chosen)):
+            lambda: budgets.change_budget(budget, actor=request.user, **form.cleaned_data)):
         return acted(request, _("The budget was changed."), _page_of(budget), leave=True)
     return _form(request, form, title=_("Change budget"), back=_page_of(budget), action=_("Save"))
 
@@ -103,7 +102,7 @@ def voucher(request: HttpRequest, pk: UUID) -> HttpResponse:
     form = VoucherForm(request.POST or None)
     try:
         if request.method == "POST" and form.carried_out(
-                lambda chosen: vouchers.redeem(organization, chosen["code"], actor=request.user)):
+                lambda: vouchers.redeem(organization, form.cleaned_data["code"], actor=request.user)):
             return acted(request, _("The voucher was redeemed: its credit is there."), back)
     except vouchers.VoucherRefused as error:
         note_refusal(request, error)

@@ -30,7 +30,7 @@ class RungFilter(OneOf):
 @admin.register(Dunning)
 class DunningAdmin(Booked):
     """Moved by the clock and by payments alone. What is added by hand is a hold: until then an organization climbs no further.
-    Nothing is deleted by itself: filter by the last rung, and delete what shall go by hand."""
+    On the last rung instances go to the recycle bin by themselves; what else shall go is deleted by hand."""
 
     actions_row = ("hold",)
     autocomplete_fields = ("organization",)

@@ -1,5 +1,4 @@
 """What people fill in to pay in advance, and operators to hold the ladder. The verbs check."""
-from collections.abc import Callable
 from typing import Any
 
 from django import forms
@@ -9,29 +8,14 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 from billing import ladder
 from billing.forms import OfVerb, moment
 from billing.models import Dunning
-from portal.kernel.errors import InvalidInput
+from portal.kernel.forms import VerbForm
 
 
-class TopUpForm(forms.Form):
+class TopUpForm(VerbForm):
     """How much is paid."""
 
     amount = forms.DecimalField(label=_("Amount"), max_digits=14, decimal_places=2, widget=forms.NumberInput(attrs={
         "inputmode": "decimal", "step": "0.01", "min": "0.01"}))
-
-    def begun(self, verb: Callable[..., str]) -> str:
-        """Where to go on; empty when what was sent does not fit, which is said beside its field."""
-        if not self.is_valid():
-            return ""
-        try:
-            return verb(**self.cleaned_data)
-        except InvalidInput as error:
-            for name, texts in error.errors.items():
-                self.add_error(name if name in self.fields else None, list(map(str, texts)))
-            return ""
-
-    @property
-    def status(self) -> int:
-        return 400 if self.errors else 200
 
 
 class HoldForm(OfVerb):

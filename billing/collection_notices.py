@@ -45,7 +45,9 @@ KINDS = (
             "dunning.stop": _("The instances of %(place)s are stopped, until it is paid what is due since %(reason)s"),
             "dunning.recycle": _("The instances of %(place)s go to the recycle bin, and are deleted for good when their time "
                                  "there is over: nobody paid what is due since %(reason)s"),
-            "dunning.lift": _("%(place)s has paid: what was blocked works again. What was stopped can be started.")}),
+            "dunning.lower": _("%(place)s is a step further down, and something is still due since %(reason)s"),
+            "dunning.lift": _("Nothing of %(place)s is overdue any more: what was blocked works again, and what was stopped can "
+                              "be started.")}),
     NoticeKind(
         name="billing.to_delete", label=_("Organizations to be deleted"),
         hint=_("For operators: nobody paid up to the last rung."),

@@ -106,5 +106,6 @@ def _batch(asked: Asked) -> Callable[[str | None, int], tuple[list[list[object]]
     def read(_cursor: str | None, _limit: int) -> tuple[list[list[object]], str | None]:
         found = sheets(asked.question, asked.by, top=export.MOST_ROWS)
         rows = [[part.key, part.label, part.amount.amount, part.amount.currency] for sheet in found for part in sheet.parts]
-        return rows, "more" if any(sheet.rest for sheet in found) else None
+        is_cut = len(rows) >= export.MOST_ROWS and any(sheet.rest for sheet in found)
+        return rows[:export.MOST_ROWS], "more" if is_cut else None
     return read

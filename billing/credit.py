@@ -267,7 +267,8 @@ def _parts(selection: rating.Selection, currency: str, regions: Collection[UUID]
             if total.currency == currency:
                 found[region, total.meter] = total.amount
                 if region is not None:
-                    found[None, total.meter] -= total.amount
+                    # What began between the two statements is not in the first.
+                    found[None, total.meter] = found.get((None, total.meter), ZERO) - total.amount
     return found
 
 
@@ -280,7 +281,7 @@ def running(organization: Organization, currency: str, now: datetime, regions: C
     if without:
         those = rating.Selection(projects=None, organization=organization.pk, resources=list(without))
         for part, amount in _parts(those, *hour).items():
-            found[part] -= amount
+            found[part] = found.get(part, ZERO) - amount
     return found
 
 

@@ -11,15 +11,16 @@ from django.utils.translation import gettext_lazy as _
 from billing.exports import folders
 from billing.models import ExportSchedule
 from billing.models.exports import Format, What
-from portal.kernel.errors import InvalidInput, PortalError
+from portal.kernel.errors import PortalError
 from portal.kernel.fields import NameField
+from portal.kernel.forms import VerbForm
 from tenants.models import Organization, Project
 from tenants.webhooks.addresses import LONGEST
 
 MONTH = {"placeholder": "2026-10", "inputmode": "numeric", "autocomplete": "off", "spellcheck": "false"}
 
 
-class OfOrganizationForm(forms.Form):
+class OfOrganizationForm(VerbForm):
     """About one of the organizations in which the user holds the permission as a whole."""
 
     permission = "invoice.view"
@@ -35,20 +36,15 @@ class OfOrganizationForm(forms.Form):
         if project is not None:
             self.initial = {"organization": project.organization_id} | self.initial
 
-    def carried_out(self, verb: Callable[[dict[str, Any]], object]) -> bool:
-        """Whether what was sent fits and the verb did it; what it refuses is said beside the field that it is about."""
-        if not self.is_valid():
-            return False
+    def carried_out(self, verb: Callable[[], object]) -> bool:
+        """As everywhere; that there are too many is said above the form."""
         try:
-            verb(self.cleaned_data)
-        except InvalidInput as error:
-            for name, texts in error.errors.items():
-                self.add_error(name if name in self.fields else None, list(map(str, texts)))
+            return super().carried_out(verb)
         except PortalError as error:
             if error.status not in (409, 429):
                 raise
             self.add_error(None, error.detail)
-        return not self.errors
+            return False
 
 
 class ExportForm(OfOrganizationForm):

@@ -36,8 +36,8 @@ def listing(request: HttpRequest) -> HttpResponse:
 @page(VIEW, methods=("GET", "POST"))
 def create(request: HttpRequest) -> HttpResponse:
     form = ExportForm(request.POST or None, user=request.user, project=current_project(request))
-    if request.method == "POST" and form.carried_out(lambda chosen: request_export(
-            chosen.pop("organization"), actor=request.user, **chosen)):
+    if request.method == "POST" and form.carried_out(lambda: request_export(
+            form.cleaned_data.pop("organization"), actor=request.user, **form.cleaned_data)):
         return acted(request, _("The file is being written."), reverse("exports:list"), leave=True)
     return _form(request, form, title=_("Export"), back=reverse("exports:list"))
 
@@ -115,10 +115,9 @@ def schedule(request: HttpRequest, pk: UUID) -> HttpResponse:
 def create_schedule(request: HttpRequest) -> HttpResponse:
     """No redirect: the secret is on this answer only."""
     form = ScheduleForm(request.POST or None, user=request.user, project=current_project(request))
-    made: list[tuple[ExportSchedule, str]] = []
-    if request.method == "POST" and form.carried_out(lambda chosen: made.append(schedules.create_schedule(
-            chosen.pop("organization"), actor=request.user, **chosen))):
-        return _show(request, *made[0])
+    if request.method == "POST" and form.carried_out(lambda: schedules.create_schedule(
+            form.cleaned_data.pop("organization"), actor=request.user, **form.cleaned_data)):
+        return _show(request, *form.made)
     return _form(request, form, title=_("Schedule exports"), back=reverse("export_schedules:list"))
 
 

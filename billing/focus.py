@@ -7,7 +7,7 @@ make price × quantity the cost at ten decimals. Values are text; nothing is emp
 """
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal, localcontext
 from typing import Any
 from uuid import UUID
 
@@ -193,11 +193,17 @@ def _charge(kind: str, text: str, meter: str, sku: str, start: datetime, end: da
     details = {name: plain(value, 0) for name, value in (("x_Tier", tier), ("x_DiscountPercent", discount)) if value}
     return row | {
         "ListCost": plain(list_amount), "ListUnitPrice": plain(unit_price, 0), "ContractedUnitPrice": plain(contracted, 0),
-        "ContractedCost": plain((contracted * hours).quantize(LAST)), "PricingCategory": "Standard",
+        "ContractedCost": plain(_cost(contracted, hours)), "PricingCategory": "Standard",
         "PricingQuantity": plain(hours, 0), "PricingUnit": _priced(declared) if size else unit.removesuffix("second") + "Hours",
         "ConsumedQuantity": plain(rating.units_in(meter, quantity), 0),
         "ConsumedUnit": f"{unit.capitalize()}s" if size else unit.removesuffix("second") + "Seconds",
         "SkuPriceDetails": as_json(details).decode() if details else None}
+
+
+def _cost(unit_price: Decimal, hours: Decimal) -> Decimal:
+    """To ten decimals. Quantities of thirty digits times a price need more than the 28 that decimals keep by themselves."""
+    with localcontext(prec=60):
+        return (unit_price * hours).quantize(LAST, ROUND_HALF_UP)
 
 
 def _priced(counter: Meter) -> str:

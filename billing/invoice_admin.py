@@ -14,12 +14,12 @@ from unfold.decorators import action, display
 
 from billing import closing, outbox, payments, report_admin
 from billing.booked import Booked, amount_column
-from billing.invoice_forms import IssuerForm, NewAdjustmentForm, NewCreditNoteForm, NewPaymentForm
+from billing.invoice_forms import BillingProfileForm, IssuerForm, NewAdjustmentForm, NewCreditNoteForm, NewPaymentForm
 from billing.invoice_queries import WORDS, Standing, standings
 from billing.models import BillingProfile, Charge, Entry, Invoice, InvoiceLine, Issuer, Leg, Payment, Series, TaxRate
 from billing.money import Money
 from billing.periods import Month
-from portal.kernel.admin import AuditedAdmin, ReadOnlyAdmin, act
+from portal.kernel.admin import AuditedAdmin, OperatorsActions, ReadOnlyAdmin, act
 from portal.kernel.admin.columns import MeterFilter, OneOf
 
 
@@ -238,9 +238,10 @@ class IssuerAdmin(AuditedAdmin):
 
 
 @admin.register(BillingProfile)
-class BillingProfileAdmin(AuditedAdmin):
+class BillingProfileAdmin(OperatorsActions):
     """Also what operators alone say: whether an organization is billed without tax, or pays in advance."""
 
+    form = BillingProfileForm
     list_display = ("organization", "name", "country", "language", "is_tax_exempt", "is_prepaid")
     list_filter = ("is_tax_exempt", "is_prepaid")
     list_select_related = ("organization",)
@@ -253,3 +254,9 @@ class BillingProfileAdmin(AuditedAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: BillingProfile | None = None) -> tuple[str, ...]:
         return ("organization",) if obj else ()
+
+    def get_form(self, request: HttpRequest, obj: BillingProfile | None = None, change: bool = False, **kwargs: object):
+        return type("FormOfActor", (super().get_form(request, obj, change, **kwargs),), {"actor": request.user})
+
+    def save_model(self, request: HttpRequest, obj: BillingProfile, form, change: bool) -> None:
+        """The form's verb wrote it."""

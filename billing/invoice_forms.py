@@ -2,7 +2,6 @@
 
 The verbs check; what they refuse is said beside its field.
 """
-from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 from zoneinfo import available_timezones
@@ -18,13 +17,15 @@ from unfold.widgets import (
 from billing import closing, payments
 from billing.forms import OfVerb
 from billing.models import BillingProfile, Charge, Invoice, Issuer, Payment
+from billing.profiles import FIELDS, TERMS, set_profile
 from portal.kernel.errors import InvalidInput
+from portal.kernel.forms import VerbForm
 
 MANUAL = "manual"
 """The provider of payments that an operator saw in the bank."""
 
 
-class ProfileForm(forms.Form):
+class ProfileForm(VerbForm):
     """What an organization says of itself for its bills."""
 
     name = forms.CharField(label=_("Name on the invoice"), max_length=200, required=False,
@@ -38,21 +39,18 @@ class ProfileForm(forms.Form):
     sends_mail = forms.BooleanField(label=_("Mail invoices and credit notes to it, as PDF"), required=False)
     language = forms.ChoiceField(label=_("Language of invoices"), choices=BillingProfile.Language.choices)
 
-    def carried_out(self, verb: Callable[..., object]) -> bool:
-        """Whether what was sent fits and the verb did it."""
-        if not self.is_valid():
-            return False
-        try:
-            verb(**self.cleaned_data)
-        except InvalidInput as error:
-            for name, texts in error.errors.items():
-                self.add_error(name if name in self.fields else None, list(map(str, texts)))
-            return False
-        return True
 
-    @property
-    def status(self) -> int:
-        return 400 if self.errors else 200
+class BillingProfileForm(OfVerb):
+    """The same by operators, with what they alone say. Only what was changed here is written."""
+
+    class Meta:
+        model = BillingProfile
+        fields = ["organization", *FIELDS, *TERMS]
+
+    def carry_out(self, values: dict[str, Any]) -> BillingProfile:
+        organization = values.get("organization") or self.instance.organization
+        return set_profile(organization, actor=self.actor, **{
+            name: values[name] for name in self.changed_data if name != "organization"})
 
 
 def initial(profile: BillingProfile) -> dict[str, Any]:

@@ -68,7 +68,7 @@ def profile(request: HttpRequest, pk: UUID) -> HttpResponse:
     back = f"{reverse('balance:page')}?organization={pk}"
     if request.method == "POST":
         form = ProfileForm(request.POST)
-        if form.carried_out(lambda **values: set_profile(organization, actor=request.user, **values)):
+        if form.carried_out(lambda: set_profile(organization, actor=request.user, **form.cleaned_data)):
             return acted(request, _("Saved."), back)
     else:
         form = ProfileForm(initial=initial(profile_of(organization)))

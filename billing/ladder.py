@@ -134,7 +134,8 @@ def _come_down(row: Dunning, rung: Rung, now: datetime) -> None:
     if row.rung != rung:
         before, row.rung = row.rung, rung
         row.since = None if rung == Rung.NONE else now
-        audit.record("dunning.lift", row.organization, actor=None, before={"rung": before}, after={"rung": rung})
+        act, after = ("dunning.lift", {"rung": rung}) if rung == Rung.NONE else ("dunning.lower", _facts(row))
+        audit.record(act, row.organization, actor=None, before={"rung": before}, after=after)
 
 
 def _facts(row: Dunning) -> dict[str, Any]:

@@ -147,10 +147,11 @@ def credit_note(invoice: Invoice, *, reason: str, actor, amount: Decimal | None 
     ledger.book(organization, f"credit_note:{note.pk}", "credit_note",
                 {Account.RECEIVABLE: -note.total, Account.REVENUE: amount, Account.TAX: tax}, invoice.currency, actor=actor,
                 invoice=note, text=note.number)
+    settle(organization, actor=actor)
+    # Last: whoever hears of it finds settled what is paid.
     audit.record("invoice.credit_note", note, actor=actor, after={
         "invoice": invoice.number, "total": note.total, "currency": note.currency, "reason": note.reason})
     outbox.post(note)
-    settle(organization, actor=actor)
     return note
 
 

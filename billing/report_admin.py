@@ -15,6 +15,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.formats import number_format
+from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 from billing import issuing, reports
@@ -169,7 +170,7 @@ def revenue(request: HttpRequest) -> HttpResponse:
     by = request.GET.get("by") or "organization"
     if by not in reports.BY:
         raise InvalidInput.field("by", _("One of: {names}.").format(names=", ".join(reports.BY)))
-    found = remembered(("revenue", str(month), by), lambda: reports.revenue(month, by, now=now))
+    found = remembered(("revenue", str(month), by, get_language()), lambda: reports.revenue(month, by, now=now))
     return _answer(request, "revenue", [_groups(found), _by_month(found), *_gaps(found)], figures=found.totals, months=months,
                    month=str(month), by=by, choices=reports.BY.items(), found=found)
 

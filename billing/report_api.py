@@ -3,6 +3,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from rest_framework import serializers
 from rest_framework.decorators import action
@@ -148,7 +149,7 @@ class RevenueViewSet(RoomViewSet):
         if by not in reports.BY:
             raise InvalidInput.field("by", _("One of: {names}.").format(names=", ".join(reports.BY)))
         month, now = _month(request)
-        found = remembered(("revenue", str(month), by), lambda: reports.revenue(month, by, now=now))
+        found = remembered(("revenue", str(month), by, get_language()), lambda: reports.revenue(month, by, now=now))
         return Response({"month": str(month), "by": by, "results": [_group(one) for one in found.groups],
                          "sums": [_sums(one) for one in found.sums], "gaps": _gaps(found.gaps)})
 

@@ -18,11 +18,11 @@ ONE_SENDS_BILLS = 0x4D61696E_6E626C6D
 
 @shared_task(name="billing.close")
 def close() -> None:
-    """Close the month that is over, unless another worker is at it; nobody bills until an issuer is entered."""
+    """Close the month that is over, and what failed before, unless another worker is at it; nobody bills until an issuer is
+    entered."""
     with alone(ONE_AT_A_TIME) as is_ours:
         if is_ours and Issuer.objects.exists():
-            now = database_now()
-            closing.close_all(closing.last_to_close(now), now=now)
+            closing.close_due(database_now())
 
 
 @shared_task(name="billing.collect")

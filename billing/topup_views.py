@@ -45,7 +45,8 @@ def top_up(request: HttpRequest, pk: UUID) -> HttpResponse:
     form = TopUpForm(request.POST if request.method == "POST" else None)
     url = ""
     if request.method == "POST" and providers.is_there():
-        url = form.begun(lambda **values: begin(request, organization, **values))
+        if form.carried_out(lambda: begin(request, organization, **form.cleaned_data)):
+            url = form.made
         if url and urlsplit(url).netloc in ("", request.get_host()):
             return redirect(url)
     # What is sent by a form may not be led to another site (CSP): there a link leads.

@@ -134,8 +134,7 @@ def _gives(voucher: Voucher, organization: Organization, now: datetime) -> bool:
     is_time = voucher.valid_from <= now and (voucher.valid_until is None or now < voucher.valid_until)
     if voucher.withdrawn_at is not None or not is_time:
         return False
-    users = list(voucher.uses.values_list("organization", flat=True)[:voucher.most_uses])
-    return len(users) < voucher.most_uses and organization.pk not in users
+    return not voucher.uses.filter(organization=organization).exists() and voucher.uses.count() < voucher.most_uses
 
 
 def _count(organization: Organization) -> None:

@@ -232,8 +232,11 @@ def resume_organization(organization: Organization, *, actor: User | None) -> Or
     organization = lock_organization(organization.pk)
     if organization.suspended_at is not None:
         before = {"reason": organization.suspension_reason, "while_suspended": organization.while_suspended}
+        since = organization.suspended_at
         _set(organization, suspended_at=None, suspension_reason="")
         audit.record("organization.resume", organization, actor=actor, before=before)
+        for hook in registry.resumption_hooks:
+            hook(organization.pk, since)
     return organization
 
 

@@ -14,9 +14,10 @@ import psycopg
 import pytest
 from django.db.backends.postgresql.operations import DatabaseOperations
 from django.utils import translation
-from psycopg import sql
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
+
+from portal.upkeep import postgres
 
 STAGE_MISSING = ("These tests need the stage `test`: run them with `make test ARGS=…`, or, with `make services` up, "
                  "python3 compute/lab/setup exec test .venv/bin/pytest …")
@@ -173,5 +174,4 @@ def _drop_abandoned_databases(url: str) -> None:
         for (name,) in connection.execute("SELECT datname FROM pg_database").fetchall():
             match = SESSION_DATABASE.fullmatch(name)
             if match and not os.path.exists(f"/proc/{match[1]}"):
-                drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
-                connection.execute(drop)
+                postgres.drop_by(connection, name)

@@ -58,9 +58,9 @@ def change_budget(budget: Budget, *, actor: Any, **values: Any) -> Budget:
     Forbidden (`stopping`)."""
     budget = _locked(budget)
     issuing.check(**_wrong(**values))
-    stopping.require_change(actor, budget, values)
     if "thresholds" in values:
         values["thresholds"] = _in_order(values["thresholds"])
+    stopping.require_change(actor, budget, values)
     changed = [name for name in CHANGED if name in values and getattr(budget, name) != values[name]]
     if not changed:
         return budget

@@ -5,7 +5,6 @@ nothing; whoever is killed leaves nothing. What waits (corrections, adjustments)
 month's end, whenever the month is closed. Credit pays first, each for what it is good for (`billing.scopes`), and tax is added to
 what is left; what was paid in advance settles at once.
 """
-from collections.abc import Iterable
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -14,7 +13,7 @@ from uuid import UUID
 import structlog
 from django.db import transaction
 from django.db.backends.postgresql.psycopg_any import DateTimeTZRange
-from django.db.models import F, Q, Sum
+from django.db.models import F, Q, QuerySet, Sum
 from django.utils.translation import gettext_lazy as _
 
 from billing import issuing, ledger, outbox, payments, scopes
@@ -113,13 +112,29 @@ def close_all(month: Month, *, now: datetime, actor=None) -> tuple[list[Invoice]
         raise InvalidInput.field("month", _("This month is not over."))
     invoices, failed = [], []
     for organization in _to_close(month):
-        try:
-            invoices += close(organization, month, now=now, actor=actor)
-        except Exception as error:
-            log.exception("billing.not_closed", organization=str(organization.pk), month=str(month))
-            _keep(organization, month, error, now)
-            failed.append(organization)
+        issued = _try(organization, month, now, actor)
+        invoices += issued or []
+        failed += [organization] if issued is None else []
     return invoices, failed
+
+
+def close_due(now: datetime) -> None:
+    """What the clock closes: what failed in earlier months, the oldest first, and then the month that is over."""
+    last = last_to_close(now)
+    earlier = ClosingFailure.objects.exclude(month=str(last)).select_related("organization").order_by("month", "pk")
+    for failure in earlier:
+        _try(failure.organization, Month.named(failure.month), now, None)
+    close_all(last, now=now)
+
+
+def _try(organization: Organization, month: Month, now: datetime, actor) -> list[Invoice] | None:
+    """The invoices; None when it failed, which is logged and kept."""
+    try:
+        return close(organization, month, now=now, actor=actor)
+    except Exception as error:
+        log.exception("billing.not_closed", organization=str(organization.pk), month=str(month))
+        _keep(organization, month, error, now)
+        return None
 
 
 def _keep(organization: Organization, month: Month, error: Exception, now: datetime) -> None:
@@ -130,7 +145,12 @@ def _keep(organization: Organization, month: Month, error: Exception, now: datet
         ClosingFailure.objects.create(**known, **said, first_at=now)
 
 
-def _to_close(month: Month) -> Iterable[Organization]:
+def has_to_close(organization: UUID, month: Month) -> bool:
+    """Whether something of the month waits to be invoiced."""
+    return _to_close(month).filter(pk=organization).exists()
+
+
+def _to_close(month: Month) -> QuerySet[Organization]:
     """Those that used something in the month or have charges that wait, and have no invoice of it."""
     waiting = Charge.objects.filter(line=None).order_by().values_list("organization_id", flat=True).distinct()
     done = Invoice.objects.filter(month=str(month), kind=Invoice.Kind.INVOICE).values("organization")

@@ -33,12 +33,16 @@ class Question:
     month: Month
     now: datetime
 
-    def ask(self, *groups: str, month: Month | None = None, **options: Any) -> tuple[rating.Total, ...]:
+    def ask(self, *groups: str, month: Month | None = None) -> tuple[rating.Total, ...]:
         """What rating answers, or answered less than a minute ago."""
+        return self.page(*groups, month=month).totals
+
+    def page(self, *groups: str, month: Month | None = None, **options: Any) -> rating.Page:
+        """The same of some of the totals."""
         month = month or self.month
         key = ("costs", month, key_of(self.selection), groups, *options.items())
         return remembered(key, lambda: rating.totals(
-            self.selection, groups, start=month.start, end=month.end, now=self.now, **options).totals)
+            self.selection, groups, start=month.start, end=month.end, now=self.now, **options))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,16 +123,21 @@ def key_of(selection: rating.Selection) -> Hashable:
 def sheets(question: Question, by: str, *, top: int = TOP) -> list[Sheet]:
     """The month by currency, divided as `by` says into its dearest parts. One statement; two by resource or tag."""
     sums = question.ask("project", "meter")
-    found = _grouped(KEYS[by], sums) if by in KEYS else [
-        _asked_part(total) for total in question.ask(by, limit=top, dearest_first=True)]
-    return [_sheet(whole, [part for part in found if part.amount.currency == whole.currency], by, top)
+    if by in KEYS:
+        found, is_cut = _grouped(KEYS[by], sums), False
+    else:
+        page = question.page(by, limit=top, dearest_first=True)
+        found, is_cut = [_asked_part(total) for total in page.totals], page.count > len(page.totals)
+    return [_sheet(whole, [part for part in found if part.amount.currency == whole.currency], top, is_cut)
             for whole in together(total.money for total in sums)]
 
 
-def _sheet(whole: Money, found: list[Part], by: str, top: int) -> Sheet:
+def _sheet(whole: Money, found: list[Part], top: int, is_cut: bool) -> Sheet:
+    """`is_cut`: there are more parts than were found, of this or another currency. Both sums may be some seconds old, and not
+    the same ones, so that a rest alone says nothing."""
     shown = tuple(found[:top])
     rest = whole.amount - sum((part.amount.amount for part in shown), ZERO)
-    has_more = len(found) > top or (by not in KEYS and rest != 0)
+    has_more = len(found) > top or (is_cut and rest > 0)
     return Sheet(so_far=whole, parts=shown, rest=Money(rest, whole.currency) if has_more else None)
 
 

@@ -22,7 +22,7 @@ from billing.exports.writers import WRITERS
 from billing.models import Export
 from portal.kernel import audit, crash
 from portal.kernel.states import database_now
-from tenants.webhooks.delivery import ERRORS, PREFIX, Outcome, post
+from tenants.webhooks.delivery import ERRORS, PREFIX, Outcome, outcome_of, post
 
 log = structlog.get_logger(__name__)
 BACKOFF_S = (60, 300, 1800, 7200, 21600, 43200)
@@ -30,7 +30,10 @@ LIMIT_S, LEASE_S, TURN_S, AT_ONCE, MOST_OF_ONE, KEPT_ATTEMPTS, BLOCK = 60, 120, 
 WORDS = ERRORS | {"too_slow": _("It was not taken within a minute."), "folder": _("The folder does not take it."),
                   "removed": _("The file is gone.")}
 CLAIM = """
-WITH ranked AS (SELECT id, row_number() OVER (PARTITION BY organization_id ORDER BY next_at) AS place FROM billing_export
+WITH busy AS (SELECT organization_id, count(*) AS taken FROM billing_export
+               WHERE delivery = 'pending' AND lease_until > clock_timestamp() GROUP BY organization_id),
+     ranked AS (SELECT id, coalesce(taken, 0) + row_number() OVER (PARTITION BY organization_id ORDER BY next_at) AS place
+                  FROM billing_export LEFT JOIN busy USING (organization_id)
                  WHERE delivery = 'pending' AND state = 'ready' AND next_at <= clock_timestamp()
                    AND (lease_until IS NULL OR lease_until < clock_timestamp())),
      due AS (SELECT e.id FROM billing_export e JOIN ranked USING (id)
@@ -67,18 +70,8 @@ def run() -> int:
                 return made
             for done in wait(flying, timeout=1, return_when=FIRST_COMPLETED).done:
                 crash.point("brought an export")
-                settle(flying.pop(done), _outcome(done))
+                settle(flying.pop(done), outcome_of(done, "exports.unexpected"))
                 made += 1
-
-
-def _outcome(done: Future[Outcome]) -> Outcome:
-    fault = done.exception()
-    if fault is None:
-        return done.result()
-    if not isinstance(fault, Exception):
-        raise fault
-    log.error("exports.unexpected", exc_info=fault)
-    return Outcome(error="unexpected")
 
 
 def send(export: Export, now: datetime) -> Outcome:

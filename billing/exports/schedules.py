@@ -9,11 +9,11 @@ from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
 from billing import issuing
-from billing.closing import CLOSES_AFTER, period_of
+from billing.closing import CLOSES_AFTER, has_to_close, period_of
 from billing.exports import folders
 from billing.exports.errors import TooManyExports
 from billing.exports.verbs import request_export
-from billing.models import Export, ExportSchedule, Invoice, UsageInterval
+from billing.models import Export, ExportSchedule, Invoice
 from billing.models.exports import Format, What
 from billing.periods import Month
 from portal.kernel import audit
@@ -155,8 +155,7 @@ def _is_closed(schedule: ExportSchedule, month: str) -> bool:
     """Whether the month has its invoice, or needs none."""
     if Invoice.objects.filter(organization=schedule.organization_id, month=month, kind=Invoice.Kind.INVOICE).exists():
         return True
-    return not UsageInterval.objects.filter(project__organization=schedule.organization_id,
-                                            period__overlap=period_of(Month.named(month))).exists()
+    return not has_to_close(schedule.organization_id, Month.named(month))
 
 
 def _where(url: str, folder: str) -> dict[str, str]:

@@ -34,7 +34,7 @@ class Issuer(models.Model):
         "Days since the oldest unpaid invoice was due. For organizations that pay in advance these are hours since all is used."))
     block_days = models.PositiveSmallIntegerField(_("days overdue: nothing new starts"), default=10)
     stop_days = models.PositiveSmallIntegerField(_("days overdue: instances are stopped"), default=20)
-    recycle_days = models.PositiveSmallIntegerField(_("days overdue: to be deleted by operators"), default=40)
+    recycle_days = models.PositiveSmallIntegerField(_("days overdue: instances go to the recycle bin"), default=40)
 
     class Meta:
         verbose_name, verbose_name_plural = _("issuer"), _("issuers")

@@ -41,6 +41,12 @@ def price(value: Money) -> str:
 
 
 @register.filter
+def hourly_moneys(values: Iterable[Money]) -> str:
+    """The same of several currencies."""
+    return " + ".join(map(price, values))
+
+
+@register.filter
 def rate(price_per_hour: Decimal, currency: str) -> str:
     """A price, with all of its digits."""
     return _with_currency(exact(price_per_hour, 2), currency)

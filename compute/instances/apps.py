@@ -21,7 +21,7 @@ class InstancesConfig(AppConfig):
     verbose_name = _("Compute")
 
     def ready(self) -> None:
-        from compute.instances import idle, kinds, stopping, suspension  # noqa: F401  (registers the operation kinds)
+        from compute.instances import idle, kinds, recycling, stopping, suspension  # noqa: F401  (registers the operation kinds)
         from compute.instances.models import Instance
 
         registry.add(
@@ -55,5 +55,7 @@ class InstancesConfig(AppConfig):
             registry.coming_hooks.append(stopping.coming)
         if suspension.ring not in registry.suspension_hooks:
             registry.suspension_hooks.append(suspension.ring)
+        if recycling.give_back not in registry.resumption_hooks:
+            registry.resumption_hooks.append(recycling.give_back)
         if suspension.unpaid not in registry.unpaid_hooks:
             registry.unpaid_hooks.append(suspension.unpaid)

@@ -2,13 +2,12 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from billing import rating
 from billing.costs import this_month
-from billing.money import Money
+from billing.money import Money, together
 from billing.prices import HOURS_A_MONTH
 from portal.kernel.models import Resource
 from portal.kernel.states import database_now
@@ -29,20 +28,20 @@ class Meter:
 
 @dataclass(frozen=True, kw_only=True)
 class Costs:
-    """A month of some resources."""
+    """A month of some resources; sums by currency, since the organization may have paid in another one until a day of it."""
 
     month: datetime
     now: datetime
-    sum: Money | None
-    hourly: Money | None
+    sum: list[Money]
+    hourly: list[Money]
     meters: tuple[Meter, ...]
     lines: tuple[rating.Line, ...]
     count: int
 
     @property
-    def monthly(self) -> Money | None:
+    def monthly(self) -> list[Money]:
         """What a month of the present hour comes to."""
-        return self.hourly and Money(self.hourly.amount * HOURS_A_MONTH, self.hourly.currency)
+        return [Money(one.amount * HOURS_A_MONTH, one.currency) for one in self.hourly]
 
 
 def costs(user: Any, resource: Resource, others: Collection[UUID] = ()) -> Costs | None:
@@ -55,23 +54,20 @@ def costs(user: Any, resource: Resource, others: Collection[UUID] = ()) -> Costs
                          start=month.start, end=month.end, now=now)
     meters = _meters(lines)
     return Costs(month=month.start, now=now, meters=meters, lines=tuple(lines[:SHOWN_LINES]), count=len(lines),
-                 sum=_sum([line.money for line in lines]), hourly=_sum([one.hourly for one in meters if one.hourly]))
+                 sum=together(line.money for line in lines), hourly=together(one.hourly for one in meters if one.hourly))
 
 
 def _meters(lines: list[rating.Line]) -> tuple[Meter, ...]:
     """What runs now before what has ended, dearest first."""
-    grouped: dict[tuple[UUID, str, str], list[rating.Line]] = {}
+    grouped: dict[tuple[UUID, str, str, str], list[rating.Line]] = {}
     for line in lines:
-        grouped.setdefault((line.resource.id, line.meter, line.sku), []).append(line)
+        grouped.setdefault((line.resource.id, line.meter, line.sku, line.currency), []).append(line)
     found = [Meter(resource=group[0].resource, meter=group[0].meter, sku=group[0].sku, hourly=_hourly(group),
-                   amount=_sum([line.money for line in group])) for group in grouped.values()]
+                   amount=together(line.money for line in group)[0]) for group in grouped.values()]
     return tuple(sorted(found, key=lambda one: (one.hourly is None, -one.amount.amount, one.meter)))
 
 
 def _hourly(lines: list[rating.Line]) -> Money | None:
-    return _sum([Money(line.units * line.price_per_hour, line.currency) for line in lines
-                 if line.end is None and line.price_per_hour is not None])
-
-
-def _sum(amounts: list[Money]) -> Money | None:
-    return Money(sum((one.amount for one in amounts), Decimal(0)), amounts[0].currency) if amounts else None
+    """Of one currency."""
+    runs = [line for line in lines if line.end is None and line.price_per_hour is not None]
+    return next(iter(together(Money(line.units * line.price_per_hour, line.currency) for line in runs)), None)

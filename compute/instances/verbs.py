@@ -92,7 +92,7 @@ VERBS = {verb.name: verb for verb in (
          in_flight=S.RECYCLING, settled=S.RECYCLED, operation="instance.recycle", is_bad=True, instead={S.ERROR: "purge"},
          passes_to="purge",
          confirm=_("The power is cut, and the instance goes to the recycle bin. Until the day that is named there it can be "
-                   "restored; its volumes and addresses stay with it and cost as before.")),
+                   "restored; its volumes and addresses stay with it and cost as before. What is in error is deleted for good.")),
     Verb(name="purge", label=_("Delete for good"), icon="circle-x", permission="instance.delete",
          legal=ON_A_HOST | {S.RECYCLED, S.ERROR}, in_flight=S.DELETING, settled=S.DELETED, operation="instance.delete",
          is_bad=True, is_dangerous=True,

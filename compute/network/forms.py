@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from compute.network.models import SecurityGroup, SecurityGroupRule, Subnet, Vpc
 from compute.network.models.cidr import CidrFormField
 from compute.network.operations.vpcs import DEFAULT_CIDR
+from portal.kernel import forms as kernel
 from portal.kernel.errors import Forbidden, PortalError
 from portal.kernel.fields import NameField
 from portal.kernel.models import Region
@@ -37,17 +38,14 @@ PRESETS: dict[str, tuple[Any, dict[str, Any]]] = {
 REMOTES = [("anywhere", _("Anywhere")), ("cidr", _("A network")), ("group", _("A security group"))]
 
 
-class VerbForm(forms.Form):
-    """A form with one verb behind it; what the verb refuses is said beside the field that it is about."""
+class VerbForm(kernel.VerbForm):
+    """As everywhere; conflicts are said too, beside a field where they are about one."""
 
     # Conflicts that are about one field; others are said above the form.
     BLAMED: Mapping[str, str] = {
         "cidr_overlaps": "cidr", "address_in_use": "ip", "subnet_full": "subnet", "address_pool_full": "floating_ip",
         "no_public_network": "floating_ip"}
-    # Where the verb's word for a field is another than the form's.
-    CALLED: Mapping[str, str] = {}
     refused: PortalError | None = None
-    made: Any = None
 
     def carried_out(self, verb: Callable[[], object]) -> bool:
         """Whether what was sent fits and the verb did it; its answer is in `made`."""
@@ -64,10 +62,7 @@ class VerbForm(forms.Form):
     def refuse(self, error: PortalError) -> None:
         self.refused = error
         blamed = self.BLAMED.get(error.code)
-        errors = error.errors or ({blamed: [error.detail]} if blamed in self.fields else {})
-        for name, texts in errors.items():
-            name = self.CALLED.get(name, name)
-            self.add_error(name if name in self.fields else None, list(map(str, texts)))
+        self.blame(error.errors or ({blamed: [error.detail]} if blamed in self.fields else {}))
 
     @property
     def conflict(self) -> PortalError | None:

@@ -23,7 +23,7 @@ from compute.hosts.commands import HostCommands
 from compute.hosts.commands.catalogue import CHASSIS, COUNT, COUNTED, SWITCH_PORTS, UNCOUNT, Counted, Counting, SwitchPort
 from compute.hosts.connections import host_commands
 from compute.hosts.models import Claim, Host
-from compute.network.models import AddressPool, FloatingIp, Port, TrafficCount
+from compute.network.models import AddressPool, Allocation, FloatingIp, Port, TrafficCount
 from portal.kernel.alone import alone
 from portal.kernel.errors import HostFault
 from portal.kernel.operations.doorbell import ring_task
@@ -33,6 +33,8 @@ log = structlog.get_logger(__name__)
 METER, COUNT_HOST = "network.public_traffic", "network.count_traffic"
 CHANGES_A_PASS = 50
 """So many flows are made, and so many removed, before the host is left alone for a minute."""
+BEAT = timedelta(minutes=1)
+"""How often a host is asked."""
 SPREAD = timedelta(minutes=1)
 """A flow is as old as its row, give or take what making it took; one that is not was put there by somebody else, or put
 back by a switch that restarted, and has not counted what its row believes."""
@@ -62,6 +64,8 @@ def hosts() -> QuerySet[Host]:
 
 def ring_for(port: Port) -> None:
     """The port has got an address: counting begins now, not at the next beat."""
+    if port.domain is None:
+        return
     for host in Host.objects.filter(claims__consumer=port.domain).select_related("region").distinct():
         ring_task(COUNT_HOST, host.region.queue, str(host.pk))
 
@@ -102,7 +106,9 @@ def _pass(host: Host, commands: HostCommands) -> None:
     found = {flow.number: (bridge, flow) for bridge in sorted({way.bridge for way in ways.values()})
              for flow in commands.run(COUNTED, bridge=bridge)}
     open_rows = TrafficCount.objects.filter(host=host, ended_at=None).select_related("floating_ip")
-    counting = {row.pk: row for row in open_rows if _is_its_own(row, found, now)}
+    held = Allocation.objects.filter(pool__region=host.region_id, address__in=[row.address for row in open_rows])
+    holders = dict(held.values_list("address", "resource"))
+    counting = {row.pk: row for row in open_rows if _is_its_own(row, found, now) and not _is_others(row, holders, now)}
     _note([(row, found[pk][1].bytes) for pk, row in counting.items()], now)
     kept = {row.floating_ip_id: pk for pk, row in counting.items() if _goes_on(row, found[pk], wanted)}
     _end(host, commands, {number: bridge for number, (bridge, _flow) in found.items() if number not in kept.values()},
@@ -145,6 +151,12 @@ def _is_its_own(row: TrafficCount, found: Found, now: datetime) -> bool:
     flow = found[row.pk][1]
     age = now - row.began_at - timedelta(seconds=flow.age_s)
     return flow.address == row.address and abs(age) < SPREAD and flow.bytes >= row.bytes_out
+
+
+def _is_others(row: TrafficCount, holders: Mapping[str, UUID], now: datetime) -> bool:
+    """Whether somebody else holds the address, and the host was silent when it changed hands: who sent what nobody can tell, so
+    it is nobody's. What was sent since the last beats is still its former holder's."""
+    return holders.get(row.address, row.floating_ip_id) != row.floating_ip_id and (row.seen_at or row.began_at) < now - 2 * BEAT
 
 
 def _goes_on(row: TrafficCount, found: tuple[str, Counted], wanted: Mapping[UUID, tuple[FloatingIp, Way]]) -> bool:

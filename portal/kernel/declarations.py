@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,6 +139,8 @@ ProjectHook = Callable[[Any, Any], None]
 that deletes it, where they take that away again as far as nothing uses it."""
 
 SuspensionHook = Callable[[], None]
+ResumptionHook = Callable[[UUID, datetime], None]
+"""Of which organization that may act again, suspended since when; in the transaction that says so."""
 """An organization was suspended, and this is committed: rooms do what its policy asks."""
 
 UnpaidHook = Callable[[Any, str], None]
@@ -180,6 +183,7 @@ class Registry:
     audit_hooks: list[AuditHook] = field(default_factory=list)
     project_end_hooks: list[ProjectHook] = field(default_factory=list)
     suspension_hooks: list[SuspensionHook] = field(default_factory=list)
+    resumption_hooks: list[ResumptionHook] = field(default_factory=list)
     unpaid_hooks: list[UnpaidHook] = field(default_factory=list)
     session_hooks: list[SessionHook] = field(default_factory=list)
 

@@ -56,13 +56,13 @@ def trees(user: Any, *, now: datetime) -> tuple[list[Tree], bool]:
     projects = found[:MOST]
     month, own = this_month(now), Counter()
     for (pk, _region), amounts in taken([one.pk for one in projects]).items():
-        own.update({(pk, name): amounts[name] for name in ("instances", "running")})
+        own.update({(pk, name): amounts[name] for name in ("present", "running")})
     payable = frozenset(one.pk for one in projects if user.grants.may("usage.view", one.pk))
     costs = remembered(("project costs", month, payable),
                        lambda: costs_of(payable, start=month.start, end=month.end, now=now)) if payable else {}
     return [Tree(organization=organization, branches=[
         Branch(project=one, depth=depth, cost=costs.get(one.pk), is_archived=is_archived,
-               instances=own[one.pk, "instances"], running=own[one.pk, "running"])
+               instances=own[one.pk, "present"], running=own[one.pk, "running"])
         for one, depth, is_archived in _in_order(list(members))])
         for organization, members in groupby(projects, key=lambda one: one.organization)], len(found) > MOST
 

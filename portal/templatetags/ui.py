@@ -93,7 +93,7 @@ ACTS = {
     "credit.grant": _("Grant credit"), "credit.low": _("Warn that credit ends"),
     "dunning.remind": _("Remind of unpaid bills"), "dunning.block": _("Block what is new: unpaid"),
     "dunning.stop": _("Stop instances: unpaid"), "dunning.recycle": _("To be deleted: unpaid"),
-    "dunning.lift": _("Go down the ladder: paid"), "dunning.hold": _("Hold the ladder"),
+    "dunning.lower": _("Go a step down the ladder"), "dunning.lift": _("Leave the ladder"), "dunning.hold": _("Hold the ladder"),
     "billing_profile.change": _("Change billing profile"), "invoice.issue": _("Issue invoice"),
     "invoice.credit_note": _("Issue credit note"), "invoice.write_off": _("Write off invoice"),
     "invoice.adjust": _("Adjust next invoice"), "invoice.rerate": _("Rate month anew"),

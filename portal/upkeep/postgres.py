@@ -108,13 +108,28 @@ def create_empty(database: Database) -> None:
     """Make it anew; what an interrupted attempt left under that name goes."""
     with database.called(ELSEWHERE).connect() as connection:
         name = sql.Identifier(database.name)
-        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
+        drop_by(connection, database.name)
         connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8'").format(name))
 
 
 def drop(database: Database) -> None:
     with database.called(ELSEWHERE).connect() as connection:
-        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database.name)))
+        drop_by(connection, database.name)
+
+
+def drop_by(connection: psycopg.Connection, name: str) -> None:
+    """Drop a database, if it is there, and end whose sessions it has. `connection` commits by itself and is to another one.
+
+    Not `WITH (FORCE)`: that is refused to all but superusers while autovacuum is in there, which a plain drop asks to leave.
+    """
+    for attempt in range(ATTEMPTS):
+        _end_sessions(connection, name)
+        try:
+            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(name)))
+            return
+        except psycopg.errors.ObjectInUse:
+            if attempt == ATTEMPTS - 1:
+                raise
 
 
 def put_in_place(new: Database, place: Database, aside: Database) -> None:
@@ -124,8 +139,7 @@ def put_in_place(new: Database, place: Database, aside: Database) -> None:
     """
     with place.called(ELSEWHERE).connect() as connection:
         for attempt in range(ATTEMPTS):
-            connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = ANY(%s) "
-                               "AND pid <> pg_backend_pid()", [[new.name, place.name]])
+            _end_sessions(connection, new.name, place.name)
             try:
                 with connection.transaction():
                     if _is_there(connection, place.name):
@@ -138,6 +152,13 @@ def put_in_place(new: Database, place: Database, aside: Database) -> None:
 
 
 ATTEMPTS = 5
+"""To drop or rename a database while new sessions come; PostgreSQL waits five seconds in each."""
+
+
+def _end_sessions(connection: psycopg.Connection, *names: str) -> None:
+    """Of clients: who owns the database may not end autovacuum, which leaves by itself when the database is to go."""
+    connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = ANY(%s) "
+                       "AND pid <> pg_backend_pid() AND backend_type = 'client backend'", [list(names)])
 
 
 def _renaming(old: str, new: str) -> sql.Composed:

@@ -11,6 +11,7 @@ import json
 import ssl
 import time
 from collections.abc import Iterable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -18,12 +19,14 @@ from typing import Any
 
 import certifi
 import httpcore
+import structlog
 from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
 from tenants.webhooks import addresses
 from tenants.webhooks.models import Delivery
 
+log = structlog.get_logger(__name__)
 LIMIT_S = 10
 MOST_READ, MOST_KEPT = 16 * 1024, 1024
 """Bytes of an answer."""
@@ -73,6 +76,17 @@ def send(delivery: Delivery, now: datetime) -> Outcome:
     """Post it once. Never raises for what a receiver does."""
     headers, body = signed(delivery, now)
     return post(delivery.webhook.url, headers, body)
+
+
+def outcome_of(done: Future[Outcome], event: str) -> Outcome:
+    """Of an attempt that a thread made; what nobody expected is logged as `event` and counts as one that failed."""
+    fault = done.exception()
+    if fault is None:
+        return done.result()
+    if not isinstance(fault, Exception):
+        raise fault
+    log.error(event, exc_info=fault)
+    return Outcome(error="unexpected")
 
 
 def post(url: str, headers: dict[str, str], body: bytes | Iterable[bytes], *, method: str = "POST",

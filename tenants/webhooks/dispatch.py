@@ -17,7 +17,7 @@ from django.db.models.functions import Now
 
 from portal.kernel import audit, crash
 from portal.kernel.states import database_now
-from tenants.webhooks.delivery import Outcome, send
+from tenants.webhooks.delivery import Outcome, outcome_of, send
 from tenants.webhooks.events import TEST
 from tenants.webhooks.models import Delivery, Webhook
 
@@ -72,19 +72,9 @@ def run() -> int:
                 return made
             for done in wait(flying, timeout=LOOK_AGAIN_S, return_when=FIRST_COMPLETED).done:
                 crash.point("posted a delivery")
-                settle(flying.pop(done), _outcome(done))
+                settle(flying.pop(done), outcome_of(done, "webhooks.unexpected"))
                 crash.point("settled a delivery")
                 made += 1
-
-
-def _outcome(done: Future[Outcome]) -> Outcome:
-    fault = done.exception()
-    if fault is None:
-        return done.result()
-    if not isinstance(fault, Exception):
-        raise fault
-    log.error("webhooks.unexpected", exc_info=fault)
-    return Outcome(error="unexpected")
 
 
 @transaction.atomic

@@ -1,13 +1,13 @@
 """What people fill in about a webhook. Shapes are checked here; rules live in the verbs."""
-from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from portal.kernel.errors import InvalidInput, PortalError
+from portal.kernel.errors import PortalError
 from portal.kernel.fields import NameField
+from portal.kernel.forms import VerbForm
 from tenants.models import Organization, Project
 from tenants.webhooks.addresses import LONGEST
 from tenants.webhooks.events import LONGEST_PATTERN, MOST_PATTERNS
@@ -23,7 +23,7 @@ class PatternsField(forms.CharField):
         return super().clean(value).split()
 
 
-class ChangeForm(forms.Form):
+class ChangeForm(VerbForm):
     """What can be changed later too."""
 
     CALLED = {"patterns": "events", "project": "where", "organization": "where"}
@@ -36,19 +36,6 @@ class ChangeForm(forms.Form):
             "One pattern a line; * stands for anything. instance.* are instances, *.failed is all that failed, "
             "audit.* what people do, * everything."))
     description = forms.CharField(label=_("Description"), max_length=500, required=False)
-
-    def carried_out(self, verb: Callable[[dict[str, Any]], object]) -> bool:
-        """Whether what was sent fits and the verb did it; what it refuses is said beside the field that it is about."""
-        if not self.is_valid():
-            return False
-        try:
-            verb(self.cleaned_data)
-        except InvalidInput as error:
-            for name, texts in error.errors.items():
-                name = self.CALLED.get(name, name)
-                self.add_error(name if name in self.fields else None, list(map(str, texts)))
-            return False
-        return True
 
 
 class WebhookForm(ChangeForm):

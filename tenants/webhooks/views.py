@@ -50,17 +50,15 @@ def detail(request: HttpRequest, pk: UUID) -> HttpResponse:
 def create(request: HttpRequest) -> HttpResponse:
     """No redirect: the secret is on this answer only."""
     form = WebhookForm(request.POST or None, user=request.user, project=current_project(request))
-    made: list[tuple[Webhook, str]] = []
 
-    def make(chosen: dict) -> None:
-        organization, project = form.place
-        made.append(operations.create_webhook(
+    def make() -> tuple[Webhook, str]:
+        (organization, project), chosen = form.place, form.cleaned_data
+        return operations.create_webhook(
             organization, project=project, name=chosen["name"], url=chosen["url"], patterns=chosen["events"],
-            description=chosen["description"], actor=request.user))
+            description=chosen["description"], actor=request.user)
 
     if request.method == "POST" and form.carried_out(make):
-        [(webhook, secret)] = made
-        return _show(request, webhook, secret)
+        return _show(request, *form.made)
     return _form(request, form, title=_("Create webhook"), back=reverse("webhooks:list"))
 
 
@@ -70,7 +68,7 @@ def edit(request: HttpRequest, pk: UUID) -> HttpResponse:
     form = ChangeForm(request.POST or None, initial={"name": webhook.name, "url": webhook.url, "events": webhook.events,
                                                      "description": webhook.description})
     if request.method == "POST" and form.carried_out(
-            lambda chosen: operations.change_webhook(webhook, actor=request.user, **chosen)):
+            lambda: operations.change_webhook(webhook, actor=request.user, **form.cleaned_data)):
         return acted(request, _("The webhook was changed."), _page_of(webhook), leave=True)
     return _form(request, form, title=_("Change webhook"), back=_page_of(webhook), action=_("Save"))
 

@@ -14,6 +14,7 @@ import psycopg
 from psycopg import sql
 
 from portal import env
+from portal.upkeep import postgres
 
 # The tests' own pattern, so that whatever a killed run left is dropped by their next one.
 PREFIX = f"test_mains_p{os.getpid()}_gw8"
@@ -40,8 +41,9 @@ def database(number: int = 0) -> Iterator[str]:
     from django.core.management import call_command
 
     name, home = f"{PREFIX}{number}", urlsplit(os.environ["DATABASE_URL"]).path[1:]
-    _administer("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
-    _administer("CREATE DATABASE {}", name)
+    with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as outside:
+        postgres.drop_by(outside, name)
+        outside.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     try:
         use(name)
         call_command("migrate", verbosity=0, interactive=False)
@@ -49,7 +51,8 @@ def database(number: int = 0) -> Iterator[str]:
         yield name
     finally:
         use(home)
-        _administer("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+        with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as outside:
+            postgres.drop_by(outside, name)
 
 
 def use(name: str) -> None:
@@ -64,11 +67,6 @@ def use(name: str) -> None:
 
 def url(name: str) -> str:
     return urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{name}").geturl()
-
-
-def _administer(statement: str, name: str) -> None:
-    with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as connection:
-        connection.execute(sql.SQL(statement).format(sql.Identifier(name)))
 
 
 def copy_resource(template, count: int) -> None:

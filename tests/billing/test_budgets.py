@@ -273,11 +273,11 @@ def test_one_that_cannot_be_counted_keeps_nobody_back(shop: Shop, monkeypatch: A
 
 
 def test_a_run_that_takes_long_ends_and_the_next_begins_where_it_ended(shop: Shop) -> None:
-    first, second = budget(shop, "1", at(100)), budget(shop, "2", at(100))
+    budget(shop, "1", at(100))
+    budget(shop, "2", at(100))
     for day in (2, 3):
         budgets.watch(now=october(day), longest=timedelta(0))
     assert {row.counted_at for row in Budget.objects.all()} == {october(2), october(3)}
-    assert {first.pk, second.pk} == set(Budget.objects.values_list("pk", flat=True))
 
 
 def test_a_deleted_project_takes_its_budget_with_it(shop: Shop) -> None:
@@ -351,7 +351,7 @@ def test_one_that_is_killed_while_it_fires_fires_the_next_time(shop: Shop, monke
 
     with monkeypatch.context() as patched:
         patched.setattr(budgets.alarms.audit, "record", killed)
-        with pytest.raises(KeyboardInterrupt), transaction.atomic():
+        with pytest.raises(KeyboardInterrupt):
             budgets.watch(now=october(2))
     assert BudgetAlarm.objects.count() == 0
     assert fired(october(2)) == ["50 actual"]

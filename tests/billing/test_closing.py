@@ -8,7 +8,7 @@ from django.core.management import CommandError, call_command
 
 from billing import closing, ledger, operations
 from billing.closing import months
-from billing.models import Account, BillingProfile, Charge, Entry, Invoice, Issuer, TaxRate
+from billing.models import Account, BillingProfile, Charge, ClosingFailure, Entry, Invoice, Issuer, TaxRate
 from billing.periods import Month
 from billing.tasks import close as close_by_the_clock
 from portal.kernel.errors import InvalidInput
@@ -194,7 +194,7 @@ def test_one_organization_that_fails_keeps_no_other_back(shop: Shop, monkeypatch
     ("2026-11-01T15:59:59+00:00", "2026-09"), ("2026-11-01T16:00:00+00:00", "2026-10"), ("2027-01-20T00:00:00+00:00", "2026-12")])
 def test_the_clock_closes_a_day_after_the_months_end(db: None, now: str, month: str) -> None:
     Issuer.objects.create(id=1, name="Waterworks", time_zone="Asia/Shanghai")
-    assert str(closing.last_to_close(datetime.fromisoformat(now))) == month
+    assert str(closing.months.last_to_close(datetime.fromisoformat(now))) == month
 
 
 def test_nobody_bills_until_there_is_an_issuer(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,6 +207,20 @@ def test_nobody_bills_until_there_is_an_issuer(shop: Shop, monkeypatch: pytest.M
     Issuer.objects.create(id=1, name="Waterworks")
     close_by_the_clock()
     assert Invoice.objects.get().month == "2026-10"
+
+
+def test_what_failed_is_tried_again_when_its_month_is_not_the_last_one_any_more(shop: Shop, monkeypatch) -> None:
+    Issuer.objects.create(id=1, name="Waterworks")
+    shop.burnt(shop.lamp(), october(3), october(3, 10))
+
+    def fails(*_arguments: object, **_options: object) -> None:
+        raise RuntimeError("no paper")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(closing.months.statements, "write_lines", fails)
+        closing.close_due(SECOND_OF_NOVEMBER)
+    closing.close_due(SECOND_OF_NOVEMBER + 60 * DAY)
+    assert Invoice.objects.get().month == "2026-10" and not ClosingFailure.objects.exists()
 
 
 def test_the_command_closes_a_month(shop: Shop, capsys: pytest.CaptureFixture) -> None:

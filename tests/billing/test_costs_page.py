@@ -91,6 +91,18 @@ def test_nobody_sees_what_others_pay(shop: Shop) -> None:
         assert shop.cast.api("mallory").get(f"{API}?month=2026-02{query}").json()["results"] == []
 
 
+def test_what_is_kept_for_one_is_shown_to_nobody_else(shop: Shop, monkeypatch) -> None:
+    """In a large cloud, where sums take long and are kept."""
+    monkeypatch.setattr(remembered, "SLOW_S", 0)
+    monkeypatch.setattr(remembered, "TIMES", 1e9)
+    shop.burnt(shop.lamp("secret lamp", tags={"room": "secret"}), TEN, TEN + HOUR)
+    for who in ("alice", "root"):
+        assert "secret" in text_of(shop.cast.browser(who).get(f"{URL}&by=resource&part=parts", **PART))
+        for part in ("days", "findings", "outlook"):
+            text_of(shop.cast.browser(who).get(f"{URL}&by=resource&part={part}", **PART))
+    test_nobody_sees_what_others_pay(shop)
+
+
 def test_the_chosen_project_narrows_it(shop: Shop) -> None:
     below = tenants.create_project(shop.cast.organization, "below", actor=None)
     shop.burnt(shop.lamp("here"), TEN, TEN + HOUR)

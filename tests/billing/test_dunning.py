@@ -153,7 +153,20 @@ def test_part_of_the_debt_paid_brings_it_down_as_far_as_that(shop: Shop) -> None
     pay(shop)
     assert rung(shop, now) == "reminder"
     assert Dunning.objects.get().began_at == DUE
-    assert acts()[-1] == "dunning.lift"
+    assert acts()[-1] == "dunning.lower"
+    told = Notice.objects.filter(act="dunning.lower")
+    assert told and all(notice.facts["reason"].startswith("2026-11-16") for notice in told)
+
+
+def test_what_is_taken_back_of_one_that_is_paid_pays_the_next_and_lifts_at_once(shop: Shop) -> None:
+    paid = owe(shop, 9)
+    pay(shop)
+    owe(shop)
+    rung(shop, DUE + 3 * DAY)
+    rung(shop, DUE + 10 * DAY)
+    assert standing(shop) == "blocked"
+    payments.credit_note(paid, reason="Sorry", amount=paid.subtotal, actor=shop.cast.root)
+    assert standing(shop) == "none"
 
 
 @pytest.mark.parametrize("verb", [

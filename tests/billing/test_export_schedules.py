@@ -10,6 +10,8 @@ from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
+from django.db import connection
+from django.db.backends.utils import CursorWrapper
 from django.urls import reverse
 
 from billing.exports import delivery, folders, schedules
@@ -225,6 +227,15 @@ def test_two_clocks_at_once_ask_for_one_file(shop: Shop, hooked: Receiver) -> No
     assert len(hooked.seen) == 1
 
 
+def test_one_organization_never_holds_more_than_two_threads(shop: Shop, hooked: Receiver) -> None:
+    for number in range(5):
+        make(shop, name=f"warehouse {number}", url=hooked.url)
+    assert schedules.start_due(THIRD) == 3  # so many are written at once
+    work()
+    due_now()
+    assert [len(delivery.claim(8)), len(delivery.claim(6))] == [2, 0]
+
+
 @pytest.mark.django_db(transaction=True)
 def test_a_claim_that_looked_before_another_took_takes_nothing(shop: Shop, hooked: Receiver, monkeypatch) -> None:
     make(shop, url=hooked.url)
@@ -232,18 +243,33 @@ def test_a_claim_that_looked_before_another_took_takes_nothing(shop: Shop, hooke
     work()
     due_now()
     quick, taken = delivery.CLAIM, {}
-    slow = quick.replace("WHERE delivery = 'pending'", "WHERE pg_sleep(0.6)::text = '' AND delivery = 'pending'", 1)
+    # It has looked, and waits, until the other one has what both saw.
+    waits = "WHERE pg_advisory_lock_shared(7)::text = '' AND delivery = 'pending' AND state"
+    slow = quick.replace("WHERE delivery = 'pending' AND state", waits, 1)
     assert slow != quick
     monkeypatch.setattr(delivery, "CLAIM", slow)
+    other = connection.copy()
+    other.inc_thread_sharing()
+    with other.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(7)")
 
-    def claim(which: int) -> None:
-        if which == 1:
-            time.sleep(0.2)
-            monkeypatch.setattr(delivery, "CLAIM", quick)
-        taken[which] = len(delivery.claim(8))
+        def claim(which: int) -> None:
+            if which == 1:
+                while not is_waiting(cursor):
+                    time.sleep(0.02)
+                monkeypatch.setattr(delivery, "CLAIM", quick)
+            taken[which] = len(delivery.claim(8))
+            if which == 1:
+                cursor.execute("SELECT pg_advisory_unlock(7)")
 
-    assert at_once(claim, 2) == []
+        assert at_once(claim, 2) == []
+    other.close()
     assert taken == {0: 0, 1: 1}
+
+
+def is_waiting(cursor: CursorWrapper) -> bool:
+    cursor.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objid = 7")
+    return cursor.fetchone()[0] > 0
 
 
 def test_who_sees_bills_sees_schedules_without_their_paths_and_who_manages_billing_makes_them(shop: Shop) -> None:

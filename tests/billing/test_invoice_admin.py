@@ -173,7 +173,21 @@ def test_operators_say_who_pays_no_tax(cast: Cast) -> None:
     sent = {"organization": str(cast.organization.pk), "language": "en", "is_tax_exempt": "on"}
     assert cast.browser("root").post("/admin/billing/billingprofile/add/", sent).status_code == 302
     assert BillingProfile.objects.get().is_tax_exempt
-    assert AuditEvent.objects.filter(action="billingprofile.create", organization=cast.organization).count() == 1
+    assert AuditEvent.objects.filter(action="billing_profile.change", organization=cast.organization).count() == 1
+
+
+def test_operators_change_only_what_they_changed_and_by_the_verb(cast: Cast) -> None:
+    profile = BillingProfile.objects.create(organization=cast.organization, is_prepaid=True, address="Old street")
+    page = f"/admin/billing/billingprofile/{profile.pk}/change/"
+    browser = cast.browser("root")
+    assert browser.get(page).status_code == 200
+    sent = {"language": "en", "address": "Old street", "sends_mail": "on"}
+    assert browser.post(page, sent | {"name": "a\x07b"}).status_code == 200
+    assert browser.post(page, sent).status_code == 302
+    profile.refresh_from_db()
+    assert (profile.is_prepaid, profile.address, profile.name) == (False, "Old street", "")
+    [event] = AuditEvent.objects.filter(action__startswith="billing")
+    assert (event.action, event.actor, event.after) == ("billing_profile.change", cast.root, {"is_prepaid": False})
 
 
 def test_a_tax_rate_is_set_from_a_day_on(cast: Cast) -> None:

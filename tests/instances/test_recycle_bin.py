@@ -25,6 +25,7 @@ from portal.queries.attention import newest_and_odd
 from storage.models import Attachment, Volume
 from tenants.models import Organization
 from tenants.quotas import lines
+from tenants.structure import resume_organization, suspend_organization
 from tests.instances.test_quota_and_capacity_races import at_once
 from tests.world import World, drain
 
@@ -216,7 +217,13 @@ def test_one_in_error_is_purged_at_once(made: Instance, browser) -> None:
 def test_what_a_suspended_organization_cannot_restore_is_not_purged(made: Instance) -> None:
     do(made, "delete")
     Instance.objects.update(recycled_at=database_now() - timedelta(days=8))
-    Organization.objects.update(suspended_at=database_now())
+    organization = Organization.objects.get(pk=made.project.organization_id)
+    suspend_organization(organization, reason="-", actor=None)
+    Organization.objects.update(suspended_at=database_now() - timedelta(days=3))
     assert purge_due() == []
-    Organization.objects.update(suspended_at=None)
+    resume_organization(organization, actor=None)
+    assert purge_due() == []  # five days of seven: those in which nobody could restore it do not count
+    made.refresh_from_db()
+    assert made.purge_at - database_now() > timedelta(days=1, hours=23)
+    Instance.objects.update(recycled_at=made.recycled_at - timedelta(days=2, minutes=1))
     assert len(purge_due()) == 1

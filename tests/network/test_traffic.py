@@ -2,10 +2,11 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
-from django.db import connection, transaction
+from django.db import connection
 from django.db.models import F
 
 from billing import counters
@@ -171,6 +172,30 @@ def test_whoever_gets_the_address_next_pays_for_what_he_sends(out: Networked) ->
     assert sample.at == FloatingIp.objects.get(pk=first.pk).deleted_at
 
 
+def test_what_was_sent_while_the_host_was_silent_and_the_address_changed_hands_is_nobodys(out: Networked) -> None:
+    first = running(out)
+    look(out)
+    TrafficCount.objects.update(seen_at=database_now() - timedelta(hours=1))  # it was not heard of since
+    operations.disassociate(first, actor=out.world.people["alice"])
+    drain()
+    operations.release(FloatingIp.objects.get(pk=first.pk), actor=out.world.people["alice"])
+    second = operations.allocate_floating_ip(out.world.project, out.world.region, actor=out.world.people["alice"])
+    operations.associate(second, Port.objects.get(pk=first.port_id), actor=out.world.people["alice"])
+    drain()
+    hand(out).send(second.address, 5 * MIB)
+    look(out)
+    hand(out).send(second.address, MIB)
+    look(out)
+    assert (used(first), used(second)) == (0, MIB)
+
+
+def test_a_port_without_an_instance_rings_nobody(out: Networked, monkeypatch: pytest.MonkeyPatch) -> None:
+    rung: list[object] = []
+    monkeypatch.setattr(traffic, "ring_task", lambda *what: rung.append(what))
+    traffic.ring_for(Port(domain=None))
+    assert rung == []
+
+
 def test_a_way_out_with_another_number_is_another_flow(out: Networked) -> None:
     floating = running(out)
     look(out)
@@ -233,7 +258,7 @@ def test_a_collector_that_dies_with_its_transaction_adds_nothing_twice(out: Netw
 
     with monkeypatch.context() as patch:
         patch.setattr(counters, "ingest", and_die)
-        with pytest.raises(Killed), transaction.atomic():
+        with pytest.raises(Killed):
             look(out)
     assert used(floating) == 0
     look(out)
@@ -277,12 +302,15 @@ def test_one_at_a_time(out: Networked) -> None:
     assert flows(out) == {floating.address: 0}
 
 
-def test_hosts_of_others_and_without_network_are_not_asked(out: Networked) -> None:
+def test_hosts_of_others_and_without_network_are_not_asked(out: Networked, monkeypatch: pytest.MonkeyPatch) -> None:
     running(out)
     Host.objects.update(chassis="")
-    hand(out).set_unreachable()  # it would be told in the log
+    hand(out).set_unreachable()
+    told: list[object] = []
+    monkeypatch.setattr(traffic, "log", SimpleNamespace(warning=lambda *what, **_facts: told.append(what)))
     look(out)
     traffic.count_host(uuid4())
+    assert told == []
     assert not traffic.hosts().exists()
 
 

@@ -24,6 +24,7 @@ from psycopg import sql
 
 from compute.lab.setup import supervision
 from compute.lab.setup.stage import ROOT, Stage
+from portal.upkeep import postgres
 
 START_LIMIT_S = 120
 
@@ -50,7 +51,7 @@ class Portal:
 
     def start(self) -> "Portal":
         with psycopg.connect(self.admin_url, autocommit=True) as connection:
-            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(self.name)))
+            postgres.drop_by(connection, self.name)
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(self.name)))
         redis.Redis.from_url(self.environment["REDIS_URL"]).flushdb()  # doorbells of an earlier portal
         subprocess.run([sys.executable, "manage.py", "stage"], cwd=ROOT, env=self.environment, check=True,
@@ -101,7 +102,7 @@ class Portal:
             self._end_group(process)
             process.wait()
         with psycopg.connect(self.admin_url, autocommit=True) as connection:
-            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(self.name)))
+            postgres.drop_by(connection, self.name)
 
     # -- talking to it --
 

@@ -47,8 +47,10 @@ def what_is_final_can_be_changed() -> Iterator[None]:
                 cursor.execute(sql.SQL("ALTER TABLE {} " + how + " TRIGGER USER").format(sql.Identifier(name)))
 
     switch("DISABLE")
-    yield
-    switch("ENABLE")
+    try:
+        yield
+    finally:
+        switch("ENABLE")
 
 
 def make_hostile_scene() -> Scene:

@@ -90,7 +90,7 @@ async def _stream(heading: Row, batch: Batch, language: str | None) -> AsyncIter
 
     yield "\ufeff" + lines([heading])
     cursor, left = None, MOST_ROWS
-    while left:
+    while left > 0:
         text, count, cursor = await sync_to_async(read)(cursor, min(BATCH, left))
         left -= count
         yield text

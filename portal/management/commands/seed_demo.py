@@ -26,7 +26,7 @@ from compute.network.models import AddressPool, Fabric
 from compute.network.operations import default_group, default_subnet
 from portal.kernel.models import Region, Zone
 from storage.models import IMAGE_STORE, Image, Pool
-from storage.operations import add_host
+from storage.operations import add_host, set_image_visibility
 from tenants import operations as tenants
 from tenants.models import Organization, Project, Quota, User
 from tenants.roles import bind
@@ -154,7 +154,8 @@ class Command(BaseCommand):
             tenants.create_project(operators, "Catalogue", actor=None)
         project = Project.objects.get(organization=operators, name="Catalogue")
         if image is not None:  # built anew from another recipe: the old one stays for the instances that have it
-            Image.objects.filter(pk=image.pk).update(visibility="private", name="Mains demo (older)")
+            Image.objects.filter(pk=image.pk).update(name="Mains demo (older)")
+            set_image_visibility(image, Image.Visibility.PRIVATE, actor=admin)
         return Image.objects.create(
             project=project, region=region, name="Mains demo",
             description="Small Linux, boots in seconds; demo / demo on the console.",

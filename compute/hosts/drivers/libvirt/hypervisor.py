@@ -4,6 +4,7 @@ Every libvirt call goes through `_call`. XML is read here for four facts only th
 screen's port, the taps of its cards, and the host's UUID.
 """
 import os
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from contextlib import suppress
@@ -49,7 +50,26 @@ _OUR_PREFIX = domain_name("")
 _PARSER = etree.XMLParser(resolve_entities=False, no_network=True)
 # How long a worker waits for a call that takes as long as a guest has memory; then it is looked at again.
 _PATIENCE_S = 4
-_under_way: dict[tuple[Address, UUID], tuple[str, Future]] = {}  # the verb, and its outcome
+# For how long the outcome of such a call waits for who asked: what another process asked about meanwhile, nobody fetches.
+_FRESH_S = 60
+
+
+class _Slow:
+    """A verb that was begun and takes long."""
+
+    def __init__(self, verb: str, future: Future) -> None:
+        self.verb, self.future, self.ended_at = verb, future, 0.0
+        future.add_done_callback(self._end)
+
+    def _end(self, _future: Future) -> None:
+        self.ended_at = time.monotonic()
+
+    @property
+    def is_fresh(self) -> bool:
+        return time.monotonic() - self.ended_at < _FRESH_S
+
+
+_under_way: dict[tuple[Address, UUID], _Slow] = {}
 os.register_at_fork(after_in_child=_under_way.clear)  # its threads are the parent's
 
 
@@ -249,13 +269,13 @@ class LibvirtHypervisor(Caller):
         return bool(self._call("domain.saved", domain.hasManagedSaveImage))
 
     def _is_under_way(self, verb: str, uuid: UUID) -> bool:
-        """Whether this process has begun such a call that goes on. One that has ended in a fault raises it, once."""
+        """Whether this process has begun such a call that goes on. One that has just ended in a fault raises it, once."""
         key = (self._address, uuid)
-        if key not in _under_way or not _under_way[key][1].done():
+        if key not in _under_way or not _under_way[key].future.done():
             return key in _under_way
-        begun, future = _under_way.pop(key)
-        if begun == verb:
-            self._result(verb, future)
+        slow = _under_way.pop(key)
+        if slow.verb == verb and slow.is_fresh:
+            self._result(verb, slow.future)
         return False
 
     def _slowly(self, verb: str, uuid: UUID, function: Callable[[], object]) -> bool:
@@ -264,8 +284,8 @@ class LibvirtHypervisor(Caller):
         key = (self._address, uuid)
         is_mine = key not in _under_way
         if is_mine:
-            _under_way[key] = verb, self._call(verb, _begin, function)
-        future = _under_way[key][1]
+            _under_way[key] = _Slow(verb, self._call(verb, _begin, function))
+        future = _under_way[key].future
         if not wait([future], _PATIENCE_S).done:
             return False
         _under_way.pop(key, None)
