@@ -314,7 +314,8 @@ def _verb_action(name: str) -> Any:
 
 
 for _name in ACTIONS:
-    setattr(InstanceViewSet, _name, _verb_action(_name))
+    if _name not in vars(InstanceViewSet):  # what has wishes has a route of its own there
+        setattr(InstanceViewSet, _name, _verb_action(_name))
 
 
 def forecast(order: operations.Order) -> dict[str, Any]:

@@ -164,8 +164,9 @@ def _vnc_password() -> str:
     return random_secret(64)[:8]
 
 
-def act(instance: Instance, verb_name: str, *, actor, force: bool = False) -> Operation:
-    """Begin a verb of the table on the instance. Raises StateConflict or Busy."""
+def act(instance: Instance, verb_name: str, *, actor, force: bool = False, **wishes: object) -> Operation:
+    """Begin a verb of the table on the instance; `wishes` are what its form asks. Raises StateConflict or Busy, and what the
+    verb's handler raises."""
     with transaction.atomic():
         fresh = Instance.objects.select_for_update(of=("self",), no_key=True).select_related(
             "region", "project__organization", "host__endpoint").get(pk=instance.pk)
@@ -174,9 +175,10 @@ def act(instance: Instance, verb_name: str, *, actor, force: bool = False) -> Op
         if actor is not None:
             ladder.require_paid(fresh.project.organization_id, UNPAID.get(verb.name, ladder.STOPPING))
         before = fresh.state
-        operation = HANDLERS[verb.name](fresh, actor, force)
+        operation = HANDLERS[verb.name](fresh, actor, force, **wishes)
         audit.record(verb.operation, fresh, actor=actor, operation=operation, before={"state": before},
-                     after={"state": fresh.state, **({"force": True} if force else {})})
+                     after={"state": fresh.state, **({"force": True} if force else {}),
+                            **{name: str(wishes[name]) for name in verb.tells if name in wishes}})
         return operation
 
 

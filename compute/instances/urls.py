@@ -1,4 +1,7 @@
 """Pages of instances, their keys, volumes and networks. A verb of the table is one address."""
+from collections.abc import Callable
+
+from django.http import HttpResponse
 from django.urls import include, path
 
 from compute.instances.console.urls import urlpatterns as console_pages
@@ -25,6 +28,9 @@ from compute.instances.views import (
 from compute.network import urls as network
 from tenants.bulk import bulk_paths
 
+PAGES: dict[str, Callable[..., HttpResponse]] = {}
+"""Verbs with a form of their own → its view, for GET and POST."""
+
 instance_pages = [
     path("", instances.listing, name="list"),
     path("create/", creating.create, name="create"),
@@ -34,7 +40,8 @@ instance_pages = [
     path("<uuid:pk>/edit/", editing.instance, name="edit"),
     path("<uuid:pk>/menu/", instances.menu, name="menu"),
     path("", include("compute.instances.console.urls")),
-    *[path(f"<uuid:pk>/{name}/", instances.act_on(verb), name=name) for name, verb in VERBS.items()],
+    *[path(f"<uuid:pk>/{name}/", PAGES[name] if verb.has_form else instances.act_on(verb), name=name)
+      for name, verb in VERBS.items()],
     *console_pages,
     *bulk_paths(InstanceList),
 ]

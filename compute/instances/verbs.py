@@ -35,6 +35,13 @@ class Verb:
     instead: Mapping[str, str] = field(default_factory=dict)
     """state → the verb that it is in that state."""
 
+    has_form: bool = False
+    """It asks for more than a yes: its page (`PAGES` in `urls`) has a form of its own, and no list does it to many at once."""
+    in_menu: bool = False
+    """On the instance's page it is behind “More”."""
+    tells: tuple[str, ...] = ()
+    """Which wishes of a request the audit trail shows."""
+
     passes_to: str = ""
     """A box on its confirmation of this name makes it that verb."""
 

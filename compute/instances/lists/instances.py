@@ -65,7 +65,7 @@ class InstanceList(Listing):
     BY_HOST = RowChoice(name="host", label=_("Host"), rows=Host.objects.visible_to, is_extra=True)
     verbs = tuple(BulkVerb(name=verb.name, label=verb.label, icon=verb.icon, permission=verb.permission, effect=verb.confirm,
                            is_bad=verb.is_bad, is_dangerous=verb.is_dangerous, why_not=verb.why_not, act=partial(_act, verb.name))
-                  for verb in VERBS.values())
+                  for verb in VERBS.values() if not verb.has_form)
     empty = Empty(icon="server", title=_("No instances yet"),
                   text=_("An instance is a computer of your own: choose an image and a size, and it runs within seconds."),
                   action=_("Create instance"), url_name="instances:create", permission="instance.create",

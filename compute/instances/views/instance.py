@@ -97,7 +97,7 @@ def verb_action(request: HttpRequest, verb: Verb, instance: Instance, text: str 
     question = _("%(verb)s “%(name)s”?") % {"verb": verb.label, "name": instance.name} if verb.confirm else ""
     return Action(label=verb.label, symbol=verb.icon, url=reverse(f"instances:{verb.name}", args=[instance.pk]),
                   why_not=str(verb.why_not(instance)) if allowed else _("Your role does not include this."),
-                  question=question, text=text or verb.confirm, is_bad=verb.is_bad,
+                  question=question, text=text or verb.confirm, is_bad=verb.is_bad, is_link=verb.has_form,
                   typed=instance.name if verb.is_dangerous else "")
 
 
