@@ -2,25 +2,19 @@
 the operators too. The numbers are in `reason`, in no language."""
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
-from portal.kernel.declarations import ROLES, NoticeKind
-from tenants.models import Binding, Role, User
-from tenants.roles import permissions_of
+from portal.kernel.declarations import NoticeKind
+from tenants.bound import people_who_may
+from tenants.models import User
 
 MANAGE = "billing.manage"
 
 
 def payers(event: Any) -> QuerySet[User]:
     """Bound to the whole organization with a role that includes changing how bills are paid."""
-    own = Role.objects.filter(organization=event.organization_id, permissions__contains=[MANAGE]).values_list("pk", flat=True)
-    roles = [*(role for role in ROLES if MANAGE in permissions_of(role)), *map(str, own)]
-    bound = Binding.objects.filter(organization=event.organization_id, project=None, role__in=roles)
-    return User.objects.filter(
-        Q(pk__in=bound.exclude(user=None).values("user"))
-        | Q(groups__of_organization__in=bound.exclude(group=None).values("group")),
-        is_active=True).distinct()
+    return people_who_may(MANAGE, event.organization_id)
 
 
 def operators(event: Any) -> QuerySet[User]:

@@ -23,7 +23,7 @@ from django.db import connection
 from django.db.models import OuterRef, Q, Subquery, Sum
 
 from billing import issuing, rating, scopes
-from billing.models import Account, BillingProfile, Credit, CreditUse, Invoice, Leg, PriceBook
+from billing.models import Account, BillingProfile, Charge, Credit, CreditUse, Invoice, Leg, PriceBook
 from billing.money import Money, plain, shown
 from billing.prices import Estimate, NoPrice, contract_of, price_of
 from portal.kernel.declarations import registry
@@ -218,9 +218,12 @@ def _used(organization: Organization, credits: list[Credit], now: datetime | Non
 
 
 def _unbilled_since(organization: Organization, start: datetime, now: datetime) -> dict[str, Decimal]:
-    """What was used since, by currency, apart from months that have an invoice: there credit was taken off for good."""
+    """What was used since, by currency, apart from months that have an invoice: there credit was taken off for good. With the
+    adjustments that the next invoice will have."""
     selection = rating.Selection(projects=None, organization=organization.pk)
     used: dict[str, Decimal] = {}
+    for currency, _region, _meter, amount in _waiting(organization):
+        used[currency] = used.get(currency, ZERO) + amount
     for since, until in _not_invoiced(organization, start, now):
         for total in rating.totals(selection, ("project",), start=since, end=until, now=now).totals:
             used[total.currency] = used.get(total.currency, ZERO) + total.amount
@@ -250,6 +253,10 @@ def _unbilled_parts(organization: Organization, start: datetime, currency: str, 
                     now: datetime) -> dict[scopes.Part, Decimal]:
     """As `_unbilled_since`, of one currency, by meter and those regions; what was used elsewhere stands under None."""
     found: dict[scopes.Part, Decimal] = {}
+    for name, region, meter, amount in _waiting(organization):
+        if name == currency:
+            part = (region if region in regions else None, meter)
+            found[part] = found.get(part, ZERO) + amount
     for since, until in _not_invoiced(organization, start, now):
         selection = rating.Selection(projects=None, organization=organization.pk)
         for part, amount in _parts(selection, currency, regions, since, until, now).items():
@@ -297,6 +304,12 @@ def _soon(organization: Organization, currency: str, now: datetime, regions: Col
                 part = (region.pk, line.meter)
                 found[part] = found.get(part, ZERO) + count * line.hourly.amount
     return found
+
+
+def _waiting(organization: Organization) -> list[tuple[str, UUID | None, str, Decimal]]:
+    """(Currency, region, meter, amount) of the charges that wait for the next invoice: adjustments and corrections."""
+    waiting = Charge.objects.filter(organization=organization.pk, line=None).order_by()
+    return list(waiting.values_list("currency", "region", "meter").annotate(Sum("amount")))
 
 
 NOT_INVOICED = """

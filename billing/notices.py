@@ -1,24 +1,19 @@
 """Who is told of bills: members who see all of them, each as they chose. The mail with the PDF is `billing.mailing`'s."""
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
-from portal.kernel.declarations import ROLES, NoticeKind
-from tenants.models import Binding, Role, User
-from tenants.roles import permissions_of
+from portal.kernel.declarations import NoticeKind
+from tenants.bound import people_who_may
+from tenants.models import User
 
 VIEW = "invoice.view"
 
 
 def who_sees_bills(event: Any) -> QuerySet[User]:
     """Whoever is bound to the organization as a whole as one who sees its bills."""
-    own = Role.objects.filter(organization=event.organization_id, permissions__contains=[VIEW]).values_list("pk", flat=True)
-    roles = [*(role for role in ROLES if VIEW in permissions_of(role)), *map(str, own)]
-    bound = Binding.objects.filter(organization=event.organization_id, project=None, role__in=roles)
-    return User.objects.filter(Q(pk__in=bound.exclude(user=None).values("user"))
-                               | Q(groups__of_organization__in=bound.exclude(group=None).values("group")),
-                               is_active=True).distinct()
+    return people_who_may(VIEW, event.organization_id)
 
 
 def still_sees_bills(user: Any, notice: Any) -> bool:

@@ -13,7 +13,7 @@ from django.db.models import Count, QuerySet, Sum
 from django.db.models.functions import Coalesce
 from django.utils.translation import gettext_lazy as _
 
-from billing import issuing, ledger, outbox
+from billing import credit, issuing, ledger, outbox
 from billing.models import Account, Charge, Entry, Invoice, InvoiceLine, Leg, Payment
 from portal.kernel import audit
 from portal.kernel.errors import InvalidInput
@@ -38,7 +38,7 @@ def refund(organization: Organization, amount: Decimal, currency: str, provider:
            received_at: datetime | None = None) -> Payment:
     """Money went back: so much of what is paid in advance and not used. Booked once, as what comes in.
 
-    Raises InvalidInput as `record` does, and when less is there.
+    Raises InvalidInput as `record` does, and when less is there: what who pays in advance used and no invoice says yet is gone.
     """
     issuing.check(amount=issuing.wrong_amount(amount), **_wrong_names(currency, provider, reference))
     return _move(organization, -amount, currency, provider, reference, actor, received_at, "refund")
@@ -56,8 +56,8 @@ def _move(organization: Organization, amount: Decimal, currency: str, provider: 
         if (known.organization_id, known.amount, known.currency) != (organization.pk, amount, currency):
             raise InvalidInput.field("reference", _("This reference is another payment's."))
         return known
-    if amount < 0 and ledger.prepaid(organization, currency) < -amount:
-        raise InvalidInput.field("amount", _("Less than this is paid in advance."))
+    if amount < 0 and _returnable(organization, currency) < -amount:
+        raise InvalidInput.field("amount", _("Less than this is paid in advance and not used yet."))
     ledger.book(organization, f"payment:{payment.pk}", kind, {Account.CASH: amount, Account.PREPAID: -amount}, currency,
                 actor=actor, text=f"{provider} {reference}")
     settle(organization, actor=actor)
@@ -65,6 +65,15 @@ def _move(organization: Organization, amount: Decimal, currency: str, provider: 
     audit.record(f"payment.{'record' if amount > 0 else 'refund'}", payment, actor=actor, after={
         "amount": abs(amount), "currency": currency, "provider": provider, "reference": reference})
     return payment
+
+
+def _returnable(organization: Organization, currency: str) -> Decimal:
+    """What was paid in and pays for nothing: who pays in advance owes from it what no invoice says yet."""
+    there = ledger.prepaid(organization, currency)
+    if not credit.prepaid_among([organization]):
+        return there
+    left = {one.left.currency: one.left.amount for one in credit.balances([organization], now=database_now())}
+    return min(there, left.get(currency, there))
 
 
 def _wrong_names(currency: str, provider: str, reference: str) -> dict[str, list[object]]:

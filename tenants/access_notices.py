@@ -4,11 +4,11 @@ from typing import Any
 from django.db.models import Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 
-from portal.kernel.declarations import ROLES, NoticeKind
-from tenants.models import ApiKey, Binding, Role, ServiceUser, User
+from portal.kernel.declarations import NoticeKind
+from tenants.bound import people_who_may
+from tenants.models import ApiKey, ServiceUser, User
 from tenants.notices import affected, owners, still_owns
 from tenants.people import MANAGE
-from tenants.roles import permissions_of
 
 
 def those_concerned(event: Any) -> QuerySet[User]:
@@ -29,13 +29,8 @@ def holders(event: Any) -> QuerySet[User]:
     if not key.owner.is_service:
         return User.objects.filter(pk=key.owner_id, is_active=True)
     project = ServiceUser.objects.select_related("project").get(pk=key.owner_id).project
-    own = Role.objects.filter(organization=project.organization_id, permissions__contains=[MANAGE]).values_list("pk", flat=True)
-    roles = [*(role for role in ROLES if MANAGE in permissions_of(role)), *map(str, own)]
-    bound = Binding.objects.filter(Q(project=None) | Q(project__in=project.ancestor_ids), organization=project.organization_id,
-                                   role__in=roles)
-    return User.objects.people().filter(
-        Q(pk__in=bound.exclude(user=None).values("user"))
-        | Q(groups__of_organization__in=bound.exclude(group=None).values("group")), is_active=True).distinct()
+    managers = people_who_may(MANAGE, project.organization_id, project.ancestor_ids)
+    return User.objects.people().filter(pk__in=managers.values("pk"))
 
 
 def may_hear_of_key(user: Any, notice: Any) -> bool:

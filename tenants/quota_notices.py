@@ -2,14 +2,14 @@
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
-from portal.kernel.declarations import ROLES, NoticeKind
+from portal.kernel.declarations import NoticeKind
+from tenants.bound import people_who_may
 from tenants.limits import may_set_limits
-from tenants.models import Binding, Organization, Project, QuotaRequest, Role, User
+from tenants.models import Organization, Project, QuotaRequest, User
 from tenants.models.quotas import MANAGE
-from tenants.roles import permissions_of
 
 
 def _request(event: Any) -> QuotaRequest | None:
@@ -19,15 +19,9 @@ def _request(event: Any) -> QuotaRequest | None:
 def deciders(event: Any) -> QuerySet[User]:
     """Whoever is bound to what is above the project as one who manages it; operators for an organization's. Not who asked."""
     request = _request(event)
-    people = User.objects.filter(is_active=True).exclude(pk=event.actor_id)
     if request is None or request.project is None:
-        return people.filter(is_superuser=True)
-    own = Role.objects.filter(organization=request.organization, permissions__contains=[MANAGE]).values_list("pk", flat=True)
-    roles = [*(role for role in ROLES if MANAGE in permissions_of(role)), *map(str, own)]
-    above = Binding.objects.filter(
-        Q(project=None) | Q(project__in=request.project.ancestor_ids[:-1]), organization=request.organization, role__in=roles)
-    return people.filter(Q(pk__in=above.exclude(user=None).values("user"))
-                         | Q(groups__of_organization__in=above.exclude(group=None).values("group"))).distinct()
+        return User.objects.filter(is_active=True, is_superuser=True).exclude(pk=event.actor_id)
+    return people_who_may(MANAGE, request.organization_id, request.project.ancestor_ids[:-1]).exclude(pk=event.actor_id)
 
 
 def who_asked(event: Any) -> QuerySet[User]:

@@ -5,6 +5,7 @@ Fixtures of the rooms live beside their tests.
 import fcntl
 import os
 import re
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -124,6 +125,33 @@ def all_is_read_anew() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(remembered, "SLOW_S", float("inf"))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_is_forgotten_while_statements_are_counted() -> Iterator[None]:
+    """What is kept for some seconds would be asked again on a busy machine, and the same page ask more often than before."""
+    from django.test.utils import CaptureQueriesContext
+
+    from portal.kernel import remembered
+
+    begin, end = CaptureQueriesContext.__enter__, CaptureQueriesContext.__exit__
+
+    def stand(until: float) -> None:
+        for key, kept in list(remembered._kept.items()):
+            remembered._kept[key] = remembered.Kept(value=kept.value, until=until)
+
+    def enter(context: CaptureQueriesContext) -> CaptureQueriesContext:
+        stand(float("inf"))
+        return begin(context)
+
+    def leave(context: CaptureQueriesContext, *what: object) -> None:
+        end(context, *what)
+        stand(time.monotonic())  # whatever is looked at between two counts is read anew
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(CaptureQueriesContext, "__enter__", enter)
+        patched.setattr(CaptureQueriesContext, "__exit__", leave)
         yield
 
 

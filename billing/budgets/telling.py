@@ -2,31 +2,25 @@
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from billing.models import Budget
-from portal.kernel.declarations import ROLES, NoticeKind
-from tenants.models import Binding, Role, User
-from tenants.roles import permissions_of
+from portal.kernel.declarations import NoticeKind
+from tenants.bound import people_who_may
+from tenants.models import User
 
 MANAGE = "budget.manage"
 
 
 def managers(event: Any) -> QuerySet[User]:
     """Whoever is bound to the organization, or to the budget's project or what is above it, as one who manages budgets."""
-    people = User.objects.filter(is_active=True)
     if Budget.Action.NOTIFY not in (event.after or {}).get("actions", ()):
-        return people.none()
+        return User.objects.none()
     budget = Budget.objects.select_related("project").filter(pk=UUID(event.target_id)).first()
     if budget is None:
-        return people.none()
-    own = Role.objects.filter(organization=budget.organization_id, permissions__contains=[MANAGE]).values_list("pk", flat=True)
-    roles = [*(role for role in ROLES if MANAGE in permissions_of(role)), *map(str, own)]
-    above = budget.project.ancestor_ids if budget.project else []
-    bound = Binding.objects.filter(Q(project=None) | Q(project__in=above), organization=budget.organization_id, role__in=roles)
-    return people.filter(Q(pk__in=bound.exclude(user=None).values("user"))
-                         | Q(groups__of_organization__in=bound.exclude(group=None).values("group"))).distinct()
+        return User.objects.none()
+    return people_who_may(MANAGE, budget.organization_id, budget.project.ancestor_ids if budget.project else ())
 
 
 def still_manages(user: Any, notice: Any) -> bool:

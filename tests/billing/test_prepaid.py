@@ -11,7 +11,7 @@ from billing.models import Credit, Price, PriceBook, TaxRate
 from billing.periods import Month
 from billing.prices import Estimate, price_of
 from portal.kernel.declarations import Reading
-from portal.kernel.errors import PrepaidUsedUp
+from portal.kernel.errors import InvalidInput, PrepaidUsedUp
 from portal.kernel.models import AuditEvent
 from portal.notices.models import Notice
 from tenants.models import Organization
@@ -59,6 +59,27 @@ def test_who_does_not_pay_in_advance_has_no_such_balance(shop: Shop) -> None:
     pay(shop, "10")
     assert credit.balances([shop.cast.organization], now=NOW) == []
     assert not credit.pays_by_credit(shop.cast.organization)
+
+
+def test_what_waits_for_the_next_invoice_counts_as_it_will_there(acme: Shop) -> None:
+    pay(acme, "10")
+    acme.burnt(acme.lamp(), NOW - 5 * HOUR, None)
+    organization = acme.cast.organization
+    closing.adjust(organization, Decimal("-3"), "Sorry", acme.cast.root, now=NOW)
+    assert left(acme) == Decimal(13) - 5 * LAMP
+    closing.adjust(organization, Decimal("9"), "Set-up", acme.cast.root, now=NOW)
+    assert left(acme) == Decimal(4) - 5 * LAMP
+
+
+def test_what_is_used_and_on_no_invoice_yet_is_not_given_back(acme: Shop, monkeypatch) -> None:
+    monkeypatch.setattr(payments, "database_now", lambda: NOW)
+    pay(acme, "10")
+    acme.burnt(acme.lamp(), NOW - 5 * HOUR, None)
+    organization, root = acme.cast.organization, acme.cast.root
+    with pytest.raises(InvalidInput):
+        payments.refund(organization, Decimal("8.21"), "CNY", "manual", "back", root)
+    payments.refund(organization, Decimal("8.20"), "CNY", "manual", "back", root)
+    assert left(acme) == 0
 
 
 def test_an_invoice_takes_the_place_of_what_it_says(acme: Shop) -> None:

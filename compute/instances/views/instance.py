@@ -98,7 +98,7 @@ def verb_action(request: HttpRequest, verb: Verb, instance: Instance, text: str 
     return Action(label=verb.label, symbol=verb.icon, url=reverse(f"instances:{verb.name}", args=[instance.pk]),
                   why_not=str(verb.why_not(instance)) if allowed else _("Your role does not include this."),
                   question=question, text=text or verb.confirm, is_bad=verb.is_bad, is_link=verb.has_form,
-                  typed=instance.name if verb.is_dangerous else "")
+                  typed=instance.name if verb.is_dangerous else "", in_menu=verb.in_menu)
 
 
 def _overview(request: HttpRequest, instance: Instance) -> Mapping[str, object]:

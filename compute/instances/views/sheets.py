@@ -34,6 +34,7 @@ class Action:
     typed: str = ""
     is_link: bool = False
     is_bad: bool = False
+    in_menu: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +82,15 @@ class Sheet:
     @property
     def title(self) -> str:
         return self.row.name
+
+    @property
+    def buttons(self) -> list[Action]:
+        return [action for action in self.actions if not action.in_menu]
+
+    @property
+    def menu(self) -> list[Action]:
+        """Behind “More”."""
+        return [action for action in self.actions if action.in_menu]
 
 
 def show(request: HttpRequest, sheet: Sheet, *, status: int = 200) -> HttpResponse:
