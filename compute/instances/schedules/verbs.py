@@ -47,11 +47,11 @@ def create_schedule(project: Project, *, name: str, verb: str, cron: str, actor:
 @transaction.atomic
 def change_schedule(schedule: InstanceSchedule, *, actor: User, enabled: bool | None = None, now: datetime | None = None,
                     **values: Any) -> InstanceSchedule:
-    """Set any of CHANGEABLE, or whether it is enabled; a tag takes the instance's place, and the other way round. It begins
-    anew: what was due until now is not made up for. Raises InvalidInput as `create_schedule`, NotFound when it was deleted
-    meanwhile."""
+    """Set any of CHANGEABLE, or whether it is enabled; a tag takes the instance's place, and the other way round. With other
+    times, or enabled again, it begins anew: what was due until now is not made up for. Raises InvalidInput as
+    `create_schedule`, NotFound when it was deleted meanwhile."""
     row, now = _held(schedule.pk), now or database_now()
-    before = _told(row)
+    before, was = _told(row), (row.cron, row.time_zone, row.is_enabled)
     values = {name: value for name, value in values.items() if name in CHANGEABLE}
     if values.get("instance") is not None and not values.get("tag_key"):
         values |= {"tag_key": "", "tag_value": ""}
@@ -64,7 +64,9 @@ def change_schedule(schedule: InstanceSchedule, *, actor: User, enabled: bool | 
         row.state = State.ENABLED if enabled else State.DISABLED
     if not actor.is_superuser:
         row.owner = actor
-    row.refusals, row.next_at = 0, next_after(row, now)
+    row.refusals = 0
+    if (row.cron, row.time_zone, row.is_enabled) != was:
+        row.next_at = next_after(row, now)
     row.save()
     audit.record("instance_schedule.change", row, actor=actor, before=before, after=_told(row))
     return row

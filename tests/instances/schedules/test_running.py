@@ -100,6 +100,17 @@ def test_a_clock_that_slept_makes_up_for_the_latest_moment_at_most(
     assert schedule.next_at > MONDAY + slept and run_due(MONDAY + slept) == 0
 
 
+def test_another_name_loses_no_run_and_another_time_makes_up_for_none(world: World) -> None:
+    schedule, late = make(world), MONDAY + timedelta(seconds=5)
+    assert verbs.change_schedule(schedule, actor=world.people["adam"], name="y", now=late).next_at == MONDAY
+    changed = verbs.change_schedule(schedule, actor=world.people["adam"], cron="0 19,20 * * *", now=late)
+    assert changed.next_at == MONDAY + timedelta(hours=23)
+    verbs.change_schedule(schedule, actor=world.people["adam"], enabled=False, now=late)
+    assert run_due(MONDAY + timedelta(days=2)) == 0
+    enabled = verbs.change_schedule(schedule, actor=world.people["adam"], enabled=True, now=MONDAY + timedelta(days=2))
+    assert enabled.next_at == MONDAY + timedelta(days=2, hours=23)
+
+
 def test_two_clocks_at_once_do_it_once(world: World) -> None:
     instances(world, a={"env": "test"}, b={"env": "test"})
     make(world)
