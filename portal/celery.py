@@ -14,6 +14,7 @@ app.conf.beat_schedule = {
     "reconcile": {"task": "instances.reconcile_all", "schedule": 30.0, "options": {"expires": 30}},
     "stop-suspended": {"task": "instances.stop_suspended", "schedule": 10.0, "options": {"expires": 10}},
     "purge-recycled": {"task": "instances.purge_recycled", "schedule": 300.0, "options": {"expires": 300}},
+    "run-schedules": {"task": "instances.run_schedules", "schedule": 15.0, "options": {"expires": 15}},
     "network-sweep": {"task": "network.sweep", "schedule": 2.0, "options": {"expires": 4}},
     "network-reconcile": {"task": "network.reconcile_all", "schedule": 30.0, "options": {"expires": 30}},
     "count-traffic": {"task": "network.count_traffic_all", "schedule": 60.0, "options": {"expires": 60}},

@@ -160,10 +160,10 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 
 # What an organization may take in every region when nothing else is set for it, by plan; none: without limit.
 PLANS = {
-    "standard": {},
+    "standard": {"instance_schedules": 20},
     "trial": {"instances": 4, "vcpus": 8, "memory_mib": 8192, "volumes": 8, "volume_gib": 80, "vpcs": 2, "subnets": 6,
               "ports": 24, "security_groups": 8, "security_group_rules": 100, "floating_ips": 2, "images": 4, "api_keys": 10,
-              "operations": 4},
+              "operations": 4, "instance_schedules": 4},
 }
 # Strangers sign up by themselves and get an organization on trial. In production only when said so.
 SIGNUP_OPEN = env.flag("SIGNUP_OPEN", DEMO)
@@ -356,6 +356,7 @@ RETENTION = {
     "placement_days": env.integer("RETAIN_PLACEMENT_DAYS", 90), "console_days": env.integer("RETAIN_CONSOLE_DAYS", 30),
     "delivery_days": env.integer("RETAIN_DELIVERY_DAYS", 30), "notice_days": env.integer("RETAIN_NOTICE_DAYS", 30),
     "export_days": env.integer("RETAIN_EXPORT_DAYS", 14), "bill_mail_days": env.integer("RETAIN_BILL_MAIL_DAYS", 400),
+    "schedule_run_days": env.integer("RETAIN_SCHEDULE_RUN_DAYS", 90),
 }
 
 # Which host takes an instance (compute.hosts.placement): weights, and how many GiB a pool promises for each free one.

@@ -9,13 +9,16 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdo
 from unfold.decorators import display
 
 from compute.hosts.models import Verdict
+from compute.instances import guarding
 from compute.instances.models import Instance, InstanceType, SshKey
 from compute.instances.operations import act as operate
+from compute.instances.schedules.admin import InstanceScheduleAdmin
 from compute.instances.verbs import VERBS
 from compute.instances.wording import EXPECTED, OBSERVED, REASONS
 from portal.kernel.admin import ALREADY, CatalogueAdmin, ReadOnlyAdmin, act
 from portal.kernel.admin.columns import LiveFilter, sized, toned
 
+__all__ = ["InstanceAdmin", "InstanceScheduleAdmin", "InstanceTypeAdmin", "SshKeyAdmin", "VerdictAdmin"]
 MIB = 1024**2
 
 
@@ -59,14 +62,15 @@ def _verb(name: str, *, force: bool = False) -> Any:
 
 @admin.register(Instance)
 class InstanceAdmin(ReadOnlyAdmin):
-    list_display = ("name", "state_now", "on_the_host", "type", "host", "project", "created_at", "deleted_at")
+    list_display = ("name", "state_now", "on_the_host", "guards", "type", "host", "project", "created_at", "deleted_at")
     list_filter = (("state", ChoicesDropdownFilter), LiveFilter, ("zone", RelatedDropdownFilter),
                    ("type", RelatedDropdownFilter), ("host", AutocompleteSelectFilter), ("project", AutocompleteSelectFilter))
     search_fields = ("name",)
-    list_select_related = ("type", "host__endpoint", "project")
+    list_select_related = ("type", "host__endpoint", "project", "locked_by")
     ordering = ("-created_at", "-id")
     exclude = ("vnc_password", "user_data")
-    actions = ("start", "stop", "power_off", "reboot", "pause", "suspend", "resume", "restore", "delete", "purge")
+    actions = ("start", "stop", "power_off", "reboot", "pause", "suspend", "resume", "restore", "delete", "purge",
+               "lock", "unlock", "protect", "unprotect")
     state_now = toned()
     start, stop, power_off, reboot = _verb("start"), _verb("stop"), _verb("stop", force=True), _verb("reboot")
     pause, suspend, resume = _verb("pause"), _verb("suspend"), _verb("resume")
@@ -74,6 +78,29 @@ class InstanceAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest):
         return super().get_queryset(request).defer("user_data", "vnc_password", "public_keys")
+
+    @display(description=_("guards"), label={"locked": "warning", "protected": "info"})
+    def guards(self, instance: Instance) -> tuple[str, str] | str:
+        if instance.locked_at is not None:
+            return "locked", str(_("locked"))
+        return ("protected", str(_("protected"))) if instance.is_protected else ""
+
+    @act(_("Lock"), confirm=_("No verb is done to it until operators unlock it; tenants cannot."),
+         why_not=lambda row: ALREADY if row.is_locked_by_operator else "")
+    def lock(self, row: Instance, actor) -> None:
+        guarding.lock(row, actor=actor)
+
+    @act(_("Unlock"), why_not=lambda row: ALREADY if row.locked_at is None else "")
+    def unlock(self, row: Instance, actor) -> None:
+        guarding.unlock(row, actor=actor)
+
+    @act(_("Protect against deletion"), why_not=lambda row: ALREADY if row.is_protected else "")
+    def protect(self, row: Instance, actor) -> None:
+        guarding.protect(row, actor=actor)
+
+    @act(_("Let it be deleted"), why_not=lambda row: "" if row.is_protected else ALREADY)
+    def unprotect(self, row: Instance, actor) -> None:
+        guarding.protect(row, actor=actor, is_protected=False)
 
     @display(description=_("on the host"), ordering="observed_state",
              label={"running": "success", "paused": "warning", "suspended": "default", "off": "default"})

@@ -13,9 +13,9 @@ from rest_framework.response import Response
 from billing import affording, ladder
 from billing.prices import NoPrice, price_of
 from compute.hosts.models import Verdict
-from compute.instances import keys, operations
+from compute.instances import guarding, keys, operations
 from compute.instances.console.operations import issue_ticket, principal_of, ticket_answer
-from compute.instances.errors import NotSupported
+from compute.instances.errors import InstanceLocked, InstanceProtected, NotSupported
 from compute.instances.models import Instance, InstanceType, SshKey, purge_time
 from compute.instances.networks import MOST_CARDS, Networks, cards_by_instance
 from compute.instances.verbs import ACTIONS, VERBS
@@ -107,15 +107,17 @@ class InstanceSerializer(ResourceSerializer):
     addresses = serializers.SerializerMethodField()
     fault = serializers.DictField(read_only=True, allow_null=True)
     purge_at = serializers.SerializerMethodField(help_text="When it is deleted for good; null outside the recycle bin.")
+    locked_by = serializers.UUIDField(source="locked_by_id", read_only=True, allow_null=True)
 
     example = {"state": "running", "observed_state": "running", "memory_mib": 1024, "host": None, "fault": None,
-               "purge_at": None}
+               "purge_at": None, "locked_at": None, "locked_by": None, "lock_reason": "", "is_protected": True}
     reads = {"host": ("host_id",), "addresses": ("pk",), "purge_at": ("state", "recycled_at")}
 
     class Meta(ResourceSerializer.Meta):
         model = Instance
         fields = (*ResourceSerializer.Meta.fields, "state", "observed_state", "type", "vcpus", "memory_mib", "image",
-                  "zone", "host", "addresses", "fault", "purge_at")
+                  "zone", "host", "addresses", "fault", "purge_at", "locked_at", "locked_by", "lock_reason",
+                  "is_locked_by_operator", "is_protected")
         read_only_fields = fields
 
     def prepare(self, rows: list[Any]) -> None:
@@ -185,6 +187,11 @@ class ForceSerializer(StrictSerializer):
     force = serializers.BooleanField(required=False, default=False)
 
 
+class LockSerializer(StrictSerializer):
+    example = {"reason": "production; ask ops first"}
+    reason = serializers.CharField(max_length=guarding.LONGEST_REASON, required=False, allow_blank=True)
+
+
 class ConsoleSerializer(StrictSerializer):
     type = serializers.ChoiceField(choices=["vnc"], default="vnc")
 
@@ -245,19 +252,26 @@ class InstanceViewSet(Listed, Fetched, Described, RoomViewSet):
     permissions = {"list": "instance.view", "retrieve": "instance.view", "create": "instance.create",
                    "partial_update": "instance.update", "destroy": VERBS["delete"].permission,
                    "console": "instance.console", "placement": "instance.view",
+                   **dict.fromkeys(("lock", "unlock"), guarding.LOCK),
+                   **dict.fromkeys(("protect", "unprotect"), guarding.PROTECT),
                    **{name: verb.permission for name, verb in ACTIONS.items()}}
     bodies = {"create": CreateInstanceSerializer, "partial_update": RenameSerializer, "console": ConsoleSerializer,
+              "lock": LockSerializer,
               **{name: ForceSerializer for name, verb in ACTIONS.items() if verb.takes_force}}
-    answers = {"partial_update": (200, InstanceSerializer), "console": (200, TicketSerializer),
+    answers = {**dict.fromkeys(("partial_update", "lock", "unlock", "protect", "unprotect"), (200, InstanceSerializer)),
+               "console": (200, TicketSerializer),
                "placement": (200, PlacedSerializer)}
     errors = {"create": (*REFUSALS, *affording.REFUSALS, NoCapacity, Busy, StateConflict, NoNetwork, NoPublicNetwork,
                          SubnetFull, AddressInUse, PoolFull, AlreadyAssociated, TooMany),
-              "start": (PaymentRequired, Unpaid, NoPrice, NoCapacity),
-              **dict.fromkeys(("pause", "suspend"), (NotSupported, Unpaid, NoPrice)), "reboot": (Unpaid,), "restore": (Unpaid,),
-              "resume": (PaymentRequired, Unpaid, NoPrice)}
+              "start": (PaymentRequired, Unpaid, NoPrice, NoCapacity, InstanceLocked),
+              **dict.fromkeys(("pause", "suspend"), (NotSupported, Unpaid, NoPrice, InstanceLocked)),
+              **dict.fromkeys(("reboot", "restore"), (Unpaid, InstanceLocked)),
+              "resume": (PaymentRequired, Unpaid, NoPrice, InstanceLocked),
+              **dict.fromkeys(("stop", "unlock", "protect", "unprotect"), (InstanceLocked,)),
+              "destroy": (InstanceLocked, InstanceProtected)}
     query_parameters = {"create": ("dry_run",), "destroy": ("purge",)}
     secret_fields = ("ticket",)
-    filters = {"state": "state", "zone": "zone_id", "type": "type_id", "image": "image_id"}
+    filters = {"state": "state", "zone": "zone_id", "type": "type_id", "image": "image_id", "is_protected": "is_protected"}
     search_fields = ("name", "description")
     ordering_fields = ("created_at", "name", "state", "vcpus", "memory_mib")
 
@@ -283,6 +297,29 @@ class InstanceViewSet(Listed, Fetched, Described, RoomViewSet):
         error, delete it and its root volume for good."""
         verb = "purge" if flag(request, "purge") else "delete"
         return accepted(operations.act(self.target, verb, actor=request.user), request)
+
+    @action(detail=True, methods=["post"], url_path="actions/lock")
+    def lock(self, request: Request, pk: str) -> Response:
+        """Refuse every verb until it is unlocked. Again is success."""
+        return self.shown(guarding.lock(self.target, actor=request.user, **self.read_body()))
+
+    @action(detail=True, methods=["post"], url_path="actions/unlock")
+    def unlock(self, request: Request, pk: str) -> Response:
+        """Lift the lock; what an operator locked, only operators unlock."""
+        self.read_body()
+        return self.shown(guarding.unlock(self.target, actor=request.user))
+
+    @action(detail=True, methods=["post"], url_path="actions/protect")
+    def protect(self, request: Request, pk: str) -> Response:
+        """Refuse to delete it, into the recycle bin or for good."""
+        self.read_body()
+        return self.shown(guarding.protect(self.target, actor=request.user))
+
+    @action(detail=True, methods=["post"], url_path="actions/unprotect")
+    def unprotect(self, request: Request, pk: str) -> Response:
+        """Let it be deleted again."""
+        self.read_body()
+        return self.shown(guarding.protect(self.target, actor=request.user, is_protected=False))
 
     @action(detail=True, methods=["post"])
     def console(self, request: Request, pk: str) -> Response:

@@ -22,7 +22,8 @@ class InstancesConfig(AppConfig):
 
     def ready(self) -> None:
         from compute.instances import idle, kinds, recycling, stopping, suspension  # noqa: F401  (registers the operation kinds)
-        from compute.instances.models import Instance
+        from compute.instances.models import Instance, InstanceSchedule
+        from compute.instances.schedules import telling, verbs
 
         registry.add(
             Permission(name="instance.view", label=_("See instances"), roles=EVERYBODY),
@@ -44,11 +45,16 @@ class InstancesConfig(AppConfig):
                                   ("instance.suspended", _("Instance, suspended")),
                                   ("instance.recycled", _("Instance, in the recycle bin")))),
             idle.RULE,
+            telling.KIND,
             QuotaDimension(name="instances", label=_("Instances"), rows=Instance.objects.live),
             QuotaDimension(name="vcpus", label=_("vCPUs"), rows=Instance.objects.live, amount="vcpus"),
             QuotaDimension(name="memory_mib", label=_("Memory"), unit="MiB", rows=Instance.objects.live,
                            amount="memory_mib"),
+            QuotaDimension(name=verbs.DIMENSION, label=_("Instance schedules"), rows=InstanceSchedule.objects.all,
+                           regional=False),
         )
+        if verbs.end_with_project not in registry.project_end_hooks:
+            registry.project_end_hooks.append(verbs.end_with_project)
         if stopping.HOOK not in registry.stopping_hooks:
             registry.stopping_hooks.append(stopping.HOOK)
         if stopping.coming not in registry.coming_hooks:

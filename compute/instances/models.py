@@ -11,6 +11,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from compute.hosts.models import Host
+from compute.instances.schedules.models import InstanceSchedule, ScheduleRun  # noqa: F401  (tables of this app)
 from portal.kernel.declarations import Reading
 from portal.kernel.models import Resource, Zone
 from portal.kernel.secrets import EncryptedTextField
@@ -148,6 +149,13 @@ class Instance(Resource, Stateful):
     public_keys = models.JSONField(default=list)
     fault = models.JSONField(null=True, help_text=_("Why it is in error, or what failed last."))
     recycled_at = models.DateTimeField(_("in the recycle bin since"), null=True)
+    # Written by `guarding` alone.
+    locked_at = models.DateTimeField(_("locked since"), null=True)
+    locked_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+",
+                                  verbose_name=_("locked by"))
+    lock_reason = models.CharField(_("why it is locked"), max_length=200, blank=True)
+    is_locked_by_operator = models.BooleanField(_("locked by an operator"), default=False, db_default=False)
+    is_protected = models.BooleanField(_("protected against deletion"), default=False, db_default=False)
 
     class Meta:
         verbose_name, verbose_name_plural = _("instance"), _("instances")
@@ -157,6 +165,9 @@ class Instance(Resource, Stateful):
             models.CheckConstraint(condition=Q(state__in=InstanceState.values), name="instance_state_known"),
             models.CheckConstraint(condition=Q(state__in=WITHOUT_A_HOST) | Q(host__isnull=False),
                                    name="instance_has_a_host_when_it_exists"),
+            models.CheckConstraint(
+                condition=Q(locked_at__isnull=False) | Q(locked_by=None, lock_reason="", is_locked_by_operator=False),
+                name="instance_lock_has_a_time"),
         ]
 
     def readings(self, state: str) -> Iterable[Reading]:

@@ -13,7 +13,7 @@ from billing import affording, credit, ladder
 from billing.models import Rung
 from billing.prices import price_of
 from compute.hosts import placement
-from compute.instances import keys
+from compute.instances import guarding, keys
 from compute.instances.models import Instance, InstanceState, InstanceType, SshKey
 from compute.instances.networks import Networks, has_fabric
 from compute.instances.verbs import VERBS
@@ -165,14 +165,15 @@ def _vnc_password() -> str:
 
 
 def act(instance: Instance, verb_name: str, *, actor, force: bool = False, **wishes: object) -> Operation:
-    """Begin a verb of the table on the instance; `wishes` are what its form asks. Raises StateConflict or Busy, and what the
-    verb's handler raises."""
+    """Begin a verb of the table on the instance; `wishes` are what its form asks. Raises StateConflict, Busy, InstanceLocked or
+    InstanceProtected, and what the verb's handler raises. Without an actor it is the platform's own doing."""
     with transaction.atomic():
         fresh = Instance.objects.select_for_update(of=("self",), no_key=True).select_related(
             "region", "project__organization", "host__endpoint").get(pk=instance.pk)
         verb = VERBS[verb_name].on(fresh)
         verb.require(fresh)
         if actor is not None:
+            guarding.require(fresh, verb.name)
             ladder.require_paid(fresh.project.organization_id, UNPAID.get(verb.name, ladder.STOPPING))
         before = fresh.state
         operation = HANDLERS[verb.name](fresh, actor, force, **wishes)

@@ -1,9 +1,10 @@
-"""Celery's clocks: for the reconciler, for suspended organizations, and for the recycle bin."""
+"""Celery's clocks: for the reconciler, for suspended organizations, for the recycle bin, and for schedules."""
 from celery import shared_task
 
 from compute.hosts.models import Host
 from compute.instances.reconcile import reconcile_host
 from compute.instances.recycling import purge_due
+from compute.instances.schedules.running import run_due
 from compute.instances.suspension import STOP, stop_suspended
 from portal.kernel import maintenance
 from portal.kernel.alone import alone
@@ -40,3 +41,10 @@ def purge_recycled() -> None:
     with alone(ONE_PURGES) as is_ours:
         if is_ours and not maintenance.is_on():
             purge_due()
+
+
+@shared_task(name="instances.run_schedules")
+def run_schedules() -> None:
+    """Do what schedules say is due; none during maintenance. Several at once do everything once."""
+    if not maintenance.is_on():
+        run_due()

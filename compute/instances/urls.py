@@ -9,11 +9,13 @@ from compute.instances.lists.floating_ips import FloatingIpList
 from compute.instances.lists.hosts import HostList
 from compute.instances.lists.instances import InstanceList
 from compute.instances.lists.keys import KeyList
+from compute.instances.schedules import views as schedules
 from compute.instances.verbs import VERBS
 from compute.instances.views import (
     creating,
     editing,
     floating_ips,
+    guards,
     hosts,
     image,
     images,
@@ -39,6 +41,8 @@ instance_pages = [
     path("<uuid:pk>/", instance.detail, name="detail"),
     path("<uuid:pk>/edit/", editing.instance, name="edit"),
     path("<uuid:pk>/menu/", instances.menu, name="menu"),
+    *[path(f"<uuid:pk>/{name}/", view, name=name) for name, view in (
+        ("lock", guards.lock), ("unlock", guards.unlock), ("protect", guards.protect), ("unprotect", guards.unprotect))],
     path("", include("compute.instances.console.urls")),
     *[path(f"<uuid:pk>/{name}/", PAGES[name] if verb.has_form else instances.act_on(verb), name=name)
       for name, verb in VERBS.items()],
@@ -55,6 +59,13 @@ key_pages = [
     *bulk_paths(KeyList),
 ]
 
+schedule_pages = [
+    path("", schedules.listing, name="list"),
+    path("create/", schedules.create, name="create"),
+    path("<uuid:pk>/", schedules.detail, name="detail"),
+    *[path(f"<uuid:pk>/{name}/", view, name=name) for name, view in (
+        ("edit", schedules.edit), ("enable", schedules.enable), ("disable", schedules.disable), ("delete", schedules.delete))],
+]
 host_pages = [
     path("", hosts.listing, name="list"),
     path("<uuid:pk>/", hosts.detail, name="detail"),
@@ -104,6 +115,7 @@ image_pages = [
 
 urlpatterns = [
     path("instances/", include((instance_pages, "instances"))),
+    path("instance-schedules/", include((schedule_pages, "instance_schedules"))),
     path("ssh-keys/", include((key_pages, "ssh_keys"))),
     path("hosts/", include((host_pages, "hosts"))),
     path("vpcs/", include((vpc_pages, "vpcs"))),

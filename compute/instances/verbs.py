@@ -5,6 +5,7 @@ from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
+from compute.instances import guarding
 from compute.instances.errors import NotSupported
 from compute.instances.models import IN_BIN, ON_A_HOST, Instance
 from compute.instances.models import InstanceState as S
@@ -53,7 +54,10 @@ class Verb:
         """A sentence why it is not possible now; empty when it is."""
         if instance.state not in self.legal:
             return _("Not possible while the instance is “%(state)s”.") % {"state": instance.get_state_display()}
-        return _("The hypervisor of its host cannot do this.") if self._is_lacking(instance) else ""
+        if self._is_lacking(instance):
+            return _("The hypervisor of its host cannot do this.")
+        refusal = guarding.refusal(instance, self.name)
+        return refusal.detail if refusal else ""
 
     def require(self, instance: Instance) -> None:
         """Raise StateConflict or NotSupported where it is not possible."""

@@ -19,6 +19,7 @@ from billing.exports import expiry
 from billing.models import InvoiceMail
 from compute.hosts.models import Discovered, Verdict
 from compute.instances.console.models import ConsoleTicket
+from compute.instances.models import ScheduleRun
 from compute.network.models import TrafficCount
 from portal.kernel import sealing
 from portal.kernel.models import AuditEvent, Operation
@@ -89,6 +90,7 @@ RULES = (
     Rule("deliveries", _days("delivery_days"), lambda before: Delivery.objects.filter(finished_at__lt=before)),
     Rule("letters", _days("notice_days"), lambda before: Letter.objects.filter(finished_at__lt=before)),  # with their notices
     Rule("invoice_mails", _days("bill_mail_days"), lambda before: InvoiceMail.objects.filter(finished_at__lt=before)),
+    Rule("schedule_runs", _days("schedule_run_days"), lambda before: ScheduleRun.objects.filter(due_at__lt=before)),
     # Nobody sees them since they were deleted; a day later no transaction writes an event for them any more.
     Rule("webhooks", lambda: 1, lambda before: Webhook.objects.filter(deleted_at__lt=before)),
     Rule("exports", _days("export_days"), expiry.old, forget=expiry.remove),

@@ -33,6 +33,7 @@ WRITE = re.compile(r'^(?:INSERT INTO|UPDATE|DELETE FROM) "(\w+)"')
 # Written by any request: they are no change of anything.
 PASSING = {"tenants_browsersession", "kernel_idempotencykey"}
 NOT_AUDITED = {
+    "instance-schedule-preview": "a question: when it would be due",
     "instances:summary": "a question: what it would cost", "instances:check": "a question: what is wrong with the form",
     "balance:top-up": "leads to where one pays; what is paid is audited", "balance:simulated": "the simulated provider's button",
     "balance-top-up": "leads to where one pays; what is paid is audited",
@@ -79,6 +80,16 @@ def settled(state: str) -> Prepare:
         Instance.objects.update(state=state, recycled_at=database_now())
         return Asked()
     return make
+
+
+def locked(scene: Scene) -> Asked:
+    Instance.objects.update(locked_at=database_now())
+    return Asked()
+
+
+def protected(scene: Scene) -> Asked:
+    Instance.objects.update(is_protected=True)
+    return Asked()
 
 
 def unused(model: type[Model]) -> Prepare:
@@ -163,6 +174,8 @@ def deactivated(scene: Scene) -> Asked:
 
 OTHERWISE: dict[str, Prepare] = {
     **dict.fromkeys(("api-key-end-previous.POST", "api_keys:end-previous.POST"), rotated),
+    **dict.fromkeys(("instance-unlock.POST", "instances:unlock.POST"), locked),
+    **dict.fromkeys(("instance-unprotect.POST", "instances:unprotect.POST"), protected),
     **dict.fromkeys(("service-user-activate.POST", "service_users:activate.POST"), deactivated),
     **dict.fromkeys(("instances:console-ticket.POST", "instances:bulk-stop.POST", "instances:bulk-reboot.POST",
                      "instances:bulk-pause.POST", "instances:bulk-suspend.POST", "instance-pause.POST", "instance-suspend.POST",

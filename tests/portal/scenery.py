@@ -31,7 +31,7 @@ from billing.models import (
     Voucher,
 )
 from compute.hosts.models import Endpoint, Host
-from compute.instances.models import Instance, InstanceType, SshKey
+from compute.instances.models import Instance, InstanceSchedule, InstanceType, ScheduleRun, SshKey
 from compute.network.addressing import allocate, new_mac
 from compute.network.models import (
     AddressPool,
@@ -154,6 +154,7 @@ def make_rows(cast: Cast, project: Project, owner: User, shared: Rows, *, number
         UsageInterval: used,
         **make_budget(project, number),
         **make_exports(project, number),
+        **make_schedule(project, instance, owner, number),
         Counter: Counter.objects.create(resource=instance, **common, meter="instance.traffic", epoch=number, sku="small"),
     }
 
@@ -196,6 +197,17 @@ def make_exports(project: Project, number: int) -> Rows:
                                              url=f"https://bills.example.org/{number}", next_at=database_now())
     return {ExportSchedule: schedule, Export: Export.objects.create(
         **common, first_month="2026-10", last_month="2026-10", state="ready", finished_at=database_now())}
+
+
+def make_schedule(project: Project, instance: Instance, owner: User, number: int) -> Rows:
+    """What is done to the instance by the clock, and what became of it once."""
+    now = database_now()
+    schedule = InstanceSchedule.objects.create(
+        project=project, name=f"nights-{number}", verb="stop", instance=instance, owner=owner, cron="0 20 * * *",
+        next_at=now + timedelta(days=1), created_at=now)
+    return {InstanceSchedule: schedule, ScheduleRun: ScheduleRun.objects.create(
+        schedule=schedule, due_at=now, created_at=now, state="done", results=[
+            {"instance": str(instance.pk), "name": instance.name, "outcome": "unchanged", "operation": None, "error": None}])}
 
 
 def make_people(common: Rows, owner: User, number: int) -> Rows:

@@ -7,7 +7,7 @@ from django.urls import reverse
 
 from billing.models import Budget, Export, ExportSchedule, Invoice
 from compute.hosts.models import Host
-from compute.instances.models import Instance, InstanceType, SshKey
+from compute.instances.models import Instance, InstanceSchedule, InstanceType, SshKey
 from compute.network.models import AddressPool, FloatingIp, Port, SecurityGroup, SecurityGroupRule, Subnet, Vpc
 from portal.kernel.declarations import registry
 from portal.kernel.models import AuditEvent, Operation, Region, Zone
@@ -41,7 +41,7 @@ PAGE_MODELS: dict[str, type[Model]] = {
     "quota_requests": QuotaRequest, "budgets": Budget,
     "sessions": BrowserSession,
     "service_users": ServiceUser, "emergency": BreakGlass, "balance": Organization, "invoices": Invoice,
-    "exports": Export, "export_schedules": ExportSchedule,
+    "exports": Export, "export_schedules": ExportSchedule, "instance_schedules": InstanceSchedule,
 }
 Body = Callable[[Scene], dict[str, Any]]
 
@@ -119,6 +119,10 @@ BODIES: dict[str, Body] = {
     "export-schedule-list.POST": lambda scene: {"organization": ours(scene, Organization), "name": "warehouse", "what": "usage",
                                                 "format": "json", "every": "month", "url": "https://bills.example.org/"},
     "export-schedule-detail.PATCH": lambda scene: {"enabled": False},
+    "instance-schedule-list.POST": lambda scene: {"project": str(scene.cast.project.pk), "name": "nights off", "verb": "stop",
+                                                  "instance": ours(scene, Instance), "cron": "0 20 * * 1-5"},
+    "instance-schedule-detail.PATCH": lambda scene: {"enabled": False},
+    "instance-schedule-preview.POST": lambda scene: {"cron": "0 20 * * 1-5", "time_zone": "Asia/Shanghai"},
     "webhook-list.POST": lambda scene: {"name": "chat", "project": str(scene.cast.project.pk), "events": ["*"],
                                         "url": "https://hooks.example.org/"},
     "webhook-detail.PATCH": lambda scene: {"events": ["*.failed"]},
@@ -162,6 +166,13 @@ FORMS: dict[str, Body] = {
         "project": str(scene.cast.project.pk), "region": ours(scene, Region), "subnets": ours(scene, Subnet)},
     "instances:delete.POST": lambda scene: {"confirmed": "1"},
     "instances:purge.POST": lambda scene: {"confirmed": "1", "typed_name": scene.ours[Instance].name},
+    "instances:lock.POST": lambda scene: {"reason": "production"},
+    "instance_schedules:create.POST": lambda scene: {
+        "project": str(scene.cast.project.pk), "name": "nights off", "verb": "stop", "instance": ours(scene, Instance),
+        "cron": "0 20 * * 1-5", "time_zone": "UTC"},
+    "instance_schedules:edit.POST": lambda scene: {"name": "nights off", "verb": "stop", "tag": "env:test",
+                                                   "cron": "0 21 * * 1-5", "time_zone": "UTC"},
+    "instance_schedules:delete.POST": lambda scene: {"confirmed": "1"},
     "hosts:maintenance.POST": lambda scene: {"enabled": "1"},
     "ssh_keys:add.POST": lambda scene: {
         "project": str(scene.cast.project.pk), "name": "laptop", "public_key": "ssh-rsa x"},

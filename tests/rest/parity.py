@@ -2,6 +2,7 @@
 
 A page without a counterpart is an exception, and says why. `API_ONLY` are writes that no page does.
 """
+GUARDS = ("lock", "unlock", "protect", "unprotect")
 VERBS = ("start", "stop", "reboot", "pause", "suspend", "resume", "restore")
 
 READS = {
@@ -10,6 +11,11 @@ READS = {
     "instances:detail.GET": ("instances_retrieve", "volumes_list", "ports_list", "operations_list", "audit_list", "usage_list"),
     "instances:create.GET": ("instance_types_list", "images_list", "subnets_list", "security_groups_list", "ssh_keys_list",
                              "zones_list", "regions_list", "prices_list", "projects_quotas_get"),
+    "instances:lock.GET": ("instances_retrieve",),
+    "instance_schedules:list.GET": ("instance_schedules_list",),
+    "instance_schedules:create.GET": ("projects_list", "instances_list", "instance_schedules_preview"),
+    "instance_schedules:detail.GET": ("instance_schedules_retrieve", "instance_schedules_runs"),
+    "instance_schedules:edit.GET": ("instance_schedules_retrieve", "instances_list", "instance_schedules_preview"),
     "ssh_keys:list.GET": ("ssh_keys_list",),
     "volumes:list.GET": ("volumes_list",),
     "hosts:list.GET": ("hosts_list",),
@@ -117,7 +123,10 @@ WRITES = {
     "instances:create.POST": ("instances_create",),
     "instances:summary.POST": ("instances_create",),  # ?dry_run=true
     "instances:check.POST": ("instances_create",),  # ?dry_run=true
-    **{f"instances:{verb}.POST": (f"instances_actions_{verb}",) for verb in VERBS},
+    **{f"instances:{verb}.POST": (f"instances_actions_{verb}",) for verb in (*VERBS, *GUARDS)},
+    "instance_schedules:create.POST": ("instance_schedules_create", "instance_schedules_preview"),
+    **{f"instance_schedules:{verb}.POST": ("instance_schedules_update",) for verb in ("edit", "enable", "disable")},
+    "instance_schedules:delete.POST": ("instance_schedules_destroy",),
     "instances:delete.POST": ("instances_destroy",),
     "instances:purge.POST": ("instances_destroy",),  # ?purge=true
     "balance:profile.POST": ("billing_profiles_update",),

@@ -28,8 +28,12 @@ HEAVY = ("user_data", "vnc_password", "public_keys")
 # What a line is drawn from. Reading the whole of seven tables takes twice as long.
 RELATED = ("project__organization", "region", "zone", "type", "image")
 DRAWN = ("kind", "name", "tags", "version", "created_at", "state_changed_at", "state", "recycled_at", "observed_state",
-         "vcpus", "memory_mib", "fault", "project__name", "project__organization__name", "region__name", "zone__name",
+         "vcpus", "memory_mib", "fault", "locked_at", "is_protected",
+         "project__name", "project__organization__name", "region__name", "zone__name",
          "type__name", "image__name")
+
+# What a verb that is refused tells of a lock.
+GUARDS = ("lock_reason", "is_locked_by_operator", "locked_by__username")
 
 LINES = Composed(lambda pks: Instance.objects.filter(pk__any_of=pks).select_related(*RELATED).only(*DRAWN), pks=list[UUID])
 
@@ -75,8 +79,8 @@ class InstanceList(Listing):
 
     def rows(self) -> QuerySet[Instance]:
         """What is in the recycle bin is shown where it is asked for; what is acted on was named by its page."""
-        rows = narrow(self.request, Instance.objects.visible_to(self.user).select_related(*RELATED, "host__endpoint").only(
-            *DRAWN, "host__endpoint__capabilities"))
+        rows = narrow(self.request, Instance.objects.visible_to(self.user).select_related(
+            *RELATED, "host__endpoint", "locked_by").only(*DRAWN, *GUARDS, "host__endpoint__capabilities"))
         return rows if self.is_bin or self.request.method == "POST" else rows.exclude(state=InstanceState.RECYCLED)
 
     @property

@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from compute.instances import addresses, details, timeline, wording
+from compute.instances import addresses, details, guarding, timeline, wording
 from compute.instances.lists.instances import RELATED
 from compute.instances.models import Instance
 from compute.instances.verbs import Verb, offered
@@ -34,7 +34,7 @@ CONSOLE = "console.js"
 SHOWN = (*(field.name for field in Instance._meta.concrete_fields if field.name not in ("user_data", "vnc_password")),
          "project__name", "project__organization__name", "region__name", "zone__name", "type__name", "type__slug",
          "image__kind", "image__name", "image__tags", "image__os", "host__name", "host__endpoint__capabilities",
-         "hold__operation")
+         "locked_by__username", "hold__operation")
 
 
 @page("instance.view")
@@ -45,7 +45,8 @@ def detail(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 def _rows() -> QuerySet[Instance]:
     has_network = Exists(Fabric.objects.filter(region=OuterRef("region")))
-    return Instance.objects.select_related(*RELATED, "host__endpoint", *UNDER_WAY).only(*SHOWN).annotate(has_network=has_network)
+    rows = Instance.objects.select_related(*RELATED, "host__endpoint", "locked_by", *UNDER_WAY)
+    return rows.only(*SHOWN).annotate(has_network=has_network)
 
 
 INSTANCE = Known(_rows)
@@ -67,7 +68,7 @@ def sheet_of(request: HttpRequest, instance: Instance) -> Sheet:
         row=instance, list_page="instances:list", lead="instances/_lead.html", tabs=tabs, in_flight=instance.in_flight,
         live=f"instance:{instance.pk} volume port floating_ip security_group", actions=_actions(request, instance),
         context={"instance": instance, "observed": _observed(instance), "alert": "instances/_alert.html",
-                 "may_open_console": may_open_console, "script": CONSOLE if is_console else ""})
+                 "locked": _lock(instance), "may_open_console": may_open_console, "script": CONSOLE if is_console else ""})
 
 
 def _observed(instance: Instance) -> str:
@@ -75,6 +76,12 @@ def _observed(instance: Instance) -> str:
     expected = wording.EXPECTED.get(instance.state)
     differs = expected is not None and instance.observed_state not in ("", expected)
     return wording.observed(instance.observed_state) if differs else ""
+
+
+def _lock(instance: Instance) -> str:
+    """Who locked it, when and why; empty when nobody did."""
+    refusal = guarding.refusal(instance, "")
+    return refusal.detail if refusal else ""
 
 
 def _actions(request: HttpRequest, instance: Instance) -> list[Action]:
@@ -103,7 +110,25 @@ def verb_action(request: HttpRequest, verb: Verb, instance: Instance, text: str 
 
 def _overview(request: HttpRequest, instance: Instance) -> Mapping[str, object]:
     parts = details.Parts.of(instance, request.user)
-    return {"parts": parts, "addresses": parts.addresses, "danger": _danger(request, instance, parts)}
+    return {"parts": parts, "addresses": parts.addresses, "danger": _danger(request, instance, parts),
+            "guards": _guards(request, instance)}
+
+
+def _guards(request: HttpRequest, instance: Instance) -> list[Action]:
+    """The lock and the termination protection, each the other way round."""
+    def action(name: str, label: Any, symbol: str, permission: str, why_not: str = "", *, is_link: bool = False) -> Action:
+        return Action(label=label, symbol=symbol, url=reverse(f"instances:{name}", args=[instance.pk]), is_link=is_link,
+                      why_not=may_not(request, permission, instance) or why_not)
+
+    if instance.locked_at is None:
+        lock = action("lock", _("Lock"), "lock", guarding.LOCK, is_link=True)
+        why_not = ""
+    else:
+        lock = action("unlock", _("Unlock"), "lock", guarding.LOCK, guarding.why_not_unlock(instance, request.user))
+        why_not = _("It is locked.")
+    if instance.is_protected:
+        return [lock, action("unprotect", _("Let it be deleted"), "shield", guarding.PROTECT, why_not)]
+    return [lock, action("protect", _("Protect against deletion"), "shield", guarding.PROTECT, why_not)]
 
 
 def _danger(request: HttpRequest, instance: Instance, parts: details.Parts) -> Danger:

@@ -8,7 +8,7 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from compute.instances import addresses, details, operations, queries
+from compute.instances import addresses, details, guarding, operations, queries
 from compute.instances.lists.instances import InstanceList, rows_of
 from compute.instances.models import Instance
 from compute.instances.verbs import VERBS, Verb
@@ -40,6 +40,7 @@ def act_on(verb: Verb) -> Callable[..., HttpResponse]:
         instance = fetch(request.user, rows_of(request), verb.permission, pk=pk)
         wanted = VERBS[verb.passes_to] if verb.passes_to and verb.passes_to in request.POST else verb.on(instance)
         wanted.require(instance)
+        guarding.require(instance, wanted.name)
         if wanted.confirm and "confirmed" not in request.POST:
             return _ask(request, wanted, instance)
         if wanted.is_dangerous and request.POST.get("typed_name", "").strip() != instance.name.strip():

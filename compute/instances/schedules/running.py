@@ -1,0 +1,160 @@
+"""The clock's part of schedules: each due moment becomes one row, and the verb is done to each instance once.
+
+Claiming is a transaction: the run's row (one for each schedule and moment, by a constraint), whom it concerns, and when the next
+one is due. Then every instance has a transaction of its own, in which the verb is accepted and the run remembers it. So a worker
+that is killed anywhere leaves a run that the next look carries on, and two that look at once do everything once.
+
+What was slept through is not made up for, save the latest moment, and that only when it is younger than LATEST.
+"""
+from datetime import datetime, timedelta
+from itertools import takewhile
+from typing import Any
+from uuid import UUID
+
+import structlog
+from django.db import transaction
+from django.db.models import Q
+
+from compute.instances.models import IN_BIN, Instance
+from compute.instances.operations import act
+from compute.instances.schedules.cron import moments
+from compute.instances.schedules.models import InstanceSchedule, ScheduleRun
+from compute.instances.schedules.verbs import MANAGE, next_after
+from compute.instances.verbs import VERBS
+from portal.kernel import audit
+from portal.kernel.errors import PortalError
+from portal.kernel.states import database_now
+
+log = structlog.get_logger(__name__)
+LATEST = timedelta(hours=1)
+MOST_REFUSALS = 3
+INSTANT = timedelta(microseconds=1)
+LEFT, NO_RIGHT, GONE, SLEPT = "owner_left", "no_right", "instance_gone", "too_late"
+State = ScheduleRun.State
+
+
+def run_due(now: datetime | None = None) -> int:
+    """Claim what is due and carry out what is claimed; how many runs began. Each by itself: one that fails keeps none of the
+    others back. Schedules of organizations that are suspended wait."""
+    now = now or database_now()
+    due = InstanceSchedule.objects.filter(
+        state=InstanceSchedule.State.ENABLED, next_at__lte=now, project__deleted_at=None,
+        project__organization__suspended_at=None, project__organization__deleted_at=None).order_by("next_at", "pk")
+    begun = sum(_alone(_claim, pk, now) for pk in list(due.values_list("pk", flat=True)))
+    for pk in list(ScheduleRun.objects.filter(state=State.RUNNING).order_by("due_at", "pk").values_list("pk", flat=True)):
+        while _alone(_do_one, pk, now):
+            pass
+    return begun
+
+
+def _alone(work: Any, pk: UUID, now: datetime) -> bool:
+    try:
+        return work(pk, now)
+    except Exception:
+        log.exception("schedules.failed", work=work.__name__, row=str(pk))
+        return False
+
+
+@transaction.atomic
+def _claim(pk: UUID, now: datetime) -> bool:
+    """Make the row of the run that is due; whether one begins."""
+    schedule = (InstanceSchedule.objects.select_for_update(skip_locked=True, of=("self",))
+                .select_related("project__organization", "owner", "instance")
+                .filter(pk=pk, state=InstanceSchedule.State.ENABLED, next_at__lte=now).first())
+    if schedule is None:
+        return False
+    first = schedule.next_at
+    schedule.next_at = next_after(schedule, now)
+    since = max(first - INSTANT, now - LATEST)
+    fresh = list(takewhile(lambda moment: moment <= now, moments(schedule.cron, schedule.time_zone, since)))
+    if not fresh or fresh[-1] != first:  # the clock slept
+        _add(schedule, first, now, state=State.MISSED, reason=SLEPT)
+    begins = bool(fresh) and _begin(schedule, fresh[-1], now)
+    schedule.save(update_fields=["next_at", "refusals", "state"])
+    return begins
+
+
+def _begin(schedule: InstanceSchedule, due: datetime, now: datetime) -> bool:
+    reason = _refusal(schedule)
+    if reason:
+        if _add(schedule, due, now, state=State.REFUSED, reason=reason):
+            _count_refusal(schedule, reason)
+        return False
+    pending = [str(found) for found in _targets(schedule)]
+    schedule.refusals = 0
+    run = _add(schedule, due, now, pending=pending)
+    if run is None:
+        return False
+    audit.record("instance_schedule.run", schedule, actor=schedule.owner, after={"due": due, "instances": len(pending)})
+    return True
+
+
+def _add(schedule: InstanceSchedule, due: datetime, now: datetime, **values: Any) -> ScheduleRun | None:
+    """The row of the moment; None when there was one already."""
+    run, is_new = ScheduleRun.objects.get_or_create(schedule=schedule, due_at=due, defaults={"created_at": now} | values)
+    return run if is_new else None
+
+
+def _refusal(schedule: InstanceSchedule) -> str:
+    """Why it may not act in its owner's name now; empty when it may."""
+    if schedule.instance is not None and schedule.instance.deleted_at is not None:
+        return GONE
+    if schedule.owner is None or not schedule.owner.is_active:
+        return LEFT
+    return "" if schedule.owner.grants.may(MANAGE, schedule.project_id) else NO_RIGHT
+
+
+def _count_refusal(schedule: InstanceSchedule, reason: str) -> None:
+    """Tell the owner; the third in a row is the last, and what is about nothing any more ends at once."""
+    schedule.refusals += 1
+    told = {"reason": reason, "owner": str(schedule.owner_id or "")}
+    if schedule.refusals < MOST_REFUSALS and reason != GONE:
+        audit.record("instance_schedule.refuse", schedule, actor=None, after=told)
+        return
+    schedule.state = InstanceSchedule.State.DISABLED
+    audit.record("instance_schedule.disable", schedule, actor=None, after=told)
+
+
+def _targets(schedule: InstanceSchedule) -> list[UUID]:
+    if schedule.instance_id:
+        return [schedule.instance_id]
+    has_tag = (Q(tags__contains={schedule.tag_key: schedule.tag_value}) if schedule.tag_value
+               else Q(tags__has_key=schedule.tag_key))
+    rows = Instance.objects.live().filter(has_tag, project=schedule.project_id).exclude(state__in=IN_BIN)
+    return list(rows.order_by("pk").values_list("pk", flat=True))
+
+
+@transaction.atomic
+def _do_one(pk: UUID, now: datetime) -> bool:
+    """Do the verb to the next instance of the run, or end it; whether there may be more to do. The run's row is locked before
+    anything else, and nobody else locks it with an instance in hand."""
+    run = (ScheduleRun.objects.select_for_update(skip_locked=True, of=("self",))
+           .select_related("schedule__owner", "schedule__instance").filter(pk=pk, state=State.RUNNING).first())
+    if run is None:
+        return False
+    if not run.pending:
+        run.state = State.DONE
+    elif now - run.due_at > LATEST:
+        run.state, run.reason = State.MISSED, SLEPT
+    else:
+        one, *run.pending = run.pending
+        run.results.append(_outcome(run.schedule, one))
+    run.save(update_fields=["state", "reason", "pending", "results"])
+    return run.in_flight
+
+
+def _outcome(schedule: InstanceSchedule, pk: str) -> dict[str, Any]:
+    """What became of one instance. The right is asked anew: it may have been lost since the claim."""
+    verb, instance = VERBS[schedule.verb], Instance.objects.live().filter(pk=pk).select_related("host__endpoint").first()
+    said: dict[str, Any] = {"instance": pk, "name": instance.name if instance else "", "outcome": "refused", "operation": None,
+                            "error": None}
+    if instance is None or (reason := _refusal(schedule)):
+        return said | {"error": {"code": GONE if instance is None else reason, "detail": "", "facts": {}}}
+    if instance.state == verb.settled and instance.state not in verb.legal:
+        return said | {"outcome": "unchanged"}
+    try:
+        with transaction.atomic():
+            operation = act(instance, verb.name, actor=schedule.owner)
+    except PortalError as error:
+        return said | {"error": error.as_row()}
+    return said | {"outcome": "accepted", "operation": str(operation.pk)}
