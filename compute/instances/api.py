@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from billing import affording, ladder
 from billing.prices import NoPrice, price_of
 from compute.hosts.models import Verdict
-from compute.instances import keys, operations
+from compute.instances import keys, operations, rescuing
 from compute.instances.console.operations import issue_ticket, principal_of, ticket_answer
 from compute.instances.errors import NotSupported
 from compute.instances.models import Instance, InstanceType, SshKey, purge_time
@@ -105,17 +105,20 @@ class InstanceSerializer(ResourceSerializer):
     zone = serializers.UUIDField(source="zone_id", read_only=True, allow_null=True)
     host = serializers.SerializerMethodField()
     addresses = serializers.SerializerMethodField()
+    rescue_image = serializers.UUIDField(source="rescue_image_id", read_only=True, allow_null=True,
+                                         help_text="What it boots from while it is rescued.")
     fault = serializers.DictField(read_only=True, allow_null=True)
     purge_at = serializers.SerializerMethodField(help_text="When it is deleted for good; null outside the recycle bin.")
 
-    example = {"state": "running", "observed_state": "running", "memory_mib": 1024, "host": None, "fault": None,
+    example = {"state": "running", "observed_state": "running", "memory_mib": 1024, "host": None, "rescue_image": None,
+               "fault": None,
                "purge_at": None}
     reads = {"host": ("host_id",), "addresses": ("pk",), "purge_at": ("state", "recycled_at")}
 
     class Meta(ResourceSerializer.Meta):
         model = Instance
         fields = (*ResourceSerializer.Meta.fields, "state", "observed_state", "type", "vcpus", "memory_mib", "image",
-                  "zone", "host", "addresses", "fault", "purge_at")
+                  "zone", "host", "addresses", "rescue_image", "fault", "purge_at")
         read_only_fields = fields
 
     def prepare(self, rows: list[Any]) -> None:
@@ -185,6 +188,20 @@ class ForceSerializer(StrictSerializer):
     force = serializers.BooleanField(required=False, default=False)
 
 
+class RescueSerializer(StrictSerializer):
+    example = {"image": id_of("image")}
+    image = VisibleField(Image, required=False, help_text="Without one: what operators offer for rescue, else its own.")
+
+
+class RebuildSerializer(StrictSerializer):
+    example = {"image": id_of("image"), "ssh_keys": [id_of("ssh_key")]}
+    image = VisibleField(Image, required=False, help_text="Without one: the image that it has, even if that was retired.")
+    ssh_keys = serializers.ListField(child=VisibleField(SshKey), required=False, max_length=MOST_KEYS,
+                                     help_text="Without it, it keeps its keys.")
+    user_data = serializers.CharField(max_length=LONGEST_USER_DATA, required=False, allow_blank=True, trim_whitespace=False,
+                                      help_text="Without it, it keeps its user data.")
+
+
 class ConsoleSerializer(StrictSerializer):
     type = serializers.ChoiceField(choices=["vnc"], default="vnc")
 
@@ -247,6 +264,7 @@ class InstanceViewSet(Listed, Fetched, Described, RoomViewSet):
                    "console": "instance.console", "placement": "instance.view",
                    **{name: verb.permission for name, verb in ACTIONS.items()}}
     bodies = {"create": CreateInstanceSerializer, "partial_update": RenameSerializer, "console": ConsoleSerializer,
+              "rescue": RescueSerializer, "rebuild": RebuildSerializer,
               **{name: ForceSerializer for name, verb in ACTIONS.items() if verb.takes_force}}
     answers = {"partial_update": (200, InstanceSerializer), "console": (200, TicketSerializer),
                "placement": (200, PlacedSerializer)}
@@ -254,7 +272,8 @@ class InstanceViewSet(Listed, Fetched, Described, RoomViewSet):
                          SubnetFull, AddressInUse, PoolFull, AlreadyAssociated, TooMany),
               "start": (PaymentRequired, Unpaid, NoPrice, NoCapacity),
               **dict.fromkeys(("pause", "suspend"), (NotSupported, Unpaid, NoPrice)), "reboot": (Unpaid,), "restore": (Unpaid,),
-              "resume": (PaymentRequired, Unpaid, NoPrice)}
+              "resume": (PaymentRequired, Unpaid, NoPrice), "rescue": (PaymentRequired, Unpaid, NoPrice, NoCapacity),
+              "unrescue": (Unpaid,), "rebuild": (PaymentRequired, Unpaid, NoPrice)}
     query_parameters = {"create": ("dry_run",), "destroy": ("purge",)}
     secret_fields = ("ticket",)
     filters = {"state": "state", "zone": "zone_id", "type": "type_id", "image": "image_id"}
@@ -283,6 +302,18 @@ class InstanceViewSet(Listed, Fetched, Described, RoomViewSet):
         error, delete it and its root volume for good."""
         verb = "purge" if flag(request, "purge") else "delete"
         return accepted(operations.act(self.target, verb, actor=request.user), request)
+
+    @action(detail=True, methods=["post"], url_path="actions/rescue")
+    def rescue(self, request: Request, pk: str) -> Response:
+        """Boot it from another image, with its own disk as the second one."""
+        image = self.read_body().get("image") or rescuing.default_image(request.user, self.target)
+        return accepted(operations.act(self.target, "rescue", actor=request.user, image=image), request)
+
+    @action(detail=True, methods=["post"], url_path="actions/rebuild")
+    def rebuild(self, request: Request, pk: str) -> Response:
+        """Write its root volume anew from an image: everything on it is lost. Id, addresses and other volumes stay."""
+        wishes = {"image": self.target.image, **self.read_body()}
+        return accepted(operations.act(self.target, "rebuild", actor=request.user, **wishes), request)
 
     @action(detail=True, methods=["post"])
     def console(self, request: Request, pk: str) -> Response:

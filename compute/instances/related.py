@@ -26,7 +26,7 @@ def with_key(key: SshKey) -> Q:
 
 def instances(user: Any, wanted: Q) -> QuerySet[Instance]:
     """Those that the user may see, by name."""
-    rows = Instance.objects.visible_to(user).filter(wanted).defer("user_data", "vnc_password", "public_keys")
+    rows = Instance.objects.visible_to(user).filter(wanted).defer("user_data", "next_user_data", "vnc_password", "public_keys")
     return rows.select_related("type", "project__organization").order_by("name", "pk")
 
 

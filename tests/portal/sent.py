@@ -160,6 +160,8 @@ FORMS: dict[str, Body] = {
         "project": str(scene.cast.project.pk), "region": ours(scene, Region), "subnets": ours(scene, Subnet)},
     "instances:check.POST": lambda scene: {
         "project": str(scene.cast.project.pk), "region": ours(scene, Region), "subnets": ours(scene, Subnet)},
+    "instances:rescue.POST": lambda scene: {"image": ours(scene, Image)},
+    "instances:rebuild.POST": lambda scene: {"image": ours(scene, Image), "typed_name": scene.ours[Instance].name},
     "instances:delete.POST": lambda scene: {"confirmed": "1"},
     "instances:purge.POST": lambda scene: {"confirmed": "1", "typed_name": scene.ours[Instance].name},
     "hosts:maintenance.POST": lambda scene: {"enabled": "1"},
@@ -245,7 +247,7 @@ FORMS |= {f"{space}:edit.POST": lambda scene: {"name": "renamed", "description":
           for space in ("instances", "ssh_keys", "volumes", "images", "vpcs", "subnets", "ports", "security_groups",
                         "floating_ips")}
 # Verbs on many rows of a list, one address each.
-BULK = {"instances": (Instance, "start stop reboot pause suspend resume restore delete purge"),
+BULK = {"instances": (Instance, "start stop reboot pause suspend resume unrescue restore delete purge"),
         "ssh_keys": (SshKey, "delete"), "api_keys": (ApiKey, "revoke"),
         "hosts": (Host, "prepare maintain serve"), "vpcs": (Vpc, "delete"), "security_groups": (SecurityGroup, "delete"),
         "floating_ips": (FloatingIp, "disassociate release"), "operations": (Operation, "cancel"),

@@ -2,7 +2,7 @@
 
 A page without a counterpart is an exception, and says why. `API_ONLY` are writes that no page does.
 """
-VERBS = ("start", "stop", "reboot", "pause", "suspend", "resume", "restore")
+VERBS = ("start", "stop", "reboot", "pause", "suspend", "resume", "unrescue", "restore")
 
 READS = {
     "dashboard.GET": ("instances_list", "usage_list", "operations_list", "projects_quotas_get", "audit_list"),
@@ -10,6 +10,8 @@ READS = {
     "instances:detail.GET": ("instances_retrieve", "volumes_list", "ports_list", "operations_list", "audit_list", "usage_list"),
     "instances:create.GET": ("instance_types_list", "images_list", "subnets_list", "security_groups_list", "ssh_keys_list",
                              "zones_list", "regions_list", "prices_list", "projects_quotas_get"),
+    "instances:rescue.GET": ("instances_retrieve", "images_list"),
+    "instances:rebuild.GET": ("instances_retrieve", "images_list", "ssh_keys_list"),
     "ssh_keys:list.GET": ("ssh_keys_list",),
     "volumes:list.GET": ("volumes_list",),
     "hosts:list.GET": ("hosts_list",),
@@ -118,6 +120,8 @@ WRITES = {
     "instances:summary.POST": ("instances_create",),  # ?dry_run=true
     "instances:check.POST": ("instances_create",),  # ?dry_run=true
     **{f"instances:{verb}.POST": (f"instances_actions_{verb}",) for verb in VERBS},
+    "instances:rescue.POST": ("instances_actions_rescue",),
+    "instances:rebuild.POST": ("instances_actions_rebuild",),
     "instances:delete.POST": ("instances_destroy",),
     "instances:purge.POST": ("instances_destroy",),  # ?purge=true
     "balance:profile.POST": ("billing_profiles_update",),

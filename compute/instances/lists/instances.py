@@ -22,7 +22,7 @@ from tenants.lists import BY_NAME, BY_TAG, CREATED, ID, NAME, PROJECT, REGION, S
 from tenants.scope import narrow
 
 # Never shown in lists: secrets that would be decrypted for nothing.
-HEAVY = ("user_data", "vnc_password", "public_keys")
+HEAVY = ("user_data", "next_user_data", "vnc_password", "public_keys")
 
 
 # What a line is drawn from. Reading the whole of seven tables takes twice as long.

@@ -28,5 +28,5 @@ def detail(request: HttpRequest, pk: UUID) -> HttpResponse:
 def _overview(request: HttpRequest, volume: Volume) -> dict[str, Any]:
     """With the instance that it is a disk of, as far as the reader may see it."""
     attachment = getattr(volume, "attachment", None)
-    rows = Instance.objects.visible_to(request.user).defer("user_data", "vnc_password", "public_keys")
+    rows = Instance.objects.visible_to(request.user).defer("user_data", "next_user_data", "vnc_password", "public_keys")
     return {"attachment": attachment, "owner": rows.filter(pk=attachment.domain).first() if attachment else None}
