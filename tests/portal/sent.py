@@ -114,6 +114,8 @@ BODIES: dict[str, Body] = {
         "name": "db", "project": str(scene.cast.project.pk), "region": ours(scene, Region), "zone": ours(scene, Zone),
         "type": ours(scene, InstanceType), "image": ours(scene, Image), "ssh_keys": [ours(scene, SshKey)],
         "subnets": [ours(scene, Subnet)], "security_groups": [ours(scene, SecurityGroup)]},
+    "instance-rescue.POST": lambda scene: {"image": ours(scene, Image)},
+    "instance-rebuild.POST": lambda scene: {"image": ours(scene, Image), "ssh_keys": [ours(scene, SshKey)]},
     "export-list.POST": lambda scene: {"organization": ours(scene, Organization), "what": "focus", "format": "csv",
                                        "first_month": "2026-10"},
     "export-schedule-list.POST": lambda scene: {"organization": ours(scene, Organization), "name": "warehouse", "what": "usage",
