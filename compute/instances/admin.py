@@ -10,7 +10,7 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdo
 from unfold.decorators import display
 
 from compute.hosts.models import Verdict
-from compute.instances.models import Instance, InstanceType, SshKey
+from compute.instances.models import HEAVY, Instance, InstanceType, SshKey
 from compute.instances.operations import act as operate
 from compute.instances.rescuing import default_image
 from compute.instances.verbs import VERBS
@@ -78,7 +78,7 @@ class InstanceAdmin(ReadOnlyAdmin):
     restore, delete, purge = _verb("restore"), _verb("delete"), _verb("purge")
 
     def get_queryset(self, request: HttpRequest):
-        return super().get_queryset(request).defer("user_data", "next_user_data", "vnc_password", "public_keys")
+        return super().get_queryset(request).defer(*HEAVY)
 
     @display(description=_("on the host"), ordering="observed_state",
              label={"running": "success", "paused": "warning", "suspended": "default", "off": "default"})

@@ -46,7 +46,8 @@ def design_domain(instance: Instance, *, seed: str, listen: str, rescue: str = "
         architecture=instance.host.architecture or "x86_64",
         kernel=copy.locators["kernel"] if direct else None, initrd=copy.locators["initrd"] if direct else None,
         cmdline=image.kernel_cmdline if direct else None, boot=None if direct else "hd",
-        devices=(*_rescue_disk(image, copies, rescue), *_disks(instance, copies, first=1 if rescue else 0), Disk(file=seed, target=SEED_TARGET, format="raw", readonly=True),
+        devices=(*_rescue_disk(image, copies, rescue), *_disks(instance, copies, first=1 if rescue else 0),
+                 Disk(file=seed, target=SEED_TARGET, format="raw", readonly=True),
                  *_cards(instance), *_people(instance, listen)),
     )
 
@@ -57,7 +58,9 @@ def _copies(instance: Instance) -> dict:
 
 
 def _rescue_disk(image: Image, copies: dict, path: str) -> list[Disk]:
-    return [Disk(file=path, target="vda", serial=RESCUE_SERIAL, backing=Backing(file=copies[image.pk].locators["disk"]))] if path else []
+    if not path:
+        return []
+    return [Disk(file=path, target="vda", serial=RESCUE_SERIAL, backing=Backing(file=copies[image.pk].locators["disk"]))]
 
 
 def _disks(instance: Instance, copies: dict, first: int) -> list[Disk]:

@@ -167,21 +167,21 @@ register(Kind(
     name="instance.rescue", label=_("Rescue instance"), deadline_s=900, step_labels=LABELS,
     steps=(Step("connect", each(steps.connect)), Step("image", each(rescuing.bring_image), limit_s=600),
            Step("rescue_disk", each(rescuing.make_disk), each(rescuing.remove_files)), Step("seed", each(steps.make_seed)),
-           Step("shut_down", each(steps.shut_down)), Step("power_off", each(rescuing.cut), each(rescuing.as_before)),
-           Step("define", each(steps.define)), Step("boot", each(steps.boot), each(rescuing.cut_again)),
+           Step("shut_down", each(steps.shut_down)), Step("power_off", each(steps.cut), each(steps.mend_cut)),
+           Step("define", each(steps.define)), Step("boot", each(steps.boot), each(steps.unboot)),
            Step("link", each(steps.link))),
     succeeded=_is_rescued, failed=_rescue_failed))
 register(Kind(
     name="instance.unrescue", label=_("Let instance leave rescue"), pivot="shut_down", step_labels=LABELS,
-    steps=(Step("shut_down", each(steps.shut_down)), Step("power_off", each(rescuing.cut)),
+    steps=(Step("shut_down", each(steps.shut_down)), Step("power_off", each(steps.cut)),
            Step("leave_rescue", each(rescuing.leave)), Step("boot", each(steps.boot)), Step("link", each(steps.link))),
     succeeded=_is_running, failed=_cannot_fail))
 register(Kind(
     name="instance.rebuild", label=_("Rebuild instance"), deadline_s=900, step_labels=LABELS,
     steps=(Step("connect", each(steps.connect)), Step("image", each(rebuilding.bring_image), limit_s=600),
-           Step("power_off", each(rescuing.cut), each(rebuilding.as_before)), Step("erase", each(rebuilding.erase)),
+           Step("power_off", each(steps.cut), each(rebuilding.mend_cut)), Step("erase", each(rebuilding.erase)),
            Step("volume", each(steps.make_volume)), Step("seed", each(steps.make_seed)), Step("define", each(steps.define)),
-           Step("boot", each(steps.boot), each(rescuing.cut_again)), Step("link", each(steps.link))),
+           Step("boot", each(steps.boot), each(steps.unboot)), Step("link", each(steps.link))),
     succeeded=_is_rebuilt, failed=_rebuild_failed))
 register(Kind(
     name="instance.recycle", label=_("Move instance to the recycle bin"), pivot="power_off", step_labels=LABELS,

@@ -94,6 +94,9 @@ IN_BIN = frozenset({S.RECYCLING, S.RECYCLED, S.RESTORING})
 # These may be without a host: not placed yet, failed, or going and gone.
 WITHOUT_A_HOST = (S.BUILDING.value, S.ERROR.value, S.DELETING.value, S.DELETED.value)
 
+# Not read where many are: secrets would be decrypted for nothing.
+HEAVY = ("user_data", "next_user_data", "vnc_password", "public_keys")
+
 
 def purge_time(state: str, recycled_at: datetime | None) -> datetime | None:
     """When what is in this state since then is deleted for good; None outside the recycle bin."""
@@ -137,7 +140,8 @@ class Instance(Resource, Stateful):
     IN_FLIGHT = frozenset({S.BUILDING, S.STARTING, S.STOPPING, S.REBOOTING, S.PAUSING, S.SUSPENDING, S.RESUMING, S.RESCUING,
                            S.UNRESCUING, S.REBUILDING, S.RECYCLING, S.RESTORING, S.DELETING})
     # Absent states keep the price of the state before; building and failed creates never had one.
-    METERED = {**dict.fromkeys((*ON_A_HOST, S.RESCUED, S.RECYCLED), True), **dict.fromkeys((S.ERROR, S.DELETING, S.DELETED), False)}
+    METERED = {**dict.fromkeys((*ON_A_HOST, S.RESCUED, S.RECYCLED), True),
+               **dict.fromkeys((S.ERROR, S.DELETING, S.DELETED), False)}
     TONES = {S.BUILDING: "busy", S.STARTING: "busy", S.RUNNING: "ok", S.STOPPING: "busy", S.STOPPED: "off",
              S.REBOOTING: "busy", S.PAUSING: "busy", S.PAUSED: "warn", S.SUSPENDING: "busy", S.SUSPENDED: "off",
              S.RESUMING: "busy", S.RESCUING: "busy", S.RESCUED: "warn", S.UNRESCUING: "busy", S.REBUILDING: "busy",
@@ -158,8 +162,8 @@ class Instance(Resource, Stateful):
     vnc_password = EncryptedTextField(blank=True)
     user_data = EncryptedTextField(_("user data"), blank=True)
     public_keys = models.JSONField(default=list)
-    rescue_image = models.ForeignKey(Image, models.PROTECT, null=True, related_name="+", verbose_name=_("rescue image"), help_text=_(
-        "What it boots from instead of its own disk."))
+    rescue_image = models.ForeignKey(Image, models.PROTECT, null=True, related_name="+", verbose_name=_("rescue image"),
+                                     help_text=_("What it boots from instead of its own disk."))
     rebuilt_by = models.UUIDField(null=True, editable=False, help_text=_("The operation that last wrote its root disk anew."))
     next_user_data = EncryptedTextField(blank=True, editable=False, help_text=_("What a rebuild under way will bring."))
     fault = models.JSONField(null=True, help_text=_("Why it is in error, or what failed last."))

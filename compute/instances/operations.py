@@ -4,7 +4,6 @@ Each verb is one transaction: prerequisites → quota → state → audit → op
 """
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _

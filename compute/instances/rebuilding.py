@@ -3,7 +3,7 @@
 Until `erase` a failure leaves everything as it was. From then on what was on the disk is lost (`Instance.rebuilt_by` is this
 operation): a failure leaves the instance in error, from where it is rebuilt.
 """
-from compute.instances import rescuing, steps
+from compute.instances import steps
 from compute.instances.models import Instance, InstanceState
 from portal.kernel.operations import Done, Run, Wait
 from storage import steps as storage
@@ -20,11 +20,11 @@ def is_lost(run: Run, instance: Instance) -> bool:
     return instance.rebuilt_by == run.operation.pk
 
 
-def as_before(run: Run, instance: Instance) -> Done | Wait:
+def mend_cut(run: Run, instance: Instance) -> Done | Wait:
     """Undo of the cut: what still has its disk, and was no ruin before, goes on."""
     if is_lost(run, instance) or run.arguments["was"] == InstanceState.ERROR:
         return Done()
-    return rescuing.as_before(run, instance)
+    return steps.mend_cut(run, instance)
 
 
 def erase(run: Run, instance: Instance) -> None:

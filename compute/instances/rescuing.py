@@ -5,11 +5,9 @@ Rescue may fail at any step: what ran before then runs again from its own disk. 
 """
 from typing import Any
 
-from compute.hosts.connections import hypervisor
 from compute.instances import steps
 from compute.instances.builds import least_disk_gib
-from compute.instances.models import Instance, InstanceState
-from compute.instances.operations import vnc_password
+from compute.instances.models import Instance
 from portal.kernel.operations import Done, Run, Wait
 from storage import steps as storage
 from storage.connections import volume_pool
@@ -39,27 +37,6 @@ def remove_files(run: Run, instance: Instance) -> None:
     with volume_pool(steps.pool_of(instance), run) as pool:
         pool.ensure_volume_absent(steps.rescue_disk(instance))
         pool.ensure_volume_absent(steps.rescue_seed(instance))
-
-
-def cut(run: Run, instance: Instance) -> None:
-    """The power is cut, and a new generation begins, with a new password of the screen: until here nothing has changed."""
-    steps.power_off(run, instance)
-    with run.guarded():
-        Instance.objects.filter(pk=instance.pk).update(
-            generation=run.arguments["generation"] + 1, vnc_password=vnc_password())
-
-
-def cut_again(run: Run, instance: Instance) -> None:
-    """Undo of a boot."""
-    with hypervisor(instance.host, run) as driver:
-        driver.ensure_stopped(instance.pk, instance.generation)
-
-
-def as_before(run: Run, instance: Instance) -> Done | Wait:
-    """Undo of `cut`: defined with its own disk, and running if it ran."""
-    instance.rescue_image = None  # the row is settled by the end of the operation
-    steps.define(run, instance)
-    return steps.boot(run, instance) if run.arguments["was"] == InstanceState.RUNNING else Done()
 
 
 def leave(run: Run, instance: Instance) -> None:

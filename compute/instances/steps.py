@@ -13,7 +13,8 @@ from compute.hosts import placement
 from compute.hosts.connections import hypervisor
 from compute.hosts.drivers.contract import Power
 from compute.instances.design import design_domain
-from compute.instances.models import Instance
+from compute.instances.models import Instance, InstanceState
+from compute.instances.operations import vnc_password
 from compute.instances.seed import build_seed, hostname_of
 from compute.network import steps as network
 from portal.kernel import crash
@@ -258,6 +259,29 @@ def power_off(run: Run, instance: Instance) -> None:
     """The power of the generation that was meant is cut; off already is success."""
     with hypervisor(instance.host, run) as driver:
         driver.ensure_stopped(instance.pk, run.arguments["generation"])
+
+
+# -- out of a power cut: what boots anew from something else --
+
+def cut(run: Run, instance: Instance) -> None:
+    """The power is cut, and a new generation begins, with a new password of the screen: until here nothing has changed."""
+    power_off(run, instance)
+    with run.guarded():
+        Instance.objects.filter(pk=instance.pk).update(
+            generation=run.arguments["generation"] + 1, vnc_password=vnc_password())
+
+
+def mend_cut(run: Run, instance: Instance) -> Done | Wait:
+    """Undo of `cut`: defined with its own disk, and running if it ran."""
+    instance.rescue_image = None  # the row is settled by the end of the operation
+    define(run, instance)
+    return boot(run, instance) if run.arguments["was"] == InstanceState.RUNNING else Done()
+
+
+def unboot(run: Run, instance: Instance) -> None:
+    """Undo of a boot that followed a cut."""
+    with hypervisor(instance.host, run) as driver:
+        driver.ensure_stopped(instance.pk, instance.generation)
 
 
 # -- pause and suspend --

@@ -85,7 +85,8 @@ VERBS = {verb.name: verb for verb in (
     Verb(name="start", label=_("Start"), icon="player-play", permission="instance.operate", legal=frozenset({S.STOPPED}),
          in_flight=S.STARTING, settled=S.RUNNING, operation="instance.start"),
     Verb(name="stop", label=_("Stop"), icon="player-stop", permission="instance.operate",
-         legal=frozenset({S.RUNNING, S.PAUSED, S.SUSPENDED, S.RESCUED}), in_flight=S.STOPPING, settled=S.STOPPED, operation="instance.stop",
+         legal=frozenset({S.RUNNING, S.PAUSED, S.SUSPENDED, S.RESCUED}), in_flight=S.STOPPING, settled=S.STOPPED,
+         operation="instance.stop",
          takes_force=True, confirm=_("The guest is asked to shut down; after 30 seconds its power is cut. "
                                      "The memory of a suspended one is lost; a rescued one leaves rescue.")),
     Verb(name="reboot", label=_("Reboot"), icon="refresh", permission="instance.operate", legal=frozenset({S.RUNNING}),
@@ -108,8 +109,8 @@ VERBS = {verb.name: verb for verb in (
          takes_force=True,
          confirm=_("The rescue system is shut down and its disk deleted; the instance boots from its own disk again.")),
     Verb(name="rebuild", label=_("Rebuild"), icon="disc", permission="instance.delete",
-         legal=frozenset({S.RUNNING, S.STOPPED, S.ERROR}), in_flight=S.REBUILDING, settled=S.RUNNING, operation="instance.rebuild",
-         has_form=True, in_menu=True, is_dangerous=True, needs_host=True, tells=("image",),
+         legal=frozenset({S.RUNNING, S.STOPPED, S.ERROR}), in_flight=S.REBUILDING, settled=S.RUNNING,
+         operation="instance.rebuild", has_form=True, in_menu=True, is_dangerous=True, needs_host=True, tells=("image",),
          confirm=_("Its power is cut, and its root volume is written anew from an image: everything on it is lost. Name, "
                    "addresses, network cards and other volumes stay.")),
     Verb(name="restore", label=_("Restore"), icon="history", permission="instance.delete", legal=frozenset({S.RECYCLED}),

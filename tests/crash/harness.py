@@ -24,8 +24,8 @@ from storage.models import Attachment, Volume
 from tests.world import World, drain
 
 KILLED = 137
-AT_REST = {"running": Power.RUNNING, "rescued": Power.RUNNING, "paused": Power.PAUSED, "suspended": Power.SUSPENDED, "stopped": Power.OFF,
-           "recycled": Power.OFF}
+AT_REST = {"running": Power.RUNNING, "rescued": Power.RUNNING, "paused": Power.PAUSED, "suspended": Power.SUSPENDED,
+           "stopped": Power.OFF, "recycled": Power.OFF}
 
 
 @dataclass
@@ -137,7 +137,8 @@ def _census_of_files(world: World, on_host: dict[UUID, Instance]) -> None:
 def _census_of_money(on_host: dict[UUID, Instance]) -> None:
     open_now = {(row.resource_id, row.meter) for row in UsageInterval.objects.filter(period__endswith=None)}
     volumes = Attachment.objects.filter(domain__in=on_host).values_list("volume_id", flat=True)
-    wanted = {(pk, reading.meter) for pk, row in on_host.items() for reading in row.readings(row.state)} | {(pk, "volume") for pk in volumes}
+    wanted = {(pk, reading.meter) for pk, row in on_host.items() for reading in row.readings(row.state)}
+    wanted |= {(pk, "volume") for pk in volumes}
     assert open_now == wanted, f"usage open {open_now - wanted}, missing {wanted - open_now}"
 
 

@@ -60,7 +60,8 @@ def remove(world: World) -> None:
     ("start", "stopped", "running"), ("stop", "running", "stopped"), ("reboot", "running", "running"),
     ("pause", "running", "paused"), ("suspend", "running", "suspended"), ("resume", "paused", "running"),
     ("resume", "suspended", "running"), ("stop", "paused", "stopped"), ("rescue", "running", "rescued"),
-    ("unrescue", "rescued", "running"), ("stop", "rescued", "stopped"), ("rebuild", "stopped", "running"), ("delete", "running", "recycled"),
+    ("unrescue", "rescued", "running"), ("stop", "rescued", "stopped"), ("rebuild", "stopped", "running"),
+    ("delete", "running", "recycled"),
     ("delete", "suspended", "recycled"), ("restore", "recycled", "stopped"), ("purge", "running", "deleted"),
     ("purge", "suspended", "deleted"), ("purge", "recycled", "deleted"), ("purge", "rescued", "deleted")])
 def test_a_verb_killed_anywhere_settles_and_leaves_nothing(world: World, verb: str, begins: str, ends: str) -> None:
