@@ -82,12 +82,13 @@ class PoolAdmin(CatalogueAdmin):
 
 @admin.register(Image)
 class ImageAdmin(ReadOnlyAdmin):
-    list_display = ("name", "state_now", "shown_to", "os", "size", "min_disk_gib", "project", "created_at")
-    list_filter = (("state", ChoicesDropdownFilter), "visibility", LiveFilter, ("region", RelatedDropdownFilter))
+    list_display = ("name", "state_now", "shown_to", "is_for_rescue", "os", "size", "min_disk_gib", "project", "created_at")
+    list_filter = (("state", ChoicesDropdownFilter), "visibility", "is_for_rescue", LiveFilter,
+                   ("region", RelatedDropdownFilter))
     search_fields = ("name", "os")
     list_select_related = ("project",)
     ordering = ("-created_at", "-id")
-    actions = ("publish", "hide", "retire")
+    actions = ("publish", "hide", "for_rescue", "not_for_rescue", "retire")
     state_now = toned()
     shown_to = toned("visibility", description=_("visibility"), tones={"public": "ok", "private": "off"})
     size = sized("virtual_size", description=_("size"))
@@ -99,6 +100,14 @@ class ImageAdmin(ReadOnlyAdmin):
     @act(_("Show to its project only"), why_not=lambda row: ALREADY if row.visibility == "private" else "")
     def hide(self, row: Image, actor) -> None:
         operations.set_image_visibility(row, Image.Visibility.PRIVATE, actor=actor)
+
+    @act(_("Offer it for rescue"), why_not=lambda row: ALREADY if row.is_for_rescue else "")
+    def for_rescue(self, row: Image, actor) -> None:
+        operations.set_image_for_rescue(row, True, actor=actor)
+
+    @act(_("Do not offer it for rescue"), why_not=lambda row: "" if row.is_for_rescue else ALREADY)
+    def not_for_rescue(self, row: Image, actor) -> None:
+        operations.set_image_for_rescue(row, False, actor=actor)
 
     @act(_("Retire"), confirm=_("Nothing new starts from a retired image. What runs keeps its copy; this is not undone."),
          why_not=lambda row: "" if Image.State.DELETED in Image.MOVES[row.state] else ALREADY)

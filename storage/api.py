@@ -15,11 +15,13 @@ from storage.models import Image, Pool, Volume
 
 
 class ImageSerializer(ResourceSerializer):
-    example = {"name": "Debian 12", "state": "active", "min_disk_gib": 2, "virtual_size": 2147483648}
+    example = {"name": "Debian 12", "state": "active", "min_disk_gib": 2, "virtual_size": 2147483648,
+               "is_for_rescue": False}
 
     class Meta(ResourceSerializer.Meta):
         model = Image
-        fields = (*ResourceSerializer.Meta.fields, "state", "visibility", "os", "min_disk_gib", "virtual_size")
+        fields = (*ResourceSerializer.Meta.fields, "state", "visibility", "os", "min_disk_gib", "virtual_size",
+                  "is_for_rescue")
         read_only_fields = fields
 
 

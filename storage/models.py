@@ -89,6 +89,8 @@ class Image(Resource, Stateful):
     virtual_size = models.BigIntegerField(_("virtual size (bytes)"), default=0)
     files = models.JSONField(default=dict)
     kernel_cmdline = models.CharField(max_length=300, blank=True)
+    is_for_rescue = models.BooleanField(_("for rescue"), default=False, help_text=_(
+        "Offered first when somebody boots an instance from another image."))
 
     objects = ImageQuerySet.as_manager()
 

@@ -95,6 +95,18 @@ def set_image_visibility(image: Image, visibility: str, *, actor) -> None:
 
 
 @transaction.atomic
+def set_image_for_rescue(image: Image, is_for_rescue: bool, *, actor) -> None:
+    """Whether it is offered first to who rescues an instance. Raises StateConflict when it is retired."""
+    fresh = Image.objects.select_for_update(of=("self",), no_key=True).get(pk=image.pk)
+    if fresh.state == Image.State.DELETED:
+        raise StateConflict(state=fresh.get_state_display())
+    Image.objects.filter(pk=fresh.pk).update(is_for_rescue=is_for_rescue)
+    live.touch(fresh)
+    audit.record("image.rescue", fresh, actor=actor, before={"is_for_rescue": fresh.is_for_rescue},
+                 after={"is_for_rescue": is_for_rescue})
+
+
+@transaction.atomic
 def retire_image(image: Image, *, actor) -> None:
     """Nothing new starts from it; its files stay for the instances that have it. Raises StateConflict when it is retired."""
     fresh = Image.objects.select_for_update(of=("self",), no_key=True).get(pk=image.pk)

@@ -98,10 +98,14 @@ def _has_room(candidate: Candidate, wish: Wish) -> Objection:
 
 def _has_disk(candidate: Candidate, wish: Wish) -> Objection:
     """Volumes grow as they are written, so more is promised than is free; None is a host whose pools were never seen."""
-    free = candidate.host.disk_free_gib
-    if free is None or wish.disk_gib <= free * settings.PLACEMENT["disk_ratio"]:
+    if has_disk(candidate.host, wish.disk_gib):
         return None
-    return "no_disk", {"wanted": wish.disk_gib, "free": free}
+    return "no_disk", {"wanted": wish.disk_gib, "free": candidate.host.disk_free_gib}
+
+
+def has_disk(host: Host, gib: int) -> bool:
+    """Whether its pools have room for one more disk of that size."""
+    return host.disk_free_gib is None or gib <= host.disk_free_gib * settings.PLACEMENT["disk_ratio"]
 
 
 FILTERS: tuple[Callable[[Candidate, Wish], Objection], ...] = (

@@ -1,4 +1,5 @@
 """Instances in admin: types are catalogue; instances and keys are read, and acted on through the verbs."""
+from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin
@@ -10,8 +11,9 @@ from unfold.decorators import display
 
 from compute.hosts.models import Verdict
 from compute.instances import guarding
-from compute.instances.models import Instance, InstanceType, SshKey
+from compute.instances.models import HEAVY, Instance, InstanceType, SshKey
 from compute.instances.operations import act as operate
+from compute.instances.rescuing import default_image
 from compute.instances.schedules.admin import InstanceScheduleAdmin
 from compute.instances.verbs import VERBS
 from compute.instances.wording import EXPECTED, OBSERVED, REASONS
@@ -47,7 +49,7 @@ class InstanceTypeAdmin(CatalogueAdmin):
         self.record(row, actor, before={"is_offered": row.is_offered}, after={"is_offered": wanted})
 
 
-def _verb(name: str, *, force: bool = False) -> Any:
+def _verb(name: str, *, force: bool = False, wishes: Callable[[Instance, Any], dict[str, Any]] = lambda row, actor: {}) -> Any:
     """The verb of the table as an act: the same prerequisites, holds and audit as a tenant's."""
     verb = VERBS[name]
     label = _("Cut the power") if force else verb.label
@@ -55,7 +57,7 @@ def _verb(name: str, *, force: bool = False) -> Any:
 
     @act(label, confirm=confirm, why_not=verb.why_not)
     def begin(_admin: Any, row: Instance, actor) -> str:
-        operate(row, name, actor=actor, force=force)
+        operate(row, name, actor=actor, force=force, **wishes(row, actor))
         return str(_("%(verb)s has begun.") % {"verb": label})
     return begin
 
@@ -68,16 +70,18 @@ class InstanceAdmin(ReadOnlyAdmin):
     search_fields = ("name",)
     list_select_related = ("type", "host__endpoint", "project", "locked_by")
     ordering = ("-created_at", "-id")
-    exclude = ("vnc_password", "user_data")
-    actions = ("start", "stop", "power_off", "reboot", "pause", "suspend", "resume", "restore", "delete", "purge",
-               "lock", "unlock", "protect", "unprotect")
+    exclude = ("vnc_password", "user_data", "next_user_data")
+    actions = ("start", "stop", "power_off", "reboot", "pause", "suspend", "resume", "rescue", "unrescue", "rebuild",
+               "restore", "delete", "purge", "lock", "unlock", "protect", "unprotect")
     state_now = toned()
     start, stop, power_off, reboot = _verb("start"), _verb("stop"), _verb("stop", force=True), _verb("reboot")
     pause, suspend, resume = _verb("pause"), _verb("suspend"), _verb("resume")
+    rescue = _verb("rescue", wishes=lambda row, actor: {"image": default_image(actor, row)})
+    unrescue, rebuild = _verb("unrescue"), _verb("rebuild", wishes=lambda row, actor: {"image": row.image})
     restore, delete, purge = _verb("restore"), _verb("delete"), _verb("purge")
 
     def get_queryset(self, request: HttpRequest):
-        return super().get_queryset(request).defer("user_data", "vnc_password", "public_keys")
+        return super().get_queryset(request).defer(*HEAVY)
 
     @display(description=_("guards"), label={"locked": "warning", "protected": "info"})
     def guards(self, instance: Instance) -> tuple[str, str] | str:

@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from billing import affording, ladder
 from billing.prices import NoPrice, price_of
 from compute.hosts.models import Verdict
-from compute.instances import guarding, keys, operations
+from compute.instances import guarding, keys, operations, rescuing
 from compute.instances.console.operations import issue_ticket, principal_of, ticket_answer
 from compute.instances.errors import InstanceLocked, InstanceProtected, NotSupported
 from compute.instances.models import Instance, InstanceType, SshKey, purge_time
@@ -105,18 +105,20 @@ class InstanceSerializer(ResourceSerializer):
     zone = serializers.UUIDField(source="zone_id", read_only=True, allow_null=True)
     host = serializers.SerializerMethodField()
     addresses = serializers.SerializerMethodField()
+    rescue_image = serializers.UUIDField(source="rescue_image_id", read_only=True, allow_null=True,
+                                         help_text="What it boots from while it is rescued.")
     fault = serializers.DictField(read_only=True, allow_null=True)
     purge_at = serializers.SerializerMethodField(help_text="When it is deleted for good; null outside the recycle bin.")
     locked_by = serializers.UUIDField(source="locked_by_id", read_only=True, allow_null=True)
 
-    example = {"state": "running", "observed_state": "running", "memory_mib": 1024, "host": None, "fault": None,
-               "purge_at": None, "locked_at": None, "locked_by": None, "lock_reason": "", "is_protected": True}
+    example = {"state": "running", "observed_state": "running", "memory_mib": 1024, "host": None, "rescue_image": None,
+               "fault": None, "purge_at": None, "locked_at": None, "locked_by": None, "lock_reason": "", "is_protected": True}
     reads = {"host": ("host_id",), "addresses": ("pk",), "purge_at": ("state", "recycled_at")}
 
     class Meta(ResourceSerializer.Meta):
         model = Instance
         fields = (*ResourceSerializer.Meta.fields, "state", "observed_state", "type", "vcpus", "memory_mib", "image",
-                  "zone", "host", "addresses", "fault", "purge_at", "locked_at", "locked_by", "lock_reason",
+                  "zone", "host", "addresses", "rescue_image", "fault", "purge_at", "locked_at", "locked_by", "lock_reason",
                   "is_locked_by_operator", "is_protected")
         read_only_fields = fields
 
@@ -192,6 +194,20 @@ class LockSerializer(StrictSerializer):
     reason = serializers.CharField(max_length=guarding.LONGEST_REASON, required=False, allow_blank=True)
 
 
+class RescueSerializer(StrictSerializer):
+    example = {"image": id_of("image")}
+    image = VisibleField(Image, required=False, help_text="Without one: what operators offer for rescue, else its own.")
+
+
+class RebuildSerializer(StrictSerializer):
+    example = {"image": id_of("image"), "ssh_keys": [id_of("ssh_key")]}
+    image = VisibleField(Image, required=False, help_text="Without one: the image that it has, even if that was retired.")
+    ssh_keys = serializers.ListField(child=VisibleField(SshKey), required=False, max_length=MOST_KEYS,
+                                     help_text="Without it, it keeps its keys.")
+    user_data = serializers.CharField(max_length=LONGEST_USER_DATA, required=False, allow_blank=True, trim_whitespace=False,
+                                      help_text="Without it, it keeps its user data.")
+
+
 class ConsoleSerializer(StrictSerializer):
     type = serializers.ChoiceField(choices=["vnc"], default="vnc")
 
@@ -244,6 +260,14 @@ class SshKeyViewSet(Listed, Fetched, Described, RoomViewSet):
         return Response(status=204)
 
 
+REFUSED = {"start": (PaymentRequired, Unpaid, NoPrice, NoCapacity),
+           **dict.fromkeys(("pause", "suspend"), (NotSupported, Unpaid, NoPrice)),
+           **dict.fromkeys(("reboot", "restore", "unrescue"), (Unpaid,)), "resume": (PaymentRequired, Unpaid, NoPrice),
+           "rescue": (PaymentRequired, Unpaid, NoPrice, NoCapacity), "rebuild": (PaymentRequired, Unpaid, NoPrice)}
+"""What a verb may be refused with, besides what the table says and a lock."""
+GUARDS = ("unlock", "protect", "unprotect")
+
+
 class InstanceViewSet(Listed, Fetched, Described, RoomViewSet):
     """Instances."""
 
@@ -256,18 +280,14 @@ class InstanceViewSet(Listed, Fetched, Described, RoomViewSet):
                    **dict.fromkeys(("protect", "unprotect"), guarding.PROTECT),
                    **{name: verb.permission for name, verb in ACTIONS.items()}}
     bodies = {"create": CreateInstanceSerializer, "partial_update": RenameSerializer, "console": ConsoleSerializer,
-              "lock": LockSerializer,
+              "lock": LockSerializer, "rescue": RescueSerializer, "rebuild": RebuildSerializer,
               **{name: ForceSerializer for name, verb in ACTIONS.items() if verb.takes_force}}
     answers = {**dict.fromkeys(("partial_update", "lock", "unlock", "protect", "unprotect"), (200, InstanceSerializer)),
                "console": (200, TicketSerializer),
                "placement": (200, PlacedSerializer)}
     errors = {"create": (*REFUSALS, *affording.REFUSALS, NoCapacity, Busy, StateConflict, NoNetwork, NoPublicNetwork,
                          SubnetFull, AddressInUse, PoolFull, AlreadyAssociated, TooMany),
-              "start": (PaymentRequired, Unpaid, NoPrice, NoCapacity, InstanceLocked),
-              **dict.fromkeys(("pause", "suspend"), (NotSupported, Unpaid, NoPrice, InstanceLocked)),
-              **dict.fromkeys(("reboot", "restore"), (Unpaid, InstanceLocked)),
-              "resume": (PaymentRequired, Unpaid, NoPrice, InstanceLocked),
-              **dict.fromkeys(("stop", "unlock", "protect", "unprotect"), (InstanceLocked,)),
+              **{name: (*REFUSED.get(name, ()), InstanceLocked) for name in (*ACTIONS, *GUARDS)},
               "destroy": (InstanceLocked, InstanceProtected)}
     query_parameters = {"create": ("dry_run",), "destroy": ("purge",)}
     secret_fields = ("ticket",)
@@ -320,6 +340,18 @@ class InstanceViewSet(Listed, Fetched, Described, RoomViewSet):
         """Let it be deleted again."""
         self.read_body()
         return self.shown(guarding.protect(self.target, actor=request.user, is_protected=False))
+
+    @action(detail=True, methods=["post"], url_path="actions/rescue")
+    def rescue(self, request: Request, pk: str) -> Response:
+        """Boot it from another image, with its own disk as the second one."""
+        image = self.read_body().get("image") or rescuing.default_image(request.user, self.target)
+        return accepted(operations.act(self.target, "rescue", actor=request.user, image=image), request)
+
+    @action(detail=True, methods=["post"], url_path="actions/rebuild")
+    def rebuild(self, request: Request, pk: str) -> Response:
+        """Write its root volume anew from an image: everything on it is lost. Id, addresses and other volumes stay."""
+        wishes = {"image": self.target.image, **self.read_body()}
+        return accepted(operations.act(self.target, "rebuild", actor=request.user, **wishes), request)
 
     @action(detail=True, methods=["post"])
     def console(self, request: Request, pk: str) -> Response:

@@ -28,10 +28,10 @@ class InstancesConfig(AppConfig):
         registry.add(
             Permission(name="instance.view", label=_("See instances"), roles=EVERYBODY),
             Permission(name="instance.create", label=_("Create instances"), roles=ADMINS),
-            Permission(name="instance.operate", label=_("Start, stop, pause and suspend instances"), roles=OPERATORS),
+            Permission(name="instance.operate", label=_("Start, stop, pause, suspend and rescue instances"), roles=OPERATORS),
             Permission(name="instance.console", label=_("Open consoles"), roles=OPERATORS),
             Permission(name="instance.update", label=_("Rename and describe instances"), roles=ADMINS),
-            Permission(name="instance.delete", label=_("Delete and restore instances"), roles=ADMINS),
+            Permission(name="instance.delete", label=_("Delete, restore and rebuild instances"), roles=ADMINS),
             Permission(name="sshkey.view", label=_("See SSH keys"), roles=EVERYBODY),
             Permission(name="sshkey.manage", label=_("Add and delete SSH keys"), roles=OPERATORS),
             ResourceKind(name="instance", label=_("Instance"), label_plural=_("Instances"), page="instances:detail",

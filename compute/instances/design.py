@@ -22,19 +22,21 @@ from compute.hosts.drivers.spec import (
 )
 from compute.instances.models import Instance
 from compute.network.steps import ports_of
-from storage.models import Attachment, ImageCopy
+from storage.models import Attachment, Image, ImageCopy
 
 # Growth later is live (hot upgrade): the domain knows more vCPUs than it is given.
 VCPU_HEADROOM = 4
 # A virtio disk rather than a CD-ROM: cloud-init finds it by its label, and Debian's cloud kernel has no SATA driver.
 SEED_TARGET = "vdz"
+RESCUE_SERIAL = "rescue"
 
 
-def design_domain(instance: Instance, *, seed: str, listen: str) -> Domain:
-    """The domain of `instance` at its current generation. `seed` is the NoCloud drive's path, `listen` the VNC address."""
-    copies = _copies(instance)
-    copy = copies.get(instance.image_id)
-    direct = instance.image.boots_directly and copy is not None
+def design_domain(instance: Instance, *, seed: str, listen: str, rescue: str = "") -> Domain:
+    """The domain of `instance` at its current generation. `seed` is the NoCloud drive's path, `listen` the VNC address, `rescue`
+    the path of the rescue disk of one that boots from its rescue image."""
+    copies, image = _copies(instance), instance.rescue_image or instance.image
+    copy = copies.get(image.pk)
+    direct = image.boots_directly and copy is not None
     return Domain(
         type="kvm" if instance.host.is_accelerated else "qemu",
         name=domain_name(instance.pk), uuid=instance.pk, instance=instance.pk, generation=instance.generation,
@@ -43,8 +45,9 @@ def design_domain(instance: Instance, *, seed: str, listen: str) -> Domain:
         cpu_mode="host-passthrough" if instance.host.is_accelerated else None,
         architecture=instance.host.architecture or "x86_64",
         kernel=copy.locators["kernel"] if direct else None, initrd=copy.locators["initrd"] if direct else None,
-        cmdline=instance.image.kernel_cmdline if direct else None, boot=None if direct else "hd",
-        devices=(*_disks(instance, copies), Disk(file=seed, target=SEED_TARGET, format="raw", readonly=True),
+        cmdline=image.kernel_cmdline if direct else None, boot=None if direct else "hd",
+        devices=(*_rescue_disk(image, copies, rescue), *_disks(instance, copies, first=1 if rescue else 0),
+                 Disk(file=seed, target=SEED_TARGET, format="raw", readonly=True),
                  *_cards(instance), *_people(instance, listen)),
     )
 
@@ -54,11 +57,23 @@ def _copies(instance: Instance) -> dict:
     return {copy.image_id: copy for copy in ImageCopy.objects.filter(pool__in=pools, is_complete=True)}
 
 
-def _disks(instance: Instance, copies: dict) -> list[Disk]:
+def _rescue_disk(image: Image, copies: dict, path: str) -> list[Disk]:
+    if not path:
+        return []
+    return [Disk(file=path, target="vda", serial=RESCUE_SERIAL, backing=Backing(file=copies[image.pk].locators["disk"]))]
+
+
+def _disks(instance: Instance, copies: dict, first: int) -> list[Disk]:
+    """Its volumes, the root first; beside a rescue disk each stands a place further down than it is attached."""
     attached = Attachment.objects.filter(domain=instance.pk).select_related("volume").order_by("-is_boot", "target")
-    return [Disk(file=row.volume.locator, target=row.target, serial=row.volume_id.hex[:20],
+    return [Disk(file=row.volume.locator, target=_further(row.target, first), serial=row.volume_id.hex[:20],
                  backing=Backing(file=copies[row.volume.image_id].locators["disk"]) if row.volume.image_id else NoBacking())
             for row in attached]
+
+
+def _further(target: str, places: int) -> str:
+    """vda → vdb."""
+    return target[:-1] + chr(ord(target[-1]) + places)
 
 
 def _cards(instance: Instance) -> list[Element]:

@@ -1,8 +1,8 @@
 """How the operations on instances are carried out and end: steps in order, and the state that the instance is left in."""
 from django.utils.translation import gettext_lazy as _
 
-from compute.instances import steps
-from compute.instances.models import InstanceState
+from compute.instances import rebuilding, rescuing, steps
+from compute.instances.models import Instance, InstanceState
 from compute.network import steps as network
 from portal.kernel.operations import Kind, Run, Step, register
 from portal.kernel.states import database_now
@@ -59,6 +59,29 @@ def _resume_failed(run: Run, error: dict) -> None:
     steps.target_of(run).move_to(run.arguments["was"], fault=error)
 
 
+def _is_rescued(run: Run) -> dict:
+    instance = steps.target_of(run)
+    instance.move_to(InstanceState.RESCUED, observed_state="running", observed_at=database_now(), fault=None)
+    return {"instances": [str(instance.pk)]}
+
+
+def _rescue_failed(run: Run, error: dict) -> None:
+    steps.target_of(run).move_to(run.arguments["was"], rescue_image=None, fault=error)
+
+
+def _is_rebuilt(run: Run) -> dict:
+    Instance.objects.filter(pk=run.operation.target_id).update(next_user_data="")
+    return _is_running(run)
+
+
+def _rebuild_failed(run: Run, error: dict) -> None:
+    """Without its disk it is nothing: it is in error until it is rebuilt."""
+    instance = steps.target_of(run)
+    is_lost = rebuilding.is_lost(run, instance)
+    instance.move_to(InstanceState.ERROR if is_lost else run.arguments["was"], fault=error, next_user_data="",
+                     **({"observed_state": "off", "observed_at": database_now()} if is_lost else {}))
+
+
 def _is_recycled(run: Run) -> dict:
     instance, now = steps.target_of(run), database_now()
     instance.move_to(InstanceState.RECYCLED, recycled_at=now, observed_state="off", observed_at=now, fault=None)
@@ -96,7 +119,8 @@ LABELS = {"place": _("Find a host"), "connect": _("Set up the network"), "image"
           "volume": _("Make the root volume"), "seed": _("Write the set-up drive"), "define": _("Define"), "boot": _("Boot"),
           "link": _("Wait for the network"), "pause": _("Pause the guest"), "save": _("Save the memory"),
           "wake": _("Let the guest go on"), "see_off": _("See that it is off"),
-          "shut_down": _("Shut down"), "power_off": _("Cut the power"),
+          "rescue_disk": _("Make the rescue disk"), "leave_rescue": _("Return to its own disk"),
+          "erase": _("Erase the root volume"), "shut_down": _("Shut down"), "power_off": _("Cut the power"),
           "remove": _("Remove from the host"), "remove_seed": _("Remove the set-up drive"),
           "remove_volume": _("Delete the root volume"), "disconnect": _("Remove from the network"),
           "give_back": _("Give back capacity")}
@@ -118,7 +142,8 @@ register(Kind(
     succeeded=_is_running, failed=_start_failed))
 register(Kind(
     name="instance.stop", label=_("Stop instance"), pivot="shut_down", step_labels=LABELS,
-    steps=(Step("shut_down", each(steps.shut_down)), Step("power_off", each(steps.power_off))),
+    steps=(Step("shut_down", each(steps.shut_down)), Step("power_off", each(steps.power_off)),
+           Step("leave_rescue", each(rescuing.leave))),
     succeeded=_is_stopped, failed=_cannot_fail))
 register(Kind(
     name="instance.reboot", label=_("Reboot instance"), pivot="shut_down", step_labels=LABELS,
@@ -139,8 +164,28 @@ register(Kind(
            Step("wake", each(steps.wake), each(steps.sleep_again), limit_s=1200), Step("link", each(steps.link))),
     succeeded=_is_running, failed=_resume_failed))
 register(Kind(
+    name="instance.rescue", label=_("Rescue instance"), deadline_s=900, step_labels=LABELS,
+    steps=(Step("connect", each(steps.connect)), Step("image", each(rescuing.bring_image), limit_s=600),
+           Step("rescue_disk", each(rescuing.make_disk), each(rescuing.remove_files)), Step("seed", each(steps.make_seed)),
+           Step("shut_down", each(steps.shut_down)), Step("power_off", each(steps.cut), each(steps.mend_cut)),
+           Step("define", each(steps.define)), Step("boot", each(steps.boot), each(steps.unboot)),
+           Step("link", each(steps.link))),
+    succeeded=_is_rescued, failed=_rescue_failed))
+register(Kind(
+    name="instance.unrescue", label=_("Let instance leave rescue"), pivot="shut_down", step_labels=LABELS,
+    steps=(Step("shut_down", each(steps.shut_down)), Step("power_off", each(steps.cut)),
+           Step("leave_rescue", each(rescuing.leave)), Step("boot", each(steps.boot)), Step("link", each(steps.link))),
+    succeeded=_is_running, failed=_cannot_fail))
+register(Kind(
+    name="instance.rebuild", label=_("Rebuild instance"), deadline_s=900, step_labels=LABELS,
+    steps=(Step("connect", each(steps.connect)), Step("image", each(rebuilding.bring_image), limit_s=600),
+           Step("power_off", each(steps.cut), each(rebuilding.mend_cut)), Step("erase", each(rebuilding.erase)),
+           Step("volume", each(steps.make_volume)), Step("seed", each(steps.make_seed)), Step("define", each(steps.define)),
+           Step("boot", each(steps.boot), each(steps.unboot)), Step("link", each(steps.link))),
+    succeeded=_is_rebuilt, failed=_rebuild_failed))
+register(Kind(
     name="instance.recycle", label=_("Move instance to the recycle bin"), pivot="power_off", step_labels=LABELS,
-    steps=(Step("power_off", each(steps.power_off)),),
+    steps=(Step("power_off", each(steps.power_off)), Step("leave_rescue", each(rescuing.leave))),
     succeeded=_is_recycled, failed=_cannot_fail))
 register(Kind(
     name="instance.restore", label=_("Restore instance"), step_labels=LABELS,

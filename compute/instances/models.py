@@ -73,6 +73,10 @@ class InstanceState(models.TextChoices):
     SUSPENDING = "suspending", _("Suspending")
     SUSPENDED = "suspended", _("Suspended")
     RESUMING = "resuming", _("Resuming")
+    RESCUING = "rescuing", _("Rescuing")
+    RESCUED = "rescued", _("Rescued")
+    UNRESCUING = "unrescuing", _("Leaving rescue")
+    REBUILDING = "rebuilding", _("Rebuilding")
     RECYCLING = "recycling", _("Recycling")
     RECYCLED = "recycled", _("Recycled")
     RESTORING = "restoring", _("Restoring")
@@ -84,10 +88,15 @@ class InstanceState(models.TextChoices):
 S = InstanceState
 # What a host can have an instance be; people and guests change it behind our back, from any to any.
 ON_A_HOST = frozenset({S.RUNNING, S.PAUSED, S.SUSPENDED, S.STOPPED})
+# In these the guest is on and has a screen.
+ON_SCREEN = frozenset({S.RUNNING, S.RESCUED})
 # Nothing is done to these but to restore or to delete them.
 IN_BIN = frozenset({S.RECYCLING, S.RECYCLED, S.RESTORING})
-# Without a host: not placed yet, failed, or going and gone.
+# These may be without a host: not placed yet, failed, or going and gone.
 WITHOUT_A_HOST = (S.BUILDING.value, S.ERROR.value, S.DELETING.value, S.DELETED.value)
+
+# Not read where many are: secrets would be decrypted for nothing.
+HEAVY = ("user_data", "next_user_data", "vnc_password", "public_keys")
 
 
 def purge_time(state: str, recycled_at: datetime | None) -> datetime | None:
@@ -108,29 +117,36 @@ class Instance(Resource, Stateful):
     MOVES = {
         S.BUILDING: {S.RUNNING, S.ERROR},
         S.STARTING: {S.RUNNING, S.STOPPED},
-        S.RUNNING: {S.STOPPING, S.REBOOTING, S.PAUSING, S.SUSPENDING, S.RECYCLING, S.DELETING, *ON_A_HOST - {S.RUNNING}},
+        S.RUNNING: {S.STOPPING, S.REBOOTING, S.PAUSING, S.SUSPENDING, S.RESCUING, S.REBUILDING, S.RECYCLING, S.DELETING,
+                    *ON_A_HOST - {S.RUNNING}},
         S.STOPPING: {S.STOPPED},
-        S.STOPPED: {S.STARTING, S.RECYCLING, S.DELETING, *ON_A_HOST - {S.STOPPED}},
+        S.STOPPED: {S.STARTING, S.RESCUING, S.REBUILDING, S.RECYCLING, S.DELETING, *ON_A_HOST - {S.STOPPED}},
         S.REBOOTING: {S.RUNNING},
         S.PAUSING: {S.PAUSED, S.RUNNING},
         S.PAUSED: {S.RESUMING, S.STOPPING, S.RECYCLING, S.DELETING, *ON_A_HOST - {S.PAUSED}},
         S.SUSPENDING: {S.SUSPENDED, S.RUNNING},
         S.SUSPENDED: {S.RESUMING, S.STOPPING, S.RECYCLING, S.DELETING, *ON_A_HOST - {S.SUSPENDED}},
         S.RESUMING: {S.RUNNING, S.PAUSED, S.SUSPENDED},
+        S.RESCUING: {S.RESCUED, S.RUNNING, S.STOPPED},
+        S.RESCUED: {S.UNRESCUING, S.STOPPING, S.RECYCLING, S.DELETING},
+        S.UNRESCUING: {S.RUNNING},
+        S.REBUILDING: {S.RUNNING, S.STOPPED, S.ERROR},
         S.RECYCLING: {S.RECYCLED},
         S.RECYCLED: {S.RESTORING, S.DELETING, S.RUNNING},
         S.RESTORING: {S.STOPPED, S.RECYCLED},
-        S.ERROR: {S.DELETING},
+        S.ERROR: {S.REBUILDING, S.DELETING},
         S.DELETING: {S.DELETED},
         S.DELETED: set(),
     }
-    IN_FLIGHT = frozenset({S.BUILDING, S.STARTING, S.STOPPING, S.REBOOTING, S.PAUSING, S.SUSPENDING, S.RESUMING, S.RECYCLING,
-                           S.RESTORING, S.DELETING})
+    IN_FLIGHT = frozenset({S.BUILDING, S.STARTING, S.STOPPING, S.REBOOTING, S.PAUSING, S.SUSPENDING, S.RESUMING, S.RESCUING,
+                           S.UNRESCUING, S.REBUILDING, S.RECYCLING, S.RESTORING, S.DELETING})
     # Absent states keep the price of the state before; building and failed creates never had one.
-    METERED = {**dict.fromkeys((*ON_A_HOST, S.RECYCLED), True), **dict.fromkeys((S.ERROR, S.DELETING, S.DELETED), False)}
+    METERED = {**dict.fromkeys((*ON_A_HOST, S.RESCUED, S.RECYCLED), True),
+               **dict.fromkeys((S.ERROR, S.DELETING, S.DELETED), False)}
     TONES = {S.BUILDING: "busy", S.STARTING: "busy", S.RUNNING: "ok", S.STOPPING: "busy", S.STOPPED: "off",
              S.REBOOTING: "busy", S.PAUSING: "busy", S.PAUSED: "warn", S.SUSPENDING: "busy", S.SUSPENDED: "off",
-             S.RESUMING: "busy", S.RECYCLING: "busy", S.RECYCLED: "off", S.RESTORING: "busy",
+             S.RESUMING: "busy", S.RESCUING: "busy", S.RESCUED: "warn", S.UNRESCUING: "busy", S.REBUILDING: "busy",
+             S.RECYCLING: "busy", S.RECYCLED: "off", S.RESTORING: "busy",
              S.ERROR: "bad", S.DELETING: "busy", S.DELETED: "off"}
 
     resource = models.OneToOneField(Resource, models.CASCADE, parent_link=True, primary_key=True, related_name="instance")
@@ -147,6 +163,10 @@ class Instance(Resource, Stateful):
     vnc_password = EncryptedTextField(blank=True)
     user_data = EncryptedTextField(_("user data"), blank=True)
     public_keys = models.JSONField(default=list)
+    rescue_image = models.ForeignKey(Image, models.PROTECT, null=True, related_name="+", verbose_name=_("rescue image"),
+                                     help_text=_("What it boots from instead of its own disk."))
+    rebuilt_by = models.UUIDField(null=True, editable=False, help_text=_("The operation that last wrote its root disk anew."))
+    next_user_data = EncryptedTextField(blank=True, editable=False, help_text=_("What a rebuild under way will bring."))
     fault = models.JSONField(null=True, help_text=_("Why it is in error, or what failed last."))
     recycled_at = models.DateTimeField(_("in the recycle bin since"), null=True)
     # Written by `guarding` alone.
@@ -171,7 +191,9 @@ class Instance(Resource, Stateful):
         ]
 
     def readings(self, state: str) -> Iterable[Reading]:
-        return [Reading(meter=f"instance.{state}", sku=self.type.slug, quantity=Decimal(1))]
+        """What is rescued costs what it does running."""
+        billed = InstanceState.RUNNING if state == InstanceState.RESCUED else state
+        return [Reading(meter=f"instance.{billed}", sku=self.type.slug, quantity=Decimal(1))]
 
     @property
     def purge_at(self) -> datetime | None:

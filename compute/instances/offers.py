@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Exists, OuterRef, Q, Subquery
+from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
 
 from billing.models import Price
 from billing.money import Money
@@ -48,7 +48,7 @@ def offer(user: Any, projects: Sequence[Project], project: Project | None, regio
     found.zones = [zone for zone in zones if zone.region_id == region.pk]
     found.has_networks = project is not None and found.zones[0].has_fabric
     found.has_public_network = found.has_networks and found.zones[0].has_public
-    found.images = list(_images(user, region))
+    found.images = list(images_of(user, region))
     found.types = list(_types(region))
     found.prices = {kind.pk: Money(kind.hourly, kind.currency) for kind in found.types if kind.hourly is not None}
     if project is not None:
@@ -65,8 +65,8 @@ def _zones() -> Any:
         has_public=Exists(AddressPool.objects.filter(region=here, is_open=True)))
 
 
-def _images(user: Any, region: Region) -> Any:
-    """Public ones first, then the newest."""
+def images_of(user: Any, region: Region) -> QuerySet[Image]:
+    """What starts something new there. Public ones first, then the newest."""
     rows = Image.objects.visible_to(user).filter(state=Image.State.ACTIVE, region=region)
     return rows.order_by("-visibility", "-created_at", "-pk")[:MOST_IMAGES]
 

@@ -2,9 +2,8 @@
 
 Each verb is one transaction: prerequisites → quota → state → audit → operation row.
 """
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
@@ -13,25 +12,24 @@ from billing import affording, credit, ladder
 from billing.models import Rung
 from billing.prices import price_of
 from compute.hosts import placement
-from compute.instances import guarding, keys
+from compute.instances import builds, guarding, keys
 from compute.instances.models import Instance, InstanceState, InstanceType, SshKey
 from compute.instances.networks import Networks, has_fabric
 from compute.instances.verbs import VERBS
 from compute.network import steps as network
 from portal.kernel import audit
 from portal.kernel.declarations import Reading
-from portal.kernel.errors import InvalidInput
+from portal.kernel.errors import InvalidInput, NoCapacity
 from portal.kernel.models import Operation, Region, Zone
 from portal.kernel.names import LONGEST
 from portal.kernel.operations import submit
 from portal.kernel.secrets import random_secret
 from portal.kernel.states import database_now
-from storage.models import GIB, Attachment, Image, Volume
+from storage.models import Attachment, Image, Volume
 from tenants.models import Organization, Project
 from tenants.quotas import reserve
 
 MOST_AT_ONCE = 20
-USER_DATA_STARTS = ("#!", "#cloud-config")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,23 +92,15 @@ class Order:
     def check(self) -> None:
         """Raise InvalidInput naming the field for what can never work."""
         errors: dict[str, list[str]] = {}
-        if self.image.state != Image.State.ACTIVE:
-            errors["image"] = [str(_("This image is not ready."))]
-        if self.image.region_id != self.region.pk:
-            errors["image"] = [str(_("This image is in another region."))]
         if not self.region.is_open:
             errors["region"] = [str(_("This region takes no new resources."))]
         if self.zone is not None and self.zone.region_id != self.region.pk:
             errors["zone"] = [str(_("This zone is in another region."))]
         if not self.type.is_offered:
             errors["type"] = [str(_("This type is not offered any more."))]
-        if self.disk_gib < self.image.min_disk_gib or self.disk_gib * GIB < self.image.virtual_size:
-            errors["root_disk_gib"] = [str(_("The image needs a root disk of at least %(size)s GiB.") % {
-                "size": max(self.image.min_disk_gib, -(-self.image.virtual_size // GIB))})]
-        if any(key.project_id != self.project.pk for key in self.ssh_keys):
-            errors["ssh_keys"] = [str(_("An SSH key belongs to another project."))]
-        if self.user_data and not self.user_data.startswith(USER_DATA_STARTS):
-            errors["user_data"] = [str(_("User data starts with “#!” (a script) or “#cloud-config”."))]
+        errors |= builds.image_errors(self.image, self.region)
+        errors |= builds.size_errors(self.image, self.disk_gib, "root_disk_gib")
+        errors |= builds.key_errors(self.ssh_keys, self.project) | builds.user_data_errors(self.user_data)
         if wrong := keys.errors(self.public_keys):
             errors["public_keys"] = wrong
         if not placement.could_ever_fit(self.region, self.of_host):
@@ -152,14 +142,14 @@ def _add_instance(order: Order, name: str, given: list[SshKey]) -> Instance:
     instance = Instance.objects.create(
         project=order.project, region=order.region, zone=order.zone, name=name, description=order.description,
         tags=order.tags, type=order.type, vcpus=order.type.vcpus, memory_mib=order.type.memory_mib, image=order.image,
-        user_data=order.user_data, public_keys=list(dict.fromkeys(key.public_key for key in given)), vnc_password=_vnc_password())
+        user_data=order.user_data, public_keys=list(dict.fromkeys(key.public_key for key in given)), vnc_password=vnc_password())
     volume = Volume.objects.create(project=order.project, region=order.region, name=f"{name} root"[:100],
                                    size_gib=order.disk_gib, image=order.image)
     Attachment.objects.create(volume=volume, domain=instance.pk, target="vda", is_boot=True)
     return instance
 
 
-def _vnc_password() -> str:
+def vnc_password() -> str:
     """VNC knows 8 characters; a new one for every start."""
     return random_secret(64)[:8]
 
@@ -175,11 +165,12 @@ def act(instance: Instance, verb_name: str, *, actor, force: bool = False, **wis
         if actor is not None:
             guarding.require(fresh, verb.name)
             ladder.require_paid(fresh.project.organization_id, UNPAID.get(verb.name, ladder.STOPPING))
-        before = fresh.state
+        told = [name for name in verb.tells if wishes.get(name) is not None]
+        before = {name: str(getattr(fresh, name)) for name in ("state", *told) if hasattr(fresh, name)}
         operation = HANDLERS[verb.name](fresh, actor, force, **wishes)
-        audit.record(verb.operation, fresh, actor=actor, operation=operation, before={"state": before},
+        audit.record(verb.operation, fresh, actor=actor, operation=operation, before=before,
                      after={"state": fresh.state, **({"force": True} if force else {}),
-                            **{name: str(wishes[name]) for name in verb.tells if name in wishes}})
+                            **{name: str(wishes[name]) for name in told}})
         return operation
 
 
@@ -201,7 +192,7 @@ def _submit(instance: Instance, kind: str, actor, **arguments: object) -> Operat
 def _start(instance: Instance, actor, force: bool) -> Operation:
     _require_credit(instance)
     operation = _submit(instance, "instance.start", actor, generation=instance.generation + 1)
-    instance.move_to(InstanceState.STARTING, generation=instance.generation + 1, vnc_password=_vnc_password(), fault=None)
+    instance.move_to(InstanceState.STARTING, generation=instance.generation + 1, vnc_password=vnc_password(), fault=None)
     return operation
 
 
@@ -229,7 +220,7 @@ def _stop(instance: Instance, actor, force: bool) -> Operation:
 
 def _reboot(instance: Instance, actor, force: bool) -> Operation:
     operation = _submit(instance, "instance.reboot", actor, generation=instance.generation, force=force)
-    instance.move_to(InstanceState.REBOOTING, generation=instance.generation + 1, vnc_password=_vnc_password())
+    instance.move_to(InstanceState.REBOOTING, generation=instance.generation + 1, vnc_password=vnc_password())
     return operation
 
 
@@ -255,6 +246,45 @@ def _resume(instance: Instance, actor, force: bool) -> Operation:
     return operation
 
 
+def _rescue(instance: Instance, actor, force: bool, *, image: Image | None) -> Operation:
+    """From stopped it is a start."""
+    if image is None:
+        raise InvalidInput.field("image", str(_("Choose an image: none is offered for rescue.")))
+    if errors := builds.image_errors(image, instance.region):
+        raise InvalidInput(errors=errors)
+    if not placement.has_disk(instance.host, builds.least_disk_gib(image)):
+        raise NoCapacity(reasons="no_disk")
+    if instance.state != InstanceState.RUNNING:
+        _require_credit(instance)
+    operation = _submit(instance, "instance.rescue", actor, generation=instance.generation, was=instance.state, force=force)
+    instance.move_to(InstanceState.RESCUING, rescue_image=image)
+    return operation
+
+
+def _unrescue(instance: Instance, actor, force: bool) -> Operation:
+    operation = _submit(instance, "instance.unrescue", actor, generation=instance.generation, force=force)
+    instance.move_to(InstanceState.UNRESCUING)
+    return operation
+
+
+def _rebuild(instance: Instance, actor, force: bool, *, image: Image, ssh_keys: Iterable[SshKey] | None = None,
+             user_data: str | None = None) -> Operation:
+    """Without `ssh_keys` or `user_data` it keeps those that it has. Not running, it is a start."""
+    volume = Volume.objects.get(attachment__domain=instance.pk, attachment__is_boot=True)
+    errors = builds.image_errors(image, instance.region, even_retired=image.pk == instance.image_id)
+    errors |= builds.size_errors(image, volume.size_gib, "image")
+    errors |= builds.key_errors(ssh_keys or (), instance.project) | builds.user_data_errors(user_data or "")
+    if errors:
+        raise InvalidInput(errors=errors)
+    if instance.state != InstanceState.RUNNING:
+        _require_credit(instance)
+    given = None if ssh_keys is None else list(dict.fromkeys(key.public_key for key in ssh_keys))
+    operation = _submit(instance, "instance.rebuild", actor, generation=instance.generation, was=instance.state,
+                        image=str(image.pk), public_keys=given, has_user_data=user_data is not None)
+    instance.move_to(InstanceState.REBUILDING, next_user_data=user_data or "")
+    return operation
+
+
 def _recycle(instance: Instance, actor, force: bool) -> Operation:
     operation = _submit(instance, "instance.recycle", actor, generation=instance.generation)
     instance.move_to(InstanceState.RECYCLING)
@@ -276,6 +306,6 @@ def _purge(instance: Instance, actor, force: bool) -> Operation:
     return operation
 
 
-HANDLERS: dict[str, Callable[[Instance, Any, bool], Operation]] = {
+HANDLERS: dict[str, Callable[..., Operation]] = {
     "start": _start, "stop": _stop, "reboot": _reboot, "pause": _pause, "suspend": _suspend, "resume": _resume,
-    "delete": _recycle, "restore": _restore, "purge": _purge}
+    "rescue": _rescue, "unrescue": _unrescue, "rebuild": _rebuild, "delete": _recycle, "restore": _restore, "purge": _purge}

@@ -17,7 +17,7 @@ from compute.hosts.drivers.contract import DomainView, Hypervisor, Power
 from compute.hosts.models import Discovered, Host
 from compute.instances import steps
 from compute.instances.design import design_domain
-from compute.instances.models import ON_A_HOST, Instance
+from compute.instances.models import ON_A_HOST, ON_SCREEN, Instance
 from compute.instances.models import InstanceState as S
 from compute.network.models import Port
 from portal.kernel import audit
@@ -141,7 +141,7 @@ def _remove_leftover(view: DomainView, driver: Hypervisor) -> None:
 
 def _plug_in(host: Host, driver: Hypervisor) -> None:
     """Cards that are not on the host's bridge any more, though their instances run, are plugged in again."""
-    running = Instance.objects.filter(host=host, hold=None, state=S.RUNNING).values("pk")
+    running = Instance.objects.filter(host=host, hold=None, state__in=ON_SCREEN).values("pk")
     cards = dict(Port.objects.live().filter(domain__in=running).values_list("pk", "domain"))
     if not cards or not host.endpoint.takes_commands:
         return
@@ -186,7 +186,7 @@ def _sweep_pool(pool: Pool, now: datetime) -> None:
 
 def _is_leftover(name: str, now: datetime) -> bool:
     kind, _dash, rest = name.partition("-")
-    models = {"volume": Volume, "seed": Instance}
+    models = {"volume": Volume, "seed": Instance, "rescue": Instance}
     try:
         key = UUID(rest.rsplit(".", 1)[0])
     except ValueError:

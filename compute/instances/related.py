@@ -5,7 +5,7 @@ from django.core.paginator import Page, Paginator
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
-from compute.instances.models import Instance, SshKey
+from compute.instances.models import HEAVY, Instance, SshKey
 from compute.network.models import Port, SecurityGroup, Vpc
 
 ROWS_A_PAGE = 50
@@ -26,7 +26,7 @@ def with_key(key: SshKey) -> Q:
 
 def instances(user: Any, wanted: Q) -> QuerySet[Instance]:
     """Those that the user may see, by name."""
-    rows = Instance.objects.visible_to(user).filter(wanted).defer("user_data", "vnc_password", "public_keys")
+    rows = Instance.objects.visible_to(user).filter(wanted).defer(*HEAVY)
     return rows.select_related("type", "project__organization").order_by("name", "pk")
 
 

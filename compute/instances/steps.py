@@ -13,7 +13,8 @@ from compute.hosts import placement
 from compute.hosts.connections import hypervisor
 from compute.hosts.drivers.contract import Power
 from compute.instances.design import design_domain
-from compute.instances.models import Instance
+from compute.instances.models import Instance, InstanceState
+from compute.instances.operations import vnc_password
 from compute.instances.seed import build_seed, hostname_of
 from compute.network import steps as network
 from portal.kernel import crash
@@ -92,6 +93,26 @@ def seed_file(instance: Instance) -> str:
     return f"seed-{instance.pk}.iso"
 
 
+def rescue_disk(instance: Instance) -> str:
+    """Its name says whose it is, and it is nobody's volume: it has no price, and goes when rescue ends."""
+    return f"rescue-{instance.pk}.qcow2"
+
+
+def rescue_seed(instance: Instance) -> str:
+    return f"rescue-{instance.pk}.iso"
+
+
+def seed_in_use(instance: Instance) -> str:
+    return rescue_seed(instance) if instance.rescue_image_id else seed_file(instance)
+
+
+def guest_id(instance: Instance) -> str:
+    """What cloud-init knows the guest by: under another one it sets it up anew."""
+    if instance.rescue_image_id:
+        return f"{instance.pk}-rescue"
+    return f"{instance.pk}-{instance.rebuilt_by.hex[:8]}" if instance.rebuilt_by else str(instance.pk)
+
+
 # -- create --
 
 def place(run: Run) -> None:
@@ -161,8 +182,9 @@ def unmake_volume(run: Run, instance: Instance) -> None:
 
 
 def make_seed(run: Run, instance: Instance) -> None:
-    content = build_seed(instance_id=str(instance.pk), hostname=hostname_of(instance.name, f"i-{instance.pk.hex[:8]}"),
-                         public_keys=instance.public_keys, user_data=instance.user_data,
+    # A rescue system is reached with the same keys; user data is for the guest's own.
+    content = build_seed(instance_id=guest_id(instance), hostname=hostname_of(instance.name, f"i-{instance.pk.hex[:8]}"),
+                         public_keys=instance.public_keys, user_data="" if instance.rescue_image_id else instance.user_data,
                          macs=[port.mac for port in network.ports_of(instance.pk)])
     crash.point("before write seed")
     folder = Path(settings.STATE_DIR) / "tmp"
@@ -171,24 +193,31 @@ def make_seed(run: Run, instance: Instance) -> None:
     with NamedTemporaryFile(dir=folder) as file, volume_pool(pool_of(instance), run) as pool:
         file.write(content)
         file.flush()
-        pool.ensure_uploaded(seed_file(instance), file.name, format="raw")
+        pool.ensure_uploaded(seed_in_use(instance), file.name, format="raw")
     crash.point("after write seed")
 
 
 def unmake_seed(run: Run, instance: Instance) -> None:
+    """That of rescue too, with its disk."""
     if instance.host is not None:
         with volume_pool(pool_of(instance), run) as pool:
+            for name in (rescue_disk(instance), rescue_seed(instance)) if instance.rescue_image_id else ():
+                pool.ensure_volume_absent(name)
             pool.ensure_volume_absent(seed_file(instance))
 
 
 def define(run: Run, instance: Instance) -> None:
     """The host knows the domain, at the generation that this operation raised."""
     with volume_pool(pool_of(instance), run) as pool:
-        seed = pool.volume(seed_file(instance))
+        seed = pool.volume(seed_in_use(instance))
+        rescue = pool.volume(rescue_disk(instance)) if instance.rescue_image_id else None
     if seed is None:
         raise HostFault("the NoCloud drive is missing", transient=True)
+    if instance.rescue_image_id and rescue is None:
+        raise HostFault("the rescue disk is missing")
     with hypervisor(instance.host, run) as driver:
-        driver.ensure_defined(design_domain(instance, seed=seed.path, listen=listen_address(instance)))
+        driver.ensure_defined(design_domain(instance, seed=seed.path, listen=listen_address(instance),
+                                            rescue=rescue.path if rescue else ""))
 
 
 def listen_address(instance: Instance) -> str:
@@ -230,6 +259,29 @@ def power_off(run: Run, instance: Instance) -> None:
     """The power of the generation that was meant is cut; off already is success."""
     with hypervisor(instance.host, run) as driver:
         driver.ensure_stopped(instance.pk, run.arguments["generation"])
+
+
+# -- out of a power cut: what boots anew from something else --
+
+def cut(run: Run, instance: Instance) -> None:
+    """The power is cut, and a new generation begins, with a new password of the screen: until here nothing has changed."""
+    power_off(run, instance)
+    with run.guarded():
+        Instance.objects.filter(pk=instance.pk).update(
+            generation=run.arguments["generation"] + 1, vnc_password=vnc_password())
+
+
+def mend_cut(run: Run, instance: Instance) -> Done | Wait:
+    """Undo of `cut`: defined with its own disk, and running if it ran."""
+    instance.rescue_image = None  # the row is settled by the end of the operation
+    define(run, instance)
+    return boot(run, instance) if run.arguments["was"] == InstanceState.RUNNING else Done()
+
+
+def unboot(run: Run, instance: Instance) -> None:
+    """Undo of a boot that followed a cut."""
+    with hypervisor(instance.host, run) as driver:
+        driver.ensure_stopped(instance.pk, instance.generation)
 
 
 # -- pause and suspend --

@@ -18,8 +18,9 @@ from tenants.models import Organization
 log = structlog.get_logger(__name__)
 AT_ONCE = 500
 # What takes a host's memory.
-AWAKE = (InstanceState.RUNNING, InstanceState.PAUSED)
-COMING = (InstanceState.BUILDING, InstanceState.STARTING, InstanceState.RESUMING)
+AWAKE = (InstanceState.RUNNING, InstanceState.PAUSED, InstanceState.RESCUED)
+COMING = (InstanceState.BUILDING, InstanceState.STARTING, InstanceState.RESUMING, InstanceState.RESCUING,
+          InstanceState.REBUILDING)
 
 
 def stop(resources: QuerySet, _why: str) -> None:

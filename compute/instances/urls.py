@@ -23,6 +23,7 @@ from compute.instances.views import (
     instances,
     keys,
     networks,
+    rewriting,
     security_groups,
     volume,
     volumes,
@@ -30,7 +31,7 @@ from compute.instances.views import (
 from compute.network import urls as network
 from tenants.bulk import bulk_paths
 
-PAGES: dict[str, Callable[..., HttpResponse]] = {}
+PAGES: dict[str, Callable[..., HttpResponse]] = {"rescue": rewriting.rescue, "rebuild": rewriting.rebuild}
 """Verbs with a form of their own → its view, for GET and POST."""
 
 instance_pages = [

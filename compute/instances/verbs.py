@@ -12,6 +12,7 @@ from compute.instances.models import InstanceState as S
 from portal.kernel.errors import StateConflict
 
 HELD = frozenset({S.PAUSED, S.SUSPENDED, S.RESUMING})
+IN_RESCUE = frozenset({S.RESCUED, S.UNRESCUING})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +44,8 @@ class Verb:
     tells: tuple[str, ...] = ()
     """Which wishes of a request the audit trail shows."""
 
+    needs_host: bool = False
+    """It is for what has a place on a host: not for a create that failed, though that is in error too."""
     passes_to: str = ""
     """A box on its confirmation of this name makes it that verb."""
 
@@ -54,6 +57,8 @@ class Verb:
         """A sentence why it is not possible now; empty when it is."""
         if instance.state not in self.legal:
             return _("Not possible while the instance is “%(state)s”.") % {"state": instance.get_state_display()}
+        if self.needs_host and instance.host_id is None:
+            return _("It was never made, and has no disk.")
         if self._is_lacking(instance):
             return _("The hypervisor of its host cannot do this.")
         refusal = guarding.refusal(instance, self.name)
@@ -61,7 +66,7 @@ class Verb:
 
     def require(self, instance: Instance) -> None:
         """Raise StateConflict or NotSupported where it is not possible."""
-        if instance.state not in self.legal:
+        if instance.state not in self.legal or (self.needs_host and instance.host_id is None):
             raise StateConflict(state=instance.state, legal=",".join(sorted(self.legal)), verbs=",".join(legal_verbs(instance)))
         if self._is_lacking(instance):
             raise NotSupported(name=instance.name, verb=self.name, needs=self.needs)
@@ -72,10 +77,11 @@ class Verb:
 
     def belongs(self, instance: Instance) -> bool:
         """Whether it is worth showing: few verbs are for what is in the recycle bin, and restoring is for nothing else; what is
-        paused or suspended is resumed instead of started."""
+        paused or suspended is resumed instead of started, and what is rescued leaves rescue."""
         if instance.state in IN_BIN:
             return self.on(instance) is self and bool(self.legal & IN_BIN)
-        hidden = {"restore", "start" if instance.state in HELD else "resume"}
+        hidden = {"restore", "start" if instance.state in HELD else "resume",
+                  "rescue" if instance.state in IN_RESCUE else "unrescue"}
         return self.on(instance) is self and self.name not in hidden
 
 
@@ -83,9 +89,10 @@ VERBS = {verb.name: verb for verb in (
     Verb(name="start", label=_("Start"), icon="player-play", permission="instance.operate", legal=frozenset({S.STOPPED}),
          in_flight=S.STARTING, settled=S.RUNNING, operation="instance.start"),
     Verb(name="stop", label=_("Stop"), icon="player-stop", permission="instance.operate",
-         legal=frozenset({S.RUNNING, S.PAUSED, S.SUSPENDED}), in_flight=S.STOPPING, settled=S.STOPPED, operation="instance.stop",
+         legal=frozenset({S.RUNNING, S.PAUSED, S.SUSPENDED, S.RESCUED}), in_flight=S.STOPPING, settled=S.STOPPED,
+         operation="instance.stop",
          takes_force=True, confirm=_("The guest is asked to shut down; after 30 seconds its power is cut. "
-                                     "The memory of a suspended one is lost.")),
+                                     "The memory of a suspended one is lost; a rescued one leaves rescue.")),
     Verb(name="reboot", label=_("Reboot"), icon="refresh", permission="instance.operate", legal=frozenset({S.RUNNING}),
          in_flight=S.REBOOTING, settled=S.RUNNING, operation="instance.reboot", takes_force=True,
          confirm=_("The guest is shut down and started again.")),
@@ -97,15 +104,28 @@ VERBS = {verb.name: verb for verb in (
          confirm=_("What is in the guest’s memory is written to disk, and its power is cut. Resumed, it goes on where it was.")),
     Verb(name="resume", label=_("Resume"), icon="player-play", permission="instance.operate",
          legal=frozenset({S.PAUSED, S.SUSPENDED}), in_flight=S.RESUMING, settled=S.RUNNING, operation="instance.resume"),
+    Verb(name="rescue", label=_("Rescue"), icon="tool", permission="instance.operate",
+         legal=frozenset({S.RUNNING, S.STOPPED}), in_flight=S.RESCUING, settled=S.RESCUED, operation="instance.rescue",
+         has_form=True, in_menu=True, tells=("image",),
+         confirm=_("It is shut down and boots from another image; its own disk is the second one there.")),
+    Verb(name="unrescue", label=_("Leave rescue"), icon="rotate", permission="instance.operate",
+         legal=frozenset({S.RESCUED}), in_flight=S.UNRESCUING, settled=S.RUNNING, operation="instance.unrescue", in_menu=True,
+         takes_force=True,
+         confirm=_("The rescue system is shut down and its disk deleted; the instance boots from its own disk again.")),
+    Verb(name="rebuild", label=_("Rebuild"), icon="disc", permission="instance.delete",
+         legal=frozenset({S.RUNNING, S.STOPPED, S.ERROR}), in_flight=S.REBUILDING, settled=S.RUNNING,
+         operation="instance.rebuild", has_form=True, in_menu=True, is_dangerous=True, needs_host=True, tells=("image",),
+         confirm=_("Its power is cut, and its root volume is written anew from an image: everything on it is lost. Name, "
+                   "addresses, network cards and other volumes stay.")),
     Verb(name="restore", label=_("Restore"), icon="history", permission="instance.delete", legal=frozenset({S.RECYCLED}),
          in_flight=S.RESTORING, settled=S.STOPPED, operation="instance.restore"),
-    Verb(name="delete", label=_("Delete"), icon="trash", permission="instance.delete", legal=ON_A_HOST | {S.ERROR},
+    Verb(name="delete", label=_("Delete"), icon="trash", permission="instance.delete", legal=ON_A_HOST | {S.RESCUED, S.ERROR},
          in_flight=S.RECYCLING, settled=S.RECYCLED, operation="instance.recycle", is_bad=True, instead={S.ERROR: "purge"},
          passes_to="purge",
          confirm=_("The power is cut, and the instance goes to the recycle bin. Until the day that is named there it can be "
                    "restored; its volumes and addresses stay with it and cost as before. What is in error is deleted for good.")),
     Verb(name="purge", label=_("Delete for good"), icon="circle-x", permission="instance.delete",
-         legal=ON_A_HOST | {S.RECYCLED, S.ERROR}, in_flight=S.DELETING, settled=S.DELETED, operation="instance.delete",
+         legal=ON_A_HOST | {S.RESCUED, S.RECYCLED, S.ERROR}, in_flight=S.DELETING, settled=S.DELETED, operation="instance.delete",
          is_bad=True, is_dangerous=True,
          confirm=_("The instance and its root volume are deleted for good. Billing stops at once.")),
 )}

@@ -26,7 +26,8 @@ OBSERVED: dict[str, Any] = {
     "absent": _("not there"), "missing": _("not there"), "unknown": _("unknown"),
 }
 # Which observation goes with which state of ours.
-EXPECTED = {"running": "running", "stopped": "off", "paused": "paused", "suspended": "suspended", "recycled": "off"}
+EXPECTED = {"running": "running", "stopped": "off", "paused": "paused", "suspended": "suspended", "rescued": "running",
+            "recycled": "off"}
 
 
 def reason(code: str) -> str:

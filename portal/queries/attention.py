@@ -6,7 +6,7 @@ from uuid import UUID
 
 from django.db.models import Case, F, Q, QuerySet, When
 
-from compute.instances.models import Instance, InstanceState
+from compute.instances.models import ON_SCREEN, Instance, InstanceState
 from portal.kernel.composed import Composed
 from portal.kernel.models import Operation
 from portal.kernel.states import CLOCK
@@ -30,7 +30,7 @@ def needing_a_person() -> QuerySet[Operation]:
 
 
 IS_ODD = Q(state=InstanceState.ERROR) | Q(fault__isnull=False) | (
-    Q(state=InstanceState.RUNNING) & ~Q(observed_state__in=["", "running"]))
+    Q(state__in=ON_SCREEN) & ~Q(observed_state__in=["", "running"]))
 """In error, with a fault, or reported by their host to be something else than they should be."""
 
 

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db.models import CharField, Count, F, Q, QuerySet, Sum, UUIDField, Value
 from django.db.models.functions import Cast, Coalesce
 
-from compute.instances.models import Instance, InstanceState
+from compute.instances.models import ON_SCREEN, Instance, InstanceState
 from compute.network.models import FloatingIp
 from portal.kernel.composed import Composed
 from portal.kernel.declarations import QuotaDimension, registry
@@ -102,7 +102,7 @@ def _of_kind(kind: str, amount: int, *_no: int) -> dict[str, int]:
 
 def _of_instances(state: str, amount: int, vcpus: int, memory_mib: int) -> dict[str, int]:
     each = {"vcpus": vcpus, "memory_mib": memory_mib}
-    if state == InstanceState.RUNNING:
+    if state in ON_SCREEN:
         return each | {"present": amount, "running": amount} | {f"running_{name}": value for name, value in each.items()}
     return each if state == InstanceState.RECYCLED else each | {"present": amount}
 

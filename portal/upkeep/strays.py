@@ -46,7 +46,9 @@ def find() -> Iterator[Stray]:
 def _on_host(host: Host) -> Iterator[Stray]:
     with hypervisor(host) as driver:
         seen = {view.uuid: view for view in driver.domains()}
-    known = dict(Instance.objects.filter(pk__in=seen).values_list("pk", "state"))
+    rows = Instance.objects.filter(pk__in=seen).values_list("pk", "state", "host")
+    # What failed halfway through a rebuild keeps its place.
+    known = {pk: "" if state == InstanceState.ERROR and place else state for pk, state, place in rows}
     for pk, view in seen.items():
         if view.is_ours and pk not in known:
             yield Stray(place=host.name, sort="domain", name=str(pk), fact=f"is ours, {view.power.value}, and no row knows it")
@@ -72,7 +74,7 @@ def _key_of(file: str) -> UUID | None:
     """Of files of volumes and set-up drives: whose they are."""
     kind, _dash, rest = file.partition("-")
     try:
-        return UUID(rest.rsplit(".", 1)[0]) if kind in ("volume", "seed") else None
+        return UUID(rest.rsplit(".", 1)[0]) if kind in ("volume", "seed", "rescue") else None
     except ValueError:
         return None
 

@@ -182,6 +182,8 @@ OTHERWISE: dict[str, Prepare] = {
                      "instance-console.POST", "instance-reboot.POST", "instance-stop.POST"), running),
     **dict.fromkeys(("instances:stop.POST", "instances:reboot.POST", "instances:pause.POST", "instances:suspend.POST"),
                     lambda scene: replace(running(scene), body={"confirmed": "1"})),
+    "instances:unrescue.POST": lambda scene: replace(settled("rescued")(scene), body={"confirmed": "1"}),
+    **dict.fromkeys(("instances:bulk-unrescue.POST", "instance-unrescue.POST"), settled("rescued")),
     **dict.fromkeys(("instances:resume.POST", "instances:bulk-resume.POST", "instance-resume.POST"), settled("suspended")),
     **dict.fromkeys(("instances:restore.POST", "instances:bulk-restore.POST", "instance-restore.POST"), settled("recycled")),
     **{f"{api}-detail.DELETE": unused(model) for api, model in (

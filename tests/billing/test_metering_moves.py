@@ -27,7 +27,8 @@ FILES = {"disk": {"file": "x.qcow2", "size": GIB}, "kernel": {"file": "x", "size
 # What a state meters; None is free, and a state that is not here keeps what was metered before it.
 METERS: dict[type[Any], dict[str, tuple[str, str, Decimal] | None]] = {
     Instance: {**{state: (f"instance.{state}", "small", Decimal(1)) for state in (
-                   "running", "stopped", "paused", "suspended", "recycled")}, "error": None, "deleting": None, "deleted": None},
+                   "running", "stopped", "paused", "suspended", "recycled")},
+               "rescued": ("instance.running", "small", Decimal(1)), "error": None, "deleting": None, "deleted": None},
     Volume: {"available": ("volume", "fast", Decimal(3)), "in_use": ("volume", "fast", Decimal(3)),
              "error": None, "deleting": None, "deleted": None},
     FloatingIp: {"idle": ("floating_ip.idle", "public", Decimal(1)), "attached": ("floating_ip.attached", "public", Decimal(1)),

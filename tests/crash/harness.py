@@ -24,8 +24,8 @@ from storage.models import Attachment, Volume
 from tests.world import World, drain
 
 KILLED = 137
-AT_REST = {"running": Power.RUNNING, "paused": Power.PAUSED, "suspended": Power.SUSPENDED, "stopped": Power.OFF,
-           "recycled": Power.OFF}
+AT_REST = {"running": Power.RUNNING, "rescued": Power.RUNNING, "paused": Power.PAUSED, "suspended": Power.SUSPENDED,
+           "stopped": Power.OFF, "recycled": Power.OFF}
 
 
 @dataclass
@@ -113,7 +113,7 @@ def census(world: World) -> None:
     for pk, row in on_host.items():
         expected = AT_REST[row.state]
         assert domains[pk].power == expected, f"{row.state} but {domains[pk].power}"
-        if row.state == "running":
+        if row.state in ("running", "rescued"):
             assert domains[pk].generation == row.generation
     _census_of_files(world, on_host)
     _census_of_money(on_host)
@@ -128,13 +128,17 @@ def _census_of_files(world: World, on_host: dict[UUID, Instance]) -> None:
     with volume_pool(world.pool) as pool:
         names = {file.name for file in pool.volumes() if not file.name.startswith("image-")}
     wanted = {f"volume-{pk}.qcow2" for pk in attached} | {f"seed-{pk}.iso" for pk in on_host}
+    rescued = [pk for pk, row in on_host.items() if row.state == "rescued"]
+    assert all((row.state == "rescued") == (row.rescue_image_id is not None) for row in on_host.values())
+    wanted |= {f"rescue-{pk}.{suffix}" for pk in rescued for suffix in ("qcow2", "iso")}
     assert names == wanted, f"files left {names - wanted}, missing {wanted - names}"
 
 
 def _census_of_money(on_host: dict[UUID, Instance]) -> None:
     open_now = {(row.resource_id, row.meter) for row in UsageInterval.objects.filter(period__endswith=None)}
     volumes = Attachment.objects.filter(domain__in=on_host).values_list("volume_id", flat=True)
-    wanted = {(pk, f"instance.{row.state}") for pk, row in on_host.items()} | {(pk, "volume") for pk in volumes}
+    wanted = {(pk, reading.meter) for pk, row in on_host.items() for reading in row.readings(row.state)}
+    wanted |= {(pk, "volume") for pk in volumes}
     assert open_now == wanted, f"usage open {open_now - wanted}, missing {wanted - open_now}"
 
 

@@ -6,7 +6,7 @@ from compute.hosts.operations import prepare_host
 from compute.instances.models import Instance
 from compute.instances.operations import act, create_instance
 from portal.kernel.models import Operation
-from storage.models import ImageCopy
+from storage.models import Image, ImageCopy
 from tests.crash.harness import Tally, census, every_point, one_audit_row
 from tests.soak import SEED, STRIDE
 from tests.world import World, drain
@@ -17,12 +17,18 @@ LEAST = dict.fromkeys(("pause", "suspend", "delete", "restore"), 20)
 FIRST = 1 + SEED % STRIDE
 
 
+def wishes(verb: str, instance: Instance) -> dict[str, Image]:
+    """What the form of the verb asks for."""
+    return {"image": instance.image} if verb in ("rescue", "rebuild") else {}
+
+
 # A settled state → the verbs that lead there from any other one of these.
-WAYS = {"running": {"stopped": "start", "paused": "resume", "suspended": "resume"},
-        "stopped": {"running": "stop", "paused": "stop", "suspended": "resume", "recycled": "restore"},
-        "paused": {"running": "pause", "stopped": "start", "suspended": "resume"},
-        "suspended": {"running": "suspend", "stopped": "start", "paused": "resume"},
-        "recycled": dict.fromkeys(("running", "stopped", "paused", "suspended"), "delete")}
+WAYS = {"running": {"stopped": "start", "paused": "resume", "suspended": "resume", "rescued": "unrescue"},
+        "stopped": {"running": "stop", "paused": "stop", "suspended": "resume", "recycled": "restore", "rescued": "stop"},
+        "paused": {"running": "pause", "stopped": "start", "suspended": "resume", "rescued": "unrescue"},
+        "suspended": {"running": "suspend", "stopped": "start", "paused": "resume", "rescued": "unrescue"},
+        "rescued": {"running": "rescue", "stopped": "rescue", "paused": "resume", "suspended": "resume"},
+        "recycled": dict.fromkeys(("running", "stopped", "paused", "suspended", "rescued"), "delete")}
 
 
 def the_instance(world: World, state: str) -> Instance:
@@ -36,7 +42,7 @@ def the_instance(world: World, state: str) -> Instance:
         if instance.state == state:
             return instance
         verb = WAYS[state].get(instance.state, "restore")
-        act(instance, verb, actor=world.people["alice"], force=verb == "stop")
+        act(instance, verb, actor=world.people["alice"], force=verb == "stop", **wishes(verb, instance))
         drain()
         instance.refresh_from_db()
     raise AssertionError(f"{instance.state}, not {state}: {instance.fault}")
@@ -53,9 +59,11 @@ def remove(world: World) -> None:
 @pytest.mark.parametrize(("verb", "begins", "ends"), [
     ("start", "stopped", "running"), ("stop", "running", "stopped"), ("reboot", "running", "running"),
     ("pause", "running", "paused"), ("suspend", "running", "suspended"), ("resume", "paused", "running"),
-    ("resume", "suspended", "running"), ("stop", "paused", "stopped"), ("delete", "running", "recycled"),
+    ("resume", "suspended", "running"), ("stop", "paused", "stopped"), ("rescue", "running", "rescued"),
+    ("unrescue", "rescued", "running"), ("stop", "rescued", "stopped"), ("rebuild", "stopped", "running"),
+    ("delete", "running", "recycled"),
     ("delete", "suspended", "recycled"), ("restore", "recycled", "stopped"), ("purge", "running", "deleted"),
-    ("purge", "suspended", "deleted"), ("purge", "recycled", "deleted")])
+    ("purge", "suspended", "deleted"), ("purge", "recycled", "deleted"), ("purge", "rescued", "deleted")])
 def test_a_verb_killed_anywhere_settles_and_leaves_nothing(world: World, verb: str, begins: str, ends: str) -> None:
     def check(operation: Operation) -> None:
         assert operation.state == "succeeded", operation.error
@@ -63,8 +71,11 @@ def test_a_verb_killed_anywhere_settles_and_leaves_nothing(world: World, verb: s
         census(world)
         one_audit_row(operation)
 
-    tally = every_point(lambda: act(the_instance(world, begins), verb, actor=world.people["alice"]), check,
-                        first=FIRST, stride=STRIDE)
+    def begin() -> Operation:
+        instance = the_instance(world, begins)
+        return act(instance, verb, actor=world.people["alice"], **wishes(verb, instance))
+
+    tally = every_point(begin, check, first=FIRST, stride=STRIDE)
     told(verb, tally, LEAST.get(verb, 90))
 
 

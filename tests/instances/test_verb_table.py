@@ -16,8 +16,15 @@ from portal.kernel.models import Operation
 from portal.kernel.operations import kinds
 from tests.world import World, drain
 
-WAYS = {"running": (), "stopped": ("stop",), "paused": ("pause",), "suspended": ("suspend",), "recycled": ("delete",)}
+WAYS = {"running": (), "stopped": ("stop",), "paused": ("pause",), "suspended": ("suspend",), "rescued": ("rescue",),
+        "recycled": ("delete",)}
 """A settled state → how one comes there from running."""
+
+
+def do(world: World, instance: Instance, verb: str) -> Operation:
+    """With what its form asks for."""
+    wishes = {"image": world.image} if VERBS[verb].has_form else {}
+    return act(instance, verb, actor=world.people["alice"], **wishes)
 
 
 def at_rest(world: World, state: str) -> Instance:
@@ -25,7 +32,7 @@ def at_rest(world: World, state: str) -> Instance:
     drain()
     instance = Instance.objects.latest("created_at")
     for verb in WAYS.get(state, ()):
-        act(instance, verb, actor=world.people["alice"])
+        do(world, instance, verb)
         drain()
     instance.refresh_from_db()
     assert instance.state == (state if state in WAYS else "running")
@@ -61,7 +68,7 @@ def test_what_is_not_in_the_table_is_refused_by_name_and_changes_nothing(world: 
             if name in legal:
                 continue
             with pytest.raises(StateConflict) as refusal:
-                act(instance, name, actor=world.people["alice"])
+                do(world, instance, name)
             assert refusal.value.facts["verbs"] == ",".join(legal) and refusal.value.facts["state"] == state
         refused = next(name for name in ACTIONS if name not in legal)
         answer = client.post(f"/api/v1/instances/{instance.pk}/actions/{refused}/", {}, content_type="application/json")
@@ -78,7 +85,7 @@ def test_what_is_in_the_table_is_done_as_declared(world: World, state: str) -> N
             Instance.objects.filter(pk=instance.pk).update(state="error")
             instance.refresh_from_db()
         verb = VERBS[name].on(instance)
-        operation = act(instance, name, actor=world.people["alice"])
+        operation = do(world, instance, name)
         instance.refresh_from_db()
         assert (operation.kind, instance.state) == (verb.operation, verb.in_flight)
         drain()
@@ -104,8 +111,10 @@ def test_what_the_hypervisor_lacks_is_greyed_out_and_refused(world: World, brows
 
 def test_in_the_bin_only_its_own_verbs_are_shown(world: World) -> None:
     shown = {state: [verb.name for verb in offered(Instance(state=state))] for state in (
-        "running", "paused", "resuming", "error", "recycled")}
-    assert shown["running"] == ["start", "stop", "reboot", "pause", "suspend", "delete", "purge"]
-    assert shown["paused"] == shown["resuming"] == ["stop", "reboot", "pause", "suspend", "resume", "delete", "purge"]
-    assert shown["error"] == ["start", "stop", "reboot", "pause", "suspend", "purge"]
+        "running", "paused", "resuming", "error", "rescued", "recycled")}
+    assert shown["running"] == ["start", "stop", "reboot", "pause", "suspend", "rescue", "rebuild", "delete", "purge"]
+    assert shown["paused"] == shown["resuming"] == [
+        "stop", "reboot", "pause", "suspend", "resume", "rescue", "rebuild", "delete", "purge"]
+    assert shown["error"] == ["start", "stop", "reboot", "pause", "suspend", "rescue", "rebuild", "purge"]
+    assert shown["rescued"] == ["start", "stop", "reboot", "pause", "suspend", "unrescue", "rebuild", "delete", "purge"]
     assert shown["recycled"] == ["restore", "purge"]

@@ -121,7 +121,7 @@ def test_keys_of_both_kinds(world: World, browser) -> None:
 
 def test_verbs_are_offered_to_whom_may_use_them(world: World, browser) -> None:
     instance(world, "web")
-    operating = ["start", "stop", "reboot", "pause", "suspend", "resume"]
+    operating = ["start", "stop", "reboot", "pause", "suspend", "resume", "unrescue"]
     offered = {name: re.findall(r'formaction="/instances/bulk/(\w+)/"', browser(name).get("/instances/").content.decode())
                for name in ("vera", "oscar", "alice")}
     assert offered == {"vera": [], "oscar": operating, "alice": [*operating, "delete"]}

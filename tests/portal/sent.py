@@ -114,6 +114,8 @@ BODIES: dict[str, Body] = {
         "name": "db", "project": str(scene.cast.project.pk), "region": ours(scene, Region), "zone": ours(scene, Zone),
         "type": ours(scene, InstanceType), "image": ours(scene, Image), "ssh_keys": [ours(scene, SshKey)],
         "subnets": [ours(scene, Subnet)], "security_groups": [ours(scene, SecurityGroup)]},
+    "instance-rescue.POST": lambda scene: {"image": ours(scene, Image)},
+    "instance-rebuild.POST": lambda scene: {"image": ours(scene, Image), "ssh_keys": [ours(scene, SshKey)]},
     "export-list.POST": lambda scene: {"organization": ours(scene, Organization), "what": "focus", "format": "csv",
                                        "first_month": "2026-10"},
     "export-schedule-list.POST": lambda scene: {"organization": ours(scene, Organization), "name": "warehouse", "what": "usage",
@@ -164,6 +166,8 @@ FORMS: dict[str, Body] = {
         "project": str(scene.cast.project.pk), "region": ours(scene, Region), "subnets": ours(scene, Subnet)},
     "instances:check.POST": lambda scene: {
         "project": str(scene.cast.project.pk), "region": ours(scene, Region), "subnets": ours(scene, Subnet)},
+    "instances:rescue.POST": lambda scene: {"image": ours(scene, Image)},
+    "instances:rebuild.POST": lambda scene: {"image": ours(scene, Image), "typed_name": scene.ours[Instance].name},
     "instances:delete.POST": lambda scene: {"confirmed": "1"},
     "instances:purge.POST": lambda scene: {"confirmed": "1", "typed_name": scene.ours[Instance].name},
     "instances:lock.POST": lambda scene: {"reason": "production"},
@@ -256,7 +260,7 @@ FORMS |= {f"{space}:edit.POST": lambda scene: {"name": "renamed", "description":
           for space in ("instances", "ssh_keys", "volumes", "images", "vpcs", "subnets", "ports", "security_groups",
                         "floating_ips")}
 # Verbs on many rows of a list, one address each.
-BULK = {"instances": (Instance, "start stop reboot pause suspend resume restore delete purge"),
+BULK = {"instances": (Instance, "start stop reboot pause suspend resume unrescue restore delete purge"),
         "ssh_keys": (SshKey, "delete"), "api_keys": (ApiKey, "revoke"),
         "hosts": (Host, "prepare maintain serve"), "vpcs": (Vpc, "delete"), "security_groups": (SecurityGroup, "delete"),
         "floating_ips": (FloatingIp, "disassociate release"), "operations": (Operation, "cancel"),

@@ -3,7 +3,7 @@
 A page without a counterpart is an exception, and says why. `API_ONLY` are writes that no page does.
 """
 GUARDS = ("lock", "unlock", "protect", "unprotect")
-VERBS = ("start", "stop", "reboot", "pause", "suspend", "resume", "restore")
+VERBS = ("start", "stop", "reboot", "pause", "suspend", "resume", "unrescue", "restore")
 
 READS = {
     "dashboard.GET": ("instances_list", "usage_list", "operations_list", "projects_quotas_get", "audit_list"),
@@ -16,6 +16,8 @@ READS = {
     "instance_schedules:create.GET": ("projects_list", "instances_list", "instance_schedules_preview"),
     "instance_schedules:detail.GET": ("instance_schedules_retrieve", "instance_schedules_runs"),
     "instance_schedules:edit.GET": ("instance_schedules_retrieve", "instances_list", "instance_schedules_preview"),
+    "instances:rescue.GET": ("instances_retrieve", "images_list"),
+    "instances:rebuild.GET": ("instances_retrieve", "images_list", "ssh_keys_list"),
     "ssh_keys:list.GET": ("ssh_keys_list",),
     "volumes:list.GET": ("volumes_list",),
     "hosts:list.GET": ("hosts_list",),
@@ -124,6 +126,8 @@ WRITES = {
     "instances:summary.POST": ("instances_create",),  # ?dry_run=true
     "instances:check.POST": ("instances_create",),  # ?dry_run=true
     **{f"instances:{verb}.POST": (f"instances_actions_{verb}",) for verb in (*VERBS, *GUARDS)},
+    "instances:rescue.POST": ("instances_actions_rescue",),
+    "instances:rebuild.POST": ("instances_actions_rebuild",),
     "instance_schedules:create.POST": ("instance_schedules_create", "instance_schedules_preview"),
     **{f"instance_schedules:{verb}.POST": ("instance_schedules_update",) for verb in ("edit", "enable", "disable")},
     "instance_schedules:delete.POST": ("instance_schedules_destroy",),

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from compute.instances.console.models import ConsoleTicket
 from compute.instances.console.principals import Principal, principal_of
-from compute.instances.models import Instance, InstanceState
+from compute.instances.models import ON_SCREEN, Instance
 from portal.kernel import audit
 from portal.kernel.errors import NotFound, PortalError, StateConflict, TooManyRequests
 from portal.kernel.secrets import digest, random_secret
@@ -40,8 +40,8 @@ class TicketRefused(PortalError):
 def issue_ticket(instance: Instance, *, actor: User, principal: Principal,
                  type: str = ConsoleTicket.Type.VNC) -> tuple[ConsoleTicket, str]:
     """The ticket's row and its text, which is told once and stored nowhere. Raises StateConflict unless it runs."""
-    if instance.state != InstanceState.RUNNING:
-        raise StateConflict(state=instance.state, legal=InstanceState.RUNNING)
+    if instance.state not in ON_SCREEN:
+        raise StateConflict(state=instance.state, legal=",".join(sorted(ON_SCREEN)))
     now = database_now()
     mine = ConsoleTicket.objects.filter(user=actor)
     if mine.filter(used_at=None, expires_at__gt=now).count() >= UNUSED_LIMIT:
@@ -82,7 +82,7 @@ def _redeem(text: str, principal: Principal) -> ConsoleTicket:
                            api_key=principal.api_key).update(used_at=Now(), seen_at=Now())
     ticket = (known.select_related("instance__host__endpoint", "instance__project", "user")
               # Loading would decrypt them; the relay reads the password when it logs in.
-              .defer("instance__vnc_password", "instance__user_data").first())
+              .defer("instance__vnc_password", "instance__user_data", "instance__next_user_data").first())
     if not won or ticket is None:
         raise TicketRefused(**({"instance": ticket.instance_id} if ticket else {}))
     return ticket
@@ -103,7 +103,7 @@ def _require_running(ticket: ConsoleTicket) -> None:
     instance = ticket.instance
     if instance.host is None:
         raise NotFound
-    if instance.state != InstanceState.RUNNING or instance.generation != ticket.generation:
+    if instance.state not in ON_SCREEN or instance.generation != ticket.generation:
         raise StateConflict(state=instance.state)
 
 

@@ -18,7 +18,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from compute.instances.console.models import ConsoleTicket
-from compute.instances.models import InstanceState
+from compute.instances.models import ON_SCREEN, InstanceState
 from portal.kernel.handshake import users_of_sessions
 from tenants.access import Grants
 from tenants.models import User
@@ -32,7 +32,7 @@ BLIND_LIMIT_S = 30
 STALL_LIMIT_S = 60
 LONGEST = timedelta(hours=8)
 # The guest is still on while it shuts down, and its last words matter.
-OPEN_STATES = frozenset({InstanceState.RUNNING, InstanceState.STOPPING})
+OPEN_STATES = ON_SCREEN | {InstanceState.STOPPING}
 
 
 @dataclass(eq=False)
@@ -110,7 +110,7 @@ def _verdicts_on(session_keys: dict[UUID, str]) -> dict[UUID, tuple[int, str]]:
     """ticket id → close code and reason, for those that must end now; notes that the others are alive."""
     rows = (ConsoleTicket.objects.filter(pk__in=session_keys).select_related("instance", "user", "api_key")
             # Neither is needed to judge, and loading them would decrypt them.
-            .defer("instance__vnc_password", "instance__user_data"))
+            .defer("instance__vnc_password", "instance__user_data", "instance__next_user_data"))
     signed_in = users_of_sessions(key for key in session_keys.values() if key)
     grants: dict[UUID, Grants] = {}
     verdicts = dict.fromkeys(session_keys, (4404, "not_found"))

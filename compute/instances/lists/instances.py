@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from compute.hosts.models import Host
 from compute.instances import operations, queries
-from compute.instances.models import Instance, InstanceState, InstanceType
+from compute.instances.models import HEAVY, Instance, InstanceState, InstanceType
 from compute.instances.verbs import VERBS
 from portal.kernel.composed import Composed
 from portal.kernel.lists import Column, Empty, Filter, RowChoice
@@ -20,10 +20,6 @@ from storage.models import Image
 from tenants.bulk import BulkVerb
 from tenants.lists import BY_NAME, BY_TAG, CREATED, ID, NAME, PROJECT, REGION, STATE, TAGS, Listing, states
 from tenants.scope import narrow
-
-# Never shown in lists: secrets that would be decrypted for nothing.
-HEAVY = ("user_data", "vnc_password", "public_keys")
-
 
 # What a line is drawn from. Reading the whole of seven tables takes twice as long.
 RELATED = ("project__organization", "region", "zone", "type", "image")

@@ -10,7 +10,7 @@ from compute.hosts import operations
 from compute.hosts.models import Host
 from compute.hosts.steps import PROGRAMS
 from compute.instances.lists.hosts import HostList, bars
-from compute.instances.models import Instance
+from compute.instances.models import HEAVY, Instance
 from portal.kernel.pages import acted, fragment
 from tenants.access import fetch
 from tenants.pages import STAFF, page
@@ -33,7 +33,7 @@ def detail(request: HttpRequest, pk: UUID) -> HttpResponse:
     """One host: what it is, what is claimed and runs there, and what was done to it."""
     host = fetch(request.user, _rows(request), STAFF, pk=pk)
     instances = Instance.objects.visible_to(request.user).filter(host=host).exclude(state="deleted")
-    shown = instances.defer("user_data", "vnc_password", "public_keys").select_related("type", "project__organization")
+    shown = instances.defer(*HEAVY).select_related("type", "project__organization")
     return fragment(
         request, "hosts/detail.html", "hosts/_detail.html", host=host, bars=bars(host), instance_count=instances.count(),
         instances=shown.order_by("name", "pk")[:SHOWN_INSTANCES], pools=host.pools.order_by("name"),

@@ -31,10 +31,11 @@ from tenants.access import Known
 from tenants.pages import page
 
 CONSOLE = "console.js"
-SHOWN = (*(field.name for field in Instance._meta.concrete_fields if field.name not in ("user_data", "vnc_password")),
+SECRET = ("user_data", "next_user_data", "vnc_password")
+SHOWN = (*(field.name for field in Instance._meta.concrete_fields if field.name not in SECRET),
          "project__name", "project__organization__name", "region__name", "zone__name", "type__name", "type__slug",
          "image__kind", "image__name", "image__tags", "image__os", "host__name", "host__endpoint__capabilities",
-         "locked_by__username", "hold__operation")
+         "locked_by__username", "rescue_image__name", "hold__operation")
 
 
 @page("instance.view")
@@ -45,7 +46,7 @@ def detail(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 def _rows() -> QuerySet[Instance]:
     has_network = Exists(Fabric.objects.filter(region=OuterRef("region")))
-    rows = Instance.objects.select_related(*RELATED, "host__endpoint", "locked_by", *UNDER_WAY)
+    rows = Instance.objects.select_related(*RELATED, "host__endpoint", "locked_by", "rescue_image", *UNDER_WAY)
     return rows.only(*SHOWN).annotate(has_network=has_network)
 
 

@@ -5,7 +5,7 @@ from uuid import UUID
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 
-from compute.instances.models import Instance
+from compute.instances.models import HEAVY, Instance
 from compute.instances.views.sheets import UNDER_WAY, Sheet, Tab, cost_tab, edit_action, show, timeline_tab
 from storage.models import Volume
 from tenants.access import fetch
@@ -28,5 +28,5 @@ def detail(request: HttpRequest, pk: UUID) -> HttpResponse:
 def _overview(request: HttpRequest, volume: Volume) -> dict[str, Any]:
     """With the instance that it is a disk of, as far as the reader may see it."""
     attachment = getattr(volume, "attachment", None)
-    rows = Instance.objects.visible_to(request.user).defer("user_data", "vnc_password", "public_keys")
+    rows = Instance.objects.visible_to(request.user).defer(*HEAVY)
     return {"attachment": attachment, "owner": rows.filter(pk=attachment.domain).first() if attachment else None}

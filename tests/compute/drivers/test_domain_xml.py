@@ -59,6 +59,11 @@ EXAMPLES: dict[str, Element] = {
     "from-disk": Domain(
         type="qemu", name=domain_name(TWO), uuid=TWO, generation=1, instance=TWO, memory_mib=256, max_vcpus=1, vcpus=1,
         boot="hd", devices=(Disk(file="/pool/root", target="vda"),)),
+    "rescued": Domain(
+        type="qemu", name=domain_name(TWO), uuid=TWO, generation=2, instance=TWO, memory_mib=256, max_vcpus=1, vcpus=1,
+        boot="hd", devices=(Disk(file="/pool/rescue", target="vda", serial="rescue", backing=Backing(file="/pool/helper")),
+                            Disk(file="/pool/root", target="vdb", serial="0001", backing=Backing(file="/pool/base")),
+                            Disk(file="/pool/rescue-seed", target="vdz", format="raw", readonly=True))),
     "probe": probe.ProbeDomain(),
     "pool": storage.DirPool(name="main", path="/pool"),
     "probe-pool": probe.ProbePool(),

@@ -36,8 +36,8 @@ def test_instances_are_started_by_the_verb_and_each_says_how_it_went(undone: Sce
     assert AuditEvent.objects.filter(action="instance.start", operation=operation, actor=undone.cast.root).exists()
 
 
-@pytest.mark.parametrize(("model", "name"), [(Instance, "delete"), (Image, "retire"), (FloatingIp, "give_back"), (Vpc, "delete"),
-                                             (ApiKey, "revoke"), (User, "lock_out")])
+@pytest.mark.parametrize(("model", "name"), [(Instance, "delete"), (Instance, "rebuild"), (Image, "retire"),
+                                             (FloatingIp, "give_back"), (Vpc, "delete"), (ApiKey, "revoke"), (User, "lock_out")])
 def test_what_hurts_is_asked_first(undone: Scene, model: type, name: str) -> None:
     row = undone.ours[model]
     before = model._base_manager.filter(pk=row.pk).values().get()
@@ -48,12 +48,23 @@ def test_what_hurts_is_asked_first(undone: Scene, model: type, name: str) -> Non
 
 
 @pytest.mark.parametrize(("name", "said", "state"), [("delete", "Delete has begun.", "recycling"),
-                                                     ("purge", "Delete for good has begun.", "deleting")])
-def test_an_instance_is_deleted_once_it_is_confirmed(undone: Scene, name: str, said: str, state: str) -> None:
+                                                     ("purge", "Delete for good has begun.", "deleting"),
+                                                     ("rescue", "Rescue has begun.", "rescuing"),
+                                                     ("rebuild", "Rebuild has begun.", "rebuilding")])
+def test_it_is_done_to_an_instance_once_it_is_confirmed(undone: Scene, name: str, said: str, state: str) -> None:
     row = undone.ours[Instance]
     assert said in do(undone.cast.browser("root"), name, row, confirmed="yes")
     row.refresh_from_db()
     assert row.state == state
+
+
+def test_images_are_offered_for_rescue(undone: Scene) -> None:
+    image, browser = undone.ours[Image], undone.cast.browser("root")
+    for name, wanted in (("for_rescue", True), ("not_for_rescue", False)):
+        do(browser, name, image)
+        image.refresh_from_db()
+        assert image.is_for_rescue is wanted
+    assert AuditEvent.objects.filter(action="image.rescue", actor=undone.cast.root).count() == 2
 
 
 def test_a_vpc_in_use_says_why_it_stays(undone: Scene) -> None:
