@@ -2,7 +2,7 @@
 
 Each verb is one transaction: prerequisites → quota → state → audit → operation row.
 """
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from compute.hosts import placement
 from compute.instances import keys
 from compute.instances.models import Instance, InstanceState, InstanceType, SshKey
 from compute.instances.networks import Networks, has_fabric
+from compute.instances.resizing import Resize, Way
 from compute.instances.verbs import VERBS
 from compute.network import steps as network
 from portal.kernel import audit
@@ -174,9 +175,10 @@ def act(instance: Instance, verb_name: str, *, actor, force: bool = False, **wis
         verb.require(fresh)
         if actor is not None:
             ladder.require_paid(fresh.project.organization_id, UNPAID.get(verb.name, ladder.STOPPING))
-        before = fresh.state
+        before = {"state": fresh.state, **{name: str(getattr(fresh, name)) for name in verb.tells
+                                           if name in wishes and hasattr(fresh, name)}}
         operation = HANDLERS[verb.name](fresh, actor, force, **wishes)
-        audit.record(verb.operation, fresh, actor=actor, operation=operation, before={"state": before},
+        audit.record(verb.operation, fresh, actor=actor, operation=operation, before=before,
                      after={"state": fresh.state, **({"force": True} if force else {}),
                             **{name: str(wishes[name]) for name in verb.tells if name in wishes}})
         return operation
@@ -185,16 +187,17 @@ def act(instance: Instance, verb_name: str, *, actor, force: bool = False, **wis
 # On which rungs of the ladder a person may not do it. What is to be stopped and recycled is not kept busy with anything else, and
 # comes back from the bin when somebody has paid.
 UNPAID: dict[str, tuple[Rung, ...]] = {
-    "stop": (), "delete": (), "purge": (), "restore": (Rung.RECYCLED,), "start": ladder.REFUSING, "resume": ladder.REFUSING}
+    "stop": (), "delete": (), "purge": (), "restore": (Rung.RECYCLED,), "start": ladder.REFUSING, "resume": ladder.REFUSING,
+    "resize": ladder.REFUSING}
 
 
-def _submit(instance: Instance, kind: str, actor, **arguments: object) -> Operation:
-    """Holds its volumes, ports and their floating IPs too: nobody takes them away meanwhile."""
+def _submit(instance: Instance, kind: str, actor, *, steps: Sequence[str] | None = None, **arguments: object) -> Operation:
+    """Holds its volumes, ports and their floating IPs too: nobody takes them away meanwhile. `steps` as with `submit`."""
     held = [*Attachment.objects.filter(domain=instance.pk).values_list("volume_id", flat=True)]
     for port in network.ports_of(instance.pk):
         held += [port.pk, *([port.floating_ip.pk] if hasattr(port, "floating_ip") else [])]
     return submit(kind, region=instance.region, project=instance.project, target=instance, actor=actor, holds=held,
-                  arguments=arguments)
+                  arguments=arguments, steps=steps)
 
 
 def _start(instance: Instance, actor, force: bool) -> Operation:
@@ -254,6 +257,18 @@ def _resume(instance: Instance, actor, force: bool) -> Operation:
     return operation
 
 
+def _resize(instance: Instance, actor, force: bool, *, type: InstanceType, allow_restart: bool = False) -> Operation:
+    """Quota, money and the host's room are asked at once, as for something new; until it is done it counts for the larger of
+    both sizes, and costs what it cost."""
+    wanted = Resize(instance=instance, type=type)
+    wanted.take(allow_restart=allow_restart)
+    generation = instance.generation + 1
+    operation = _submit(instance, "instance.resize", actor, steps=wanted.steps, generation=generation, **wanted.arguments)
+    anew = {"vnc_password": _vnc_password()} if wanted.way is Way.RESTART else {}
+    instance.move_to(InstanceState.RESIZING, generation=generation, fault=None, **wanted.larger, **anew)
+    return operation
+
+
 def _recycle(instance: Instance, actor, force: bool) -> Operation:
     operation = _submit(instance, "instance.recycle", actor, generation=instance.generation)
     instance.move_to(InstanceState.RECYCLING)
@@ -277,4 +292,4 @@ def _purge(instance: Instance, actor, force: bool) -> Operation:
 
 HANDLERS: dict[str, Callable[[Instance, Any, bool], Operation]] = {
     "start": _start, "stop": _stop, "reboot": _reboot, "pause": _pause, "suspend": _suspend, "resume": _resume,
-    "delete": _recycle, "restore": _restore, "purge": _purge}
+    "resize": _resize, "delete": _recycle, "restore": _restore, "purge": _purge}

@@ -21,6 +21,7 @@ from compute.instances.views import (
     instances,
     keys,
     networks,
+    resizing,
     security_groups,
     volume,
     volumes,
@@ -28,7 +29,7 @@ from compute.instances.views import (
 from compute.network import urls as network
 from tenants.bulk import bulk_paths
 
-PAGES: dict[str, Callable[..., HttpResponse]] = {}
+PAGES: dict[str, Callable[..., HttpResponse]] = {"resize": resizing.resize}
 """Verbs with a form of their own → its view, for GET and POST."""
 
 instance_pages = [

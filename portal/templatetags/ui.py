@@ -39,8 +39,8 @@ OPERATION_TONES = {"queued": "busy", "running": "busy", "succeeded": "ok", "fail
 # States as errors carry them, under the labels that badges show.
 STATE_WORDS = {"building": "Building", "starting": "Starting", "running": "Running", "stopping": "Stopping",
                "stopped": "Stopped", "rebooting": "Rebooting", "pausing": "Pausing", "paused": "Paused",
-               "suspending": "Suspending", "suspended": "Suspended", "resuming": "Resuming", "recycling": "Recycling",
-               "recycled": "Recycled", "restoring": "Restoring", "error": "Error",
+               "suspending": "Suspending", "suspended": "Suspended", "resuming": "Resuming", "resizing": "Resizing",
+               "recycling": "Recycling", "recycled": "Recycled", "restoring": "Restoring", "error": "Error",
                "deleting": "Deleting", "deleted": "Deleted", "allocating": "Allocating", "idle": "Idle",
                "associating": "Associating", "attached": "Attached", "disassociating": "Disassociating", "released": "Released",
                "succeeded": "Succeeded", "failed": "Failed", "cancelled": "Cancelled"}

@@ -1,14 +1,18 @@
 """The verb table, every pair of a state and a verb: done as declared, or refused by naming what is possible."""
 from dataclasses import asdict
+from decimal import Decimal
+from typing import Any
 
 import pytest
 from django.urls import reverse
 
+from billing.seed import seed_prices
 from compute.hosts.drivers.contract import Capabilities
 from compute.hosts.models import Endpoint
 from compute.instances.errors import NotSupported
-from compute.instances.models import Instance, InstanceState
+from compute.instances.models import Instance, InstanceState, InstanceType
 from compute.instances.operations import HANDLERS, act, create_instance
+from compute.instances.urls import PAGES
 from compute.instances.verbs import ACTIONS, VERBS, legal_verbs, offered
 from compute.instances.wording import EXPECTED
 from portal.kernel.errors import StateConflict
@@ -18,6 +22,15 @@ from tests.world import World, drain
 
 WAYS = {"running": (), "stopped": ("stop",), "paused": ("pause",), "suspended": ("suspend",), "recycled": ("delete",)}
 """A settled state → how one comes there from running."""
+
+
+def wishes_of(world: World, verb: str) -> dict[str, Any]:
+    """What the form of a verb would be sent: another size each time."""
+    if verb != "resize":
+        return {}
+    number = InstanceType.objects.count()
+    seed_prices(world.region, [(f"instance.{state}", f"size-{number}", Decimal(1)) for state in ("running", "stopped")])
+    return {"type": InstanceType.objects.create(slug=f"size-{number}", name="Another", vcpus=2, memory_mib=512)}
 
 
 def at_rest(world: World, state: str) -> Instance:
@@ -37,10 +50,11 @@ def test_the_table_is_whole() -> None:
     assert VERBS.keys() == HANDLERS.keys() and ACTIONS.keys() == VERBS.keys() - {"delete", "purge"}
     for verb in VERBS.values():
         assert verb.operation in kinds and verb.in_flight in Instance.IN_FLIGHT and verb.settled not in Instance.IN_FLIGHT
+        assert verb.has_form == (verb.name in PAGES)
         for state in verb.legal:
             then = VERBS[verb.instead.get(state, verb.name)]
             assert state in then.legal and then.in_flight in Instance.MOVES[state]
-            assert then.settled in Instance.MOVES[then.in_flight]
+            assert (then.settled or state) in Instance.MOVES[then.in_flight]
         for other in (verb.passes_to, *verb.instead.values()):
             assert not other or VERBS[other].permission == verb.permission
         assert not verb.needs or verb.needs in asdict(Capabilities())
@@ -78,13 +92,13 @@ def test_what_is_in_the_table_is_done_as_declared(world: World, state: str) -> N
             Instance.objects.filter(pk=instance.pk).update(state="error")
             instance.refresh_from_db()
         verb = VERBS[name].on(instance)
-        operation = act(instance, name, actor=world.people["alice"])
+        operation = act(instance, name, actor=world.people["alice"], **wishes_of(world, name))
         instance.refresh_from_db()
         assert (operation.kind, instance.state) == (verb.operation, verb.in_flight)
         drain()
         instance.refresh_from_db()
-        assert instance.state == verb.settled
-        assert instance.observed_state == EXPECTED.get(verb.settled, instance.observed_state)
+        assert instance.state == (verb.settled or state)
+        assert instance.observed_state == EXPECTED.get(instance.state, instance.observed_state)
 
 
 def test_what_the_hypervisor_lacks_is_greyed_out_and_refused(world: World, browser) -> None:
@@ -105,7 +119,7 @@ def test_what_the_hypervisor_lacks_is_greyed_out_and_refused(world: World, brows
 def test_in_the_bin_only_its_own_verbs_are_shown(world: World) -> None:
     shown = {state: [verb.name for verb in offered(Instance(state=state))] for state in (
         "running", "paused", "resuming", "error", "recycled")}
-    assert shown["running"] == ["start", "stop", "reboot", "pause", "suspend", "delete", "purge"]
-    assert shown["paused"] == shown["resuming"] == ["stop", "reboot", "pause", "suspend", "resume", "delete", "purge"]
-    assert shown["error"] == ["start", "stop", "reboot", "pause", "suspend", "purge"]
+    assert shown["running"] == ["start", "stop", "reboot", "pause", "suspend", "resize", "delete", "purge"]
+    assert shown["paused"] == shown["resuming"] == ["stop", "reboot", "pause", "suspend", "resume", "resize", "delete", "purge"]
+    assert shown["error"] == ["start", "stop", "reboot", "pause", "suspend", "resize", "purge"]
     assert shown["recycled"] == ["restore", "purge"]

@@ -2,7 +2,7 @@
 
 A page without a counterpart is an exception, and says why. `API_ONLY` are writes that no page does.
 """
-VERBS = ("start", "stop", "reboot", "pause", "suspend", "resume", "restore")
+VERBS = ("start", "stop", "reboot", "pause", "suspend", "resume", "resize", "restore")
 
 READS = {
     "dashboard.GET": ("instances_list", "usage_list", "operations_list", "projects_quotas_get", "audit_list"),
@@ -99,6 +99,7 @@ READS = {
     "projects:move.GET": ("projects_retrieve", "projects_list"),
     "organizations:edit.GET": ("organizations_retrieve",),
     "instances:edit.GET": ("instances_retrieve",),
+    "instances:resize.GET": ("instances_retrieve", "instance_types_list", "prices_list", "projects_quotas_get"),
     "images:edit.GET": ("images_retrieve",),
     "volumes:edit.GET": ("volumes_retrieve",),
     "ssh_keys:edit.GET": ("ssh_keys_retrieve",),

@@ -3,5 +3,7 @@ from .addresses import AssociateForm, PortAddressForm
 from .descriptions import DescriptionForm
 from .keys import KeyForm, NewKeyForm
 from .orders import OrderForm, suggested_name
+from .sizes import ResizeForm
 
-__all__ = ["AssociateForm", "DescriptionForm", "KeyForm", "NewKeyForm", "OrderForm", "PortAddressForm", "suggested_name"]
+__all__ = ["AssociateForm", "DescriptionForm", "KeyForm", "NewKeyForm", "OrderForm", "PortAddressForm", "ResizeForm",
+           "suggested_name"]
