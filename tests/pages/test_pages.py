@@ -175,7 +175,7 @@ def test_a_button_that_cannot_be_pressed_says_why(world: World, browser) -> None
     drain()
     text = browser("vera").get(reverse("instances:detail", args=[instance.pk])).content.decode()
     denied = re.findall(r'aria-disabled="true" aria-label="([\w ]+): Your role does not include this', text)
-    assert denied == ["Start", "Stop", "Reboot", "Pause", "Suspend to disk", "Edit", "Delete", "Delete",
+    assert denied == ["Start", "Stop", "Reboot", "Pause", "Suspend to disk", "Resize", "Edit", "Delete", "Delete",
                       "Delete for good"]
 
 
