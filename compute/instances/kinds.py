@@ -168,7 +168,8 @@ register(Kind(
     # `resizing.STEPS` says which of these it takes.
     steps=(Step("shut_down", each(steps.shut_down), each(resize_steps.run_again)), Step("power_off", each(steps.power_off)),
            Step("define", each(resize_steps.define), each(resize_steps.define_back)),
-           Step("grow", each(resize_steps.grow), each(resize_steps.shrink)),
+           # Guests seldom give memory back: a host that is busy is waited for rather than turned back from.
+           Step("grow", each(resize_steps.grow), each(resize_steps.shrink), limit_s=480),
            Step("boot", each(resize_steps.boot), each(steps.power_off))),
     succeeded=_is_resized, failed=_resize_failed))
 register(Kind(

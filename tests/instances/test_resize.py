@@ -20,7 +20,7 @@ from portal.kernel.errors import QuotaExceeded
 from portal.kernel.models import AuditEvent, Operation
 from portal.kernel.operations import engine
 from portal.kernel.states import database_now
-from tenants.models import Quota
+from tenants.models import Organization, Quota
 from tenants.quotas import lines
 from tests.world import World, drain
 
@@ -180,7 +180,7 @@ def test_a_guest_that_ends_meanwhile_keeps_its_old_size(world: World, made: Inst
 # What is wrong → what programs are told, and people.
 WRONG = {"same": (400, "invalid", 400), "giant": (400, "invalid", 400), "withdrawn": (404, "not_found", 400),
          "nothing": (404, "not_found", 400), "unpriced": (400, "no_price", 400), "quota": (409, "quota_exceeded", 409),
-         "room": (409, "no_capacity", 409), "bin": (409, "state_conflict", 409)}
+         "credit": (402, "no_credit", 402), "room": (409, "no_capacity", 409), "bin": (409, "state_conflict", 409)}
 
 
 def test_bad_input_is_told_and_changes_nothing(world: World, made: Instance, types, browser) -> None:
@@ -190,6 +190,7 @@ def test_bad_input_is_told_and_changes_nothing(world: World, made: Instance, typ
     wrongs = {"withdrawn": lambda: medium.update(is_offered=False), "nothing": lambda: medium.delete(),
               "unpriced": lambda: medium.update(slug="new"), "bin": lambda: Instance.objects.update(state="recycled"),
               "quota": lambda: Quota.objects.create(project=world.project, region=world.region, dimension="vcpus", limit=2),
+              "credit": lambda: Organization.objects.update(plan="trial"),
               "room": lambda: Host.objects.update(memory_mib=767 + world.host.reserved_memory_mib)}
     for what, (status, code, page_status) in WRONG.items():
         to = str(types[{"same": "small", "giant": "giant"}.get(what, "medium")].pk)

@@ -251,9 +251,13 @@ class LibvirtHypervisor(Caller):
         most = self._call("domain.most_vcpus", domain.vcpusFlags, _LIVE | libvirt.VIR_DOMAIN_VCPU_MAXIMUM)
         if vcpus > most:  # before memory is touched, which a guest may not give back
             raise HostFault(reasons.NO_HEADROOM)
-        self._ensure_memory(domain, memory_mib)
+        missing = memory_mib - self._memory_of(domain)
+        if missing > 0:
+            self._call("domain.plug_memory", domain.attachDeviceFlags, Dimm(size_mib=missing).to_xml(), _LIVE)
         if self._call("domain.vcpus", domain.vcpusFlags, _LIVE) != vcpus:
             self._call("domain.set_vcpus", domain.setVcpusFlags, vcpus, _LIVE)
+        if missing < 0:
+            self._take_memory(domain, -missing)
 
     def ensure_absent(self, uuid: UUID, generation: int) -> None:
         try:
@@ -276,19 +280,17 @@ class LibvirtHypervisor(Caller):
             if self._call("domain.active", domain.isActive):
                 raise
 
-    def _ensure_memory(self, domain: libvirt.virDomain, memory_mib: int) -> None:
-        """One more module makes up the difference, or the one goes that was it."""
-        missing = memory_mib - self._memory_of(domain)
-        if missing > 0:
-            self._call("domain.plug_memory", domain.attachDeviceFlags, Dimm(size_mib=missing).to_xml(), _LIVE)
-        if missing < 0:
-            described = etree.fromstring(self._call("domain.describe", domain.XMLDesc), _PARSER)
-            modules = described.iterfind("devices/memory[@model='dimm']")
-            taken = [one for one in modules if int(one.findtext("target/size")) == -missing * 1024]
-            if taken:
-                self._call("domain.unplug_memory", domain.detachDeviceFlags, etree.tostring(taken[-1], encoding="unicode"), _LIVE)
-            if self._memory_of(domain) != memory_mib:
-                raise HostFault(reasons.GUEST_KEEPS_IT, transient=True)
+    def _take_memory(self, domain: libvirt.virDomain, size_mib: int) -> None:
+        """Of the modules that were plugged in, the last one of that size, if the guest lets it go."""
+        before = self._memory_of(domain)
+        described = etree.fromstring(self._call("domain.describe", domain.XMLDesc), _PARSER)
+        for module in reversed(described.findall("devices/memory[@model='dimm']")):
+            if int(module.findtext("target/size")) == size_mib * 1024:
+                xml = etree.tostring(module, encoding="unicode")
+                self._call("domain.unplug_memory", domain.detachDeviceFlags, xml, _LIVE)
+                break
+        if self._memory_of(domain) != before - size_mib:
+            raise HostFault(reasons.GUEST_KEEPS_IT, transient=True)
 
     def _memory_of(self, domain: libvirt.virDomain) -> int:
         """MiB, with what was plugged in."""
