@@ -2,7 +2,7 @@
 
 A page without a counterpart is an exception, and says why. `API_ONLY` are writes that no page does.
 """
-VERBS = ("start", "stop", "reboot", "pause", "suspend", "resume", "resize", "restore")
+VERBS = ("start", "stop", "reboot", "pause", "suspend", "resume", "restore")
 
 READS = {
     "dashboard.GET": ("instances_list", "usage_list", "operations_list", "projects_quotas_get", "audit_list"),
@@ -118,7 +118,7 @@ WRITES = {
     "instances:create.POST": ("instances_create",),
     "instances:summary.POST": ("instances_create",),  # ?dry_run=true
     "instances:check.POST": ("instances_create",),  # ?dry_run=true
-    **{f"instances:{verb}.POST": (f"instances_actions_{verb}",) for verb in VERBS},
+    **{f"instances:{verb}.POST": (f"instances_actions_{verb}",) for verb in (*VERBS, "resize")},
     "instances:delete.POST": ("instances_destroy",),
     "instances:purge.POST": ("instances_destroy",),  # ?purge=true
     "balance:profile.POST": ("billing_profiles_update",),

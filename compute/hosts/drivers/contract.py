@@ -129,7 +129,8 @@ class Hypervisor(Protocol):
     def ensure_size(self, uuid: UUID, generation: int, *, vcpus: int, memory_mib: int) -> None:
         """What runs has so many processors and so much memory (MiB), and its guest is told; the definition stays as it is.
         Memory comes first and goes last: it is what hosts lack, and what guests keep. Raises HostFault when it is off,
-        beyond what it was started with room for, when the host lacks memory, and (transient) while the guest does not give back what is taken from it."""
+        beyond what it was started with room for, when the host lacks memory, and (transient) while the guest does not
+        give back what is taken from it."""
 
     def vnc(self, uuid: UUID) -> VncAddress | None:
         """Where to reach the domain's screen; None when it is not running or has none."""
