@@ -5,6 +5,7 @@ What costs nothing (a VPC, a security group, a key) is not asked about: no budge
 """
 from collections.abc import Mapping
 from datetime import datetime
+from uuid import UUID
 
 from billing import budgets, credit
 from billing.prices import Estimate, NoPrice
@@ -15,12 +16,15 @@ REFUSALS: tuple[type[PortalError], ...] = (NoPrice, PaymentRequired, budgets.Bud
 """What views declare that make something with a price, beside what `reserve` refuses."""
 
 
-def require(project: Project, price: Estimate, tags: Mapping[str, str], *, now: datetime) -> None:
-    """Raise PaymentRequired where what is left does not suffice, or BudgetReached where a budget refuses what is new."""
-    credit.require(project.organization, price, now=now)
+def require(project: Project, price: Estimate, tags: Mapping[str, str], *, now: datetime, instead_of: UUID | None = None) -> None:
+    """Raise PaymentRequired where what is left does not suffice, or BudgetReached where a budget refuses what is new.
+    `instead_of`: a resource that will cost the price instead of what it costs now."""
+    credit.require(project.organization, price, now=now, instead_of=instead_of)
     budgets.require(project, tags)
 
 
-def is_affordable(project: Project, price: Estimate, tags: Mapping[str, str], *, now: datetime) -> bool:
+def is_affordable(project: Project, price: Estimate, tags: Mapping[str, str], *, now: datetime,
+                  instead_of: UUID | None = None) -> bool:
     """The same for forecasts."""
-    return credit.shortfall(project.organization, price, now=now) is None and budgets.refusing(project, tags) is None
+    return (credit.shortfall(project.organization, price, now=now, instead_of=instead_of) is None
+            and budgets.refusing(project, tags) is None)

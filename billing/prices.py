@@ -112,18 +112,35 @@ def price_of(organization: Organization, region: Region, readings: Iterable[Read
     """
     readings = list(readings)
     contract = contract_of(organization, at)
-    rows = Price.objects.at(at).filter(
-        book__in=contract.books, region=region, meter__in={one.meter for one in readings}, sku__in={one.sku for one in readings})
-    found = {(row.book_id, row.meter, row.sku): row.price_per_hour for row in rows}
-    lines = []
+    found, lines = _prices(contract, region, readings, at), []
     for one in readings:
-        price = next((found[key] for book in contract.books if (key := (book, one.meter, one.sku)) in found), None)
+        price = _price(found, contract, one)
         if price is None:
             raise NoPrice(sku=one.sku, meter=one.meter, region=region.name)
         lines.append(_line(one, price, contract))
     hourly = sum((line.hourly.amount for line in lines), Decimal(0))
     return Estimate(hourly=Money(hourly, contract.currency), monthly=Money(hourly * HOURS_A_MONTH, contract.currency),
                     currency=contract.currency, lines=tuple(lines), region=region.pk)
+
+
+def each_price(organization: Organization, region: Region, readings: Iterable[Reading], at: datetime) -> dict[Reading, Money]:
+    """What each reading costs the organization an hour, to choose among; those without a price are left out. Raises NoPrice
+    while the operator has made no default book."""
+    readings = list(readings)
+    contract = contract_of(organization, at)
+    found = _prices(contract, region, readings, at)
+    return {one: _line(one, price, contract).hourly for one in readings if (price := _price(found, contract, one)) is not None}
+
+
+def _prices(contract: Contract, region: Region, readings: list[Reading], at: datetime) -> dict[tuple[UUID, str, str], Decimal]:
+    rows = Price.objects.at(at).filter(
+        book__in=contract.books, region=region, meter__in={one.meter for one in readings}, sku__in={one.sku for one in readings})
+    return {(row.book_id, row.meter, row.sku): row.price_per_hour for row in rows}
+
+
+def _price(found: dict[tuple[UUID, str, str], Decimal], contract: Contract, one: Reading) -> Decimal | None:
+    """By the first book that has one."""
+    return next((found[key] for book in contract.books if (key := (book, one.meter, one.sku)) in found), None)
 
 
 def _line(reading: Reading, price_per_hour: Decimal, contract: Contract) -> EstimateLine:

@@ -359,6 +359,8 @@ RETENTION = {
     "schedule_run_days": env.integer("RETAIN_SCHEDULE_RUN_DAYS", 90),
 }
 
+# An instance is started with room to grow to so many times its vCPUs and memory without another start; 1: none.
+HEADROOM = max(1, env.integer("HEADROOM", 4))
 # Which host takes an instance (compute.hosts.placement): weights, and how many GiB a pool promises for each free one.
 PLACEMENT = {"weights": {"room": 1.0, "quiet": 0.05}, "disk_ratio": 4}
 

@@ -223,6 +223,31 @@ def _store(consumer: Resource, thought: list[Opinion], chosen: Host | None) -> N
                 weight=opinion.weight, reason=opinion.reason, facts=opinion.facts) for opinion in thought), batch_size=5000)
 
 
+def change(consumer: Resource, host_id: UUID, wanted: Amounts) -> None:
+    """What a consumer claims of its host becomes this: all of it, or NoCapacity and nothing. Less is always possible."""
+    with transaction.atomic():
+        # The lock first, as in `_take`.
+        host = Host.objects.select_for_update(of=("self",), no_key=True).get(pk=host_id)
+        mine = Claim.objects.filter(consumer=consumer, provider=host)
+        held = dict(mine.values_list("resource_class", "amount"))
+        if scarce := _scarce(host, {name: amount - held.get(name, 0) for name, amount in wanted.items()}):
+            raise NoCapacity(reasons=",".join(scarce))
+        for name, amount in wanted.items():
+            Claim.objects.update_or_create(provider=host, consumer=consumer, resource_class=name, defaults={"amount": amount})
+
+
+def left(host: Host) -> Amounts:
+    """What may still be claimed of the host; below zero where its ratios were lowered."""
+    used = dict(Claim.objects.filter(provider=host.pk).order_by().values_list("resource_class").annotate(Sum("amount")))
+    return {name: amount - used.get(name, 0) for name, amount in host.capacity.items()}
+
+
+def _scarce(host: Host, more: Amounts) -> list[str]:
+    """Codes of what the host has too little of for so much more."""
+    free = left(host)
+    return sorted(f"no_{name}" for name, amount in more.items() if amount > 0 and amount > free[name])
+
+
 def release(consumer: Resource) -> None:
     """Give back all that the consumer claimed; again is success."""
     Claim.objects.filter(consumer=consumer).delete()

@@ -11,13 +11,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from billing import affording, ladder
-from billing.prices import NoPrice, price_of
+from billing.prices import Estimate, NoPrice, price_of
 from compute.hosts.models import Verdict
 from compute.instances import guarding, keys, operations, rescuing
 from compute.instances.console.operations import issue_ticket, principal_of, ticket_answer
-from compute.instances.errors import InstanceLocked, InstanceProtected, NotSupported
+from compute.instances.errors import InstanceLocked, InstanceProtected, NeedsRestart, NotSupported
 from compute.instances.models import Instance, InstanceType, SshKey, purge_time
 from compute.instances.networks import MOST_CARDS, Networks, cards_by_instance
+from compute.instances.resizing import Resize
 from compute.instances.verbs import ACTIONS, VERBS
 from compute.network.errors import AddressInUse, AlreadyAssociated, NoNetwork, NoPublicNetwork, PoolFull, SubnetFull, TooMany
 from compute.network.models import Port, SecurityGroup, Subnet
@@ -39,6 +40,7 @@ from portal.kernel.states import database_now
 from storage.models import Image
 from tenants.api import VisibleProject
 from tenants.errors import ProjectArchived
+from tenants.models import Project
 from tenants.quotas import REFUSALS, lines
 
 LARGEST_DISK_GIB = 64 * 1024
@@ -208,6 +210,14 @@ class RebuildSerializer(StrictSerializer):
                                       help_text="Without it, it keeps its user data.")
 
 
+class ResizeSerializer(StrictSerializer):
+    """The size that it gets. Where it has to be restarted for that, the request says that it may be."""
+
+    example = {"type": id_of("instance_type"), "allow_restart": False}
+    type = VisibleField(InstanceType)
+    allow_restart = serializers.BooleanField(required=False, default=False)
+
+
 class ConsoleSerializer(StrictSerializer):
     type = serializers.ChoiceField(choices=["vnc"], default="vnc")
 
@@ -263,7 +273,8 @@ class SshKeyViewSet(Listed, Fetched, Described, RoomViewSet):
 REFUSED = {"start": (PaymentRequired, Unpaid, NoPrice, NoCapacity),
            **dict.fromkeys(("pause", "suspend"), (NotSupported, Unpaid, NoPrice)),
            **dict.fromkeys(("reboot", "restore", "unrescue"), (Unpaid,)), "resume": (PaymentRequired, Unpaid, NoPrice),
-           "rescue": (PaymentRequired, Unpaid, NoPrice, NoCapacity), "rebuild": (PaymentRequired, Unpaid, NoPrice)}
+           "rescue": (PaymentRequired, Unpaid, NoPrice, NoCapacity), "rebuild": (PaymentRequired, Unpaid, NoPrice),
+           "resize": (*REFUSALS, *affording.REFUSALS, NoCapacity, NeedsRestart)}
 """What a verb may be refused with, besides what the table says and a lock."""
 GUARDS = ("unlock", "protect", "unprotect")
 
@@ -280,7 +291,7 @@ class InstanceViewSet(Listed, Fetched, Described, RoomViewSet):
                    **dict.fromkeys(("protect", "unprotect"), guarding.PROTECT),
                    **{name: verb.permission for name, verb in ACTIONS.items()}}
     bodies = {"create": CreateInstanceSerializer, "partial_update": RenameSerializer, "console": ConsoleSerializer,
-              "lock": LockSerializer, "rescue": RescueSerializer, "rebuild": RebuildSerializer,
+              "lock": LockSerializer, "rescue": RescueSerializer, "rebuild": RebuildSerializer, "resize": ResizeSerializer,
               **{name: ForceSerializer for name, verb in ACTIONS.items() if verb.takes_force}}
     answers = {**dict.fromkeys(("partial_update", "lock", "unlock", "protect", "unprotect"), (200, InstanceSerializer)),
                "console": (200, TicketSerializer),
@@ -289,7 +300,7 @@ class InstanceViewSet(Listed, Fetched, Described, RoomViewSet):
                          SubnetFull, AddressInUse, PoolFull, AlreadyAssociated, TooMany),
               **{name: (*REFUSED.get(name, ()), InstanceLocked) for name in (*ACTIONS, *GUARDS)},
               "destroy": (InstanceLocked, InstanceProtected)}
-    query_parameters = {"create": ("dry_run",), "destroy": ("purge",)}
+    query_parameters = {"create": ("dry_run",), "resize": ("dry_run",), "destroy": ("purge",)}
     secret_fields = ("ticket",)
     filters = {"state": "state", "zone": "zone_id", "type": "type_id", "image": "image_id", "is_protected": "is_protected"}
     search_fields = ("name", "description")
@@ -360,6 +371,15 @@ class InstanceViewSet(Listed, Fetched, Described, RoomViewSet):
         row, text = issue_ticket(self.target, actor=request.user, principal=principal_of(request))
         return Response(ticket_answer(row, text, request))
 
+    @action(detail=True, methods=["post"], url_path="actions/resize", url_name="resize")
+    def resize(self, request: Request, pk: str) -> Response:
+        """Give it another size: at once where what runs can grow so far, else by a restart if that is allowed. `?dry_run=true`
+        tells price, quota and room, and changes nothing."""
+        body = self.read_body()
+        if self.is_dry_run:
+            return Response(_forecast_resize(self.target, **body))
+        return accepted(operations.act(self.target, "resize", actor=request.user, **body), request)
+
     @action(detail=True, methods=["get"])
     def placement(self, request: Request, pk: str) -> Response:
         """Why it runs where it runs, or nowhere. Hosts are told to administrators only."""
@@ -390,12 +410,24 @@ for _name in ACTIONS:
 def forecast(order: operations.Order) -> dict[str, Any]:
     """The dry run's answer: what it would cost, take and where it would fit."""
     order.check()
-    quota = [line for line in lines(order.project, order.region, order.wanted) if line.wanted]
-    reasons = order.obstacles
     now = database_now()
     price = price_of(order.project.organization, order.region, order.readings, now)
-    is_payable = (ladder.refusing(order.project.organization_id) is None
-                  and affording.is_affordable(order.project, price, order.tags, now=now))
+    return _told(order.project, order.region, order.wanted, price, order.obstacles,
+                 affording.is_affordable(order.project, price, order.tags, now=now))
+
+
+def _forecast_resize(instance: Instance, type: InstanceType, allow_restart: bool) -> dict[str, Any]:
+    VERBS["resize"].require(instance)
+    wanted, now = Resize(instance=instance, type=type), database_now()
+    wanted.check(allow_restart=allow_restart)
+    price = wanted.price(now)
+    return _told(instance.project, instance.region, wanted.more, price, wanted.obstacles, wanted.is_affordable(price, now))
+
+
+def _told(project: Project, region: Region, wanted: dict[str, int], price: Estimate, reasons: list[str],
+          is_affordable: bool) -> dict[str, Any]:
+    quota = [line for line in lines(project, region, wanted) if line.wanted]
+    is_payable = is_affordable and ladder.refusing(project.organization_id) is None
     return DryRunSerializer({
         "allowed": all(line.fits for line in quota) and not reasons and is_payable, "price": price.as_json(),
         "has_credit": is_payable,

@@ -21,13 +21,20 @@ class InstancesConfig(AppConfig):
     verbose_name = _("Compute")
 
     def ready(self) -> None:
-        from compute.instances import idle, kinds, recycling, stopping, suspension  # noqa: F401  (registers the operation kinds)
+        from compute.instances import (  # noqa: F401  (registers the operation kinds)
+            idle,
+            kinds,
+            recycling,
+            resizing,
+            stopping,
+            suspension,
+        )
         from compute.instances.models import Instance, InstanceSchedule
         from compute.instances.schedules import telling, verbs
 
         registry.add(
             Permission(name="instance.view", label=_("See instances"), roles=EVERYBODY),
-            Permission(name="instance.create", label=_("Create instances"), roles=ADMINS),
+            Permission(name="instance.create", label=_("Create and resize instances"), roles=ADMINS),
             Permission(name="instance.operate", label=_("Start, stop, pause, suspend and rescue instances"), roles=OPERATORS),
             Permission(name="instance.console", label=_("Open consoles"), roles=OPERATORS),
             Permission(name="instance.update", label=_("Rename and describe instances"), roles=ADMINS),
@@ -57,8 +64,9 @@ class InstancesConfig(AppConfig):
             registry.project_end_hooks.append(verbs.end_with_project)
         if stopping.HOOK not in registry.stopping_hooks:
             registry.stopping_hooks.append(stopping.HOOK)
-        if stopping.coming not in registry.coming_hooks:
-            registry.coming_hooks.append(stopping.coming)
+        for coming in (stopping.coming, resizing.coming):
+            if coming not in registry.coming_hooks:
+                registry.coming_hooks.append(coming)
         if suspension.ring not in registry.suspension_hooks:
             registry.suspension_hooks.append(suspension.ring)
         if recycling.give_back not in registry.resumption_hooks:

@@ -2,9 +2,12 @@
 
 Reads rows, returns a `spec.Domain`; touches neither database state nor hosts.
 """
+from typing import Any
+
 from compute.hosts.drivers.spec import (
     Backing,
     Balloon,
+    Cell,
     Console,
     Disk,
     Domain,
@@ -20,12 +23,11 @@ from compute.hosts.drivers.spec import (
     Vnc,
     domain_name,
 )
+from compute.instances.headroom import SLOTS, Headroom
 from compute.instances.models import Instance
 from compute.network.steps import ports_of
 from storage.models import Attachment, Image, ImageCopy
 
-# Growth later is live (hot upgrade): the domain knows more vCPUs than it is given.
-VCPU_HEADROOM = 4
 # A virtio disk rather than a CD-ROM: cloud-init finds it by its label, and Debian's cloud kernel has no SATA driver.
 SEED_TARGET = "vdz"
 RESCUE_SERIAL = "rescue"
@@ -34,14 +36,13 @@ RESCUE_SERIAL = "rescue"
 def design_domain(instance: Instance, *, seed: str, listen: str, rescue: str = "") -> Domain:
     """The domain of `instance` at its current generation. `seed` is the NoCloud drive's path, `listen` the VNC address, `rescue`
     the path of the rescue disk of one that boots from its rescue image."""
-    copies, image = _copies(instance), instance.rescue_image or instance.image
+    copies, image, most = _copies(instance), instance.rescue_image or instance.image, Headroom.of(instance)
     copy = copies.get(image.pk)
     direct = image.boots_directly and copy is not None
     return Domain(
         type="kvm" if instance.host.is_accelerated else "qemu",
         name=domain_name(instance.pk), uuid=instance.pk, instance=instance.pk, generation=instance.generation,
-        memory_mib=instance.memory_mib, vcpus=instance.vcpus,
-        max_vcpus=max(instance.vcpus, min(instance.vcpus * 2, VCPU_HEADROOM)),
+        vcpus=instance.vcpus, max_vcpus=most.vcpus, memory_mib=instance.memory_mib, **_memory(instance, most),
         cpu_mode="host-passthrough" if instance.host.is_accelerated else None,
         architecture=instance.host.architecture or "x86_64",
         kernel=copy.locators["kernel"] if direct else None, initrd=copy.locators["initrd"] if direct else None,
@@ -50,6 +51,14 @@ def design_domain(instance: Instance, *, seed: str, listen: str, rescue: str = "
                  Disk(file=seed, target=SEED_TARGET, format="raw", readonly=True),
                  *_cards(instance), *_people(instance, listen)),
     )
+
+
+def _memory(instance: Instance, most: Headroom) -> dict[str, Any]:
+    """Growth later is live: free slots, and the one NUMA node that what is put into them belongs to."""
+    if most.memory_mib == instance.memory_mib:
+        return {}
+    return {"max_memory_kib": most.memory_mib * 1024, "memory_slots": SLOTS,
+            "cells": (Cell(cpus=f"0-{most.vcpus - 1}", memory_mib=instance.memory_mib),)}
 
 
 def _copies(instance: Instance) -> dict:

@@ -1,7 +1,7 @@
 """What can be wrong with a verb on an instance."""
 from django.utils.translation import gettext_lazy as _
 
-from portal.kernel.errors import PortalError
+from portal.kernel.errors import NoCapacity, PortalError
 
 
 class NotSupported(PortalError):
@@ -26,3 +26,17 @@ class InstanceProtected(PortalError):
     code, status = "protected", 409
     title = _("Protected")
     text = _("“{name}” is protected against being deleted. Switch its termination protection off first.")
+
+
+class NeedsRestart(PortalError):
+    """It comes to that size only by another start, which nobody has allowed."""
+
+    code, status = "needs_restart", 409
+    title = _("It would be restarted")
+    text = _("“{name}” does not come to this size while it runs: {reason} Allow the restart, or stop it first.")
+
+
+class NoRoomOnHost(NoCapacity):
+    """As ever, of the one host that it can be on."""
+
+    text = _("The host of “{name}” has not so much room now, and its disk is on that host. Choose a smaller size, or try later.")

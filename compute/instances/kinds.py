@@ -1,17 +1,25 @@
 """How the operations on instances are carried out and end: steps in order, and the state that the instance is left in."""
 from django.utils.translation import gettext_lazy as _
 
-from compute.instances import rebuilding, rescuing, steps
-from compute.instances.models import Instance, InstanceState
+from compute.hosts import placement
+from compute.instances import rebuilding, rescuing, resize_steps, steps
+from compute.instances.headroom import Headroom
+from compute.instances.models import Instance, InstanceState, InstanceType
 from compute.network import steps as network
 from portal.kernel.operations import Kind, Run, Step, register
 from portal.kernel.states import database_now
 from storage.models import Attachment, Volume
 
 
-def _is_running(run: Run) -> dict:
+def _has_booted(run: Run) -> dict:
+    """Its domain is new, and has the room to grow that it was defined with."""
+    return _is_running(run, is_new=True)
+
+
+def _is_running(run: Run, *, is_new: bool = False) -> dict:
     for instance in steps.instances_of(run):
-        instance.move_to(InstanceState.RUNNING, observed_state="running", observed_at=database_now(), fault=None)
+        grows = Headroom.of(instance).columns if is_new else {}
+        instance.move_to(InstanceState.RUNNING, observed_state="running", observed_at=database_now(), fault=None, **grows)
         volume = steps.root_volume(instance)
         if volume is not None and volume.state == Volume.State.CREATING:
             volume.move_to(Volume.State.IN_USE)
@@ -99,6 +107,22 @@ def _restore_failed(run: Run, error: dict) -> None:
     steps.target_of(run).move_to(InstanceState.RECYCLED, fault=error)
 
 
+def _is_resized(run: Run) -> dict:
+    """From now on it is metered as its new type, and counts for no more than that."""
+    instance, to = steps.target_of(run), run.arguments["to"]
+    type_, was = InstanceType.objects.get(pk=run.arguments["type"]), run.arguments["was"]
+    grows = Headroom.of(resize_steps.sized(run, instance, "to")).columns if "boot" in run.operation.plan else {}
+    instance.move_to(was, type=type_, **to, **grows, observed_at=database_now(), fault=None)
+    placement.change(instance, instance.host_id, instance.wanted)
+    return {"instances": [str(instance.pk)]}
+
+
+def _resize_failed(run: Run, error: dict) -> None:
+    instance = steps.target_of(run)
+    instance.move_to(run.arguments["was"], **run.arguments["from"], fault=error)
+    placement.change(instance, instance.host_id, instance.wanted)
+
+
 def _is_deleted(run: Run) -> dict:
     instance = steps.target_of(run)
     now = database_now()
@@ -120,7 +144,8 @@ LABELS = {"place": _("Find a host"), "connect": _("Set up the network"), "image"
           "link": _("Wait for the network"), "pause": _("Pause the guest"), "save": _("Save the memory"),
           "wake": _("Let the guest go on"), "see_off": _("See that it is off"),
           "rescue_disk": _("Make the rescue disk"), "leave_rescue": _("Return to its own disk"),
-          "erase": _("Erase the root volume"), "shut_down": _("Shut down"), "power_off": _("Cut the power"),
+          "erase": _("Erase the root volume"), "grow": _("Plug in processors and memory"),
+          "shut_down": _("Shut down"), "power_off": _("Cut the power"),
           "remove": _("Remove from the host"), "remove_seed": _("Remove the set-up drive"),
           "remove_volume": _("Delete the root volume"), "disconnect": _("Remove from the network"),
           "give_back": _("Give back capacity")}
@@ -134,12 +159,12 @@ register(Kind(
            Step("seed", each(steps.make_seed), each(steps.unmake_seed)),
            Step("define", each(steps.define), each(steps.undefine)), Step("boot", each(steps.boot), each(steps.undefine)),
            Step("link", each(steps.link))),
-    succeeded=_is_running, failed=_create_failed))
+    succeeded=_has_booted, failed=_create_failed))
 register(Kind(
     name="instance.start", label=_("Start instance"), deadline_s=300, step_labels=LABELS,
     steps=(Step("connect", each(steps.connect)), Step("seed", each(steps.make_seed)), Step("define", each(steps.define)),
            Step("boot", each(steps.boot), each(steps.power_off)), Step("link", each(steps.link))),
-    succeeded=_is_running, failed=_start_failed))
+    succeeded=_has_booted, failed=_start_failed))
 register(Kind(
     name="instance.stop", label=_("Stop instance"), pivot="shut_down", step_labels=LABELS,
     steps=(Step("shut_down", each(steps.shut_down)), Step("power_off", each(steps.power_off)),
@@ -149,7 +174,7 @@ register(Kind(
     name="instance.reboot", label=_("Reboot instance"), pivot="shut_down", step_labels=LABELS,
     steps=(Step("shut_down", each(steps.shut_down)), Step("power_off", each(steps.power_off)),
            Step("define", each(steps.define)), Step("boot", each(steps.boot))),
-    succeeded=_is_running, failed=_cannot_fail))
+    succeeded=_has_booted, failed=_cannot_fail))
 register(Kind(
     name="instance.pause", label=_("Pause instance"), step_labels=LABELS,
     steps=(Step("pause", each(steps.pause), each(steps.unpause)),),
@@ -183,6 +208,15 @@ register(Kind(
            Step("volume", each(steps.make_volume)), Step("seed", each(steps.make_seed)), Step("define", each(steps.define)),
            Step("boot", each(steps.boot), each(steps.unboot)), Step("link", each(steps.link))),
     succeeded=_is_rebuilt, failed=_rebuild_failed))
+register(Kind(
+    name="instance.resize", label=_("Resize instance"), step_labels=LABELS,
+    # `resizing.STEPS` says which of these it takes.
+    steps=(Step("shut_down", each(steps.shut_down), each(resize_steps.run_again)), Step("power_off", each(steps.power_off)),
+           Step("define", each(resize_steps.define), each(resize_steps.define_back)),
+           # Guests seldom give memory back: a host that is busy is waited for rather than turned back from.
+           Step("grow", each(resize_steps.grow), each(resize_steps.shrink), limit_s=480),
+           Step("boot", each(resize_steps.boot), each(steps.power_off))),
+    succeeded=_is_resized, failed=_resize_failed))
 register(Kind(
     name="instance.recycle", label=_("Move instance to the recycle bin"), pivot="power_off", step_labels=LABELS,
     steps=(Step("power_off", each(steps.power_off)), Step("leave_rescue", each(rescuing.leave))),

@@ -77,6 +77,7 @@ class InstanceState(models.TextChoices):
     RESCUED = "rescued", _("Rescued")
     UNRESCUING = "unrescuing", _("Leaving rescue")
     REBUILDING = "rebuilding", _("Rebuilding")
+    RESIZING = "resizing", _("Resizing")
     RECYCLING = "recycling", _("Recycling")
     RECYCLED = "recycled", _("Recycled")
     RESTORING = "restoring", _("Restoring")
@@ -108,6 +109,8 @@ def purge_time(state: str, recycled_at: datetime | None) -> datetime | None:
 class Instance(Resource, Stateful):
     """A tenant's computer. `state` is ours; `observed_state` is what its host last said (reconciler only).
 
+    `vcpus` and `memory_mib` are what it counts for: while it is resized, the larger of both sizes.
+
     `generation` is raised at every start: the host refuses actors that still think of an older one.
     """
 
@@ -117,10 +120,10 @@ class Instance(Resource, Stateful):
     MOVES = {
         S.BUILDING: {S.RUNNING, S.ERROR},
         S.STARTING: {S.RUNNING, S.STOPPED},
-        S.RUNNING: {S.STOPPING, S.REBOOTING, S.PAUSING, S.SUSPENDING, S.RESCUING, S.REBUILDING, S.RECYCLING, S.DELETING,
-                    *ON_A_HOST - {S.RUNNING}},
+        S.RUNNING: {S.STOPPING, S.REBOOTING, S.PAUSING, S.SUSPENDING, S.RESCUING, S.REBUILDING, S.RESIZING, S.RECYCLING,
+                    S.DELETING, *ON_A_HOST - {S.RUNNING}},
         S.STOPPING: {S.STOPPED},
-        S.STOPPED: {S.STARTING, S.RESCUING, S.REBUILDING, S.RECYCLING, S.DELETING, *ON_A_HOST - {S.STOPPED}},
+        S.STOPPED: {S.STARTING, S.RESCUING, S.REBUILDING, S.RESIZING, S.RECYCLING, S.DELETING, *ON_A_HOST - {S.STOPPED}},
         S.REBOOTING: {S.RUNNING},
         S.PAUSING: {S.PAUSED, S.RUNNING},
         S.PAUSED: {S.RESUMING, S.STOPPING, S.RECYCLING, S.DELETING, *ON_A_HOST - {S.PAUSED}},
@@ -131,6 +134,7 @@ class Instance(Resource, Stateful):
         S.RESCUED: {S.UNRESCUING, S.STOPPING, S.RECYCLING, S.DELETING},
         S.UNRESCUING: {S.RUNNING},
         S.REBUILDING: {S.RUNNING, S.STOPPED, S.ERROR},
+        S.RESIZING: {S.RUNNING, S.STOPPED},
         S.RECYCLING: {S.RECYCLED},
         S.RECYCLED: {S.RESTORING, S.DELETING, S.RUNNING},
         S.RESTORING: {S.STOPPED, S.RECYCLED},
@@ -139,14 +143,14 @@ class Instance(Resource, Stateful):
         S.DELETED: set(),
     }
     IN_FLIGHT = frozenset({S.BUILDING, S.STARTING, S.STOPPING, S.REBOOTING, S.PAUSING, S.SUSPENDING, S.RESUMING, S.RESCUING,
-                           S.UNRESCUING, S.REBUILDING, S.RECYCLING, S.RESTORING, S.DELETING})
+                           S.UNRESCUING, S.REBUILDING, S.RESIZING, S.RECYCLING, S.RESTORING, S.DELETING})
     # Absent states keep the price of the state before; building and failed creates never had one.
     METERED = {**dict.fromkeys((*ON_A_HOST, S.RESCUED, S.RECYCLED), True),
                **dict.fromkeys((S.ERROR, S.DELETING, S.DELETED), False)}
     TONES = {S.BUILDING: "busy", S.STARTING: "busy", S.RUNNING: "ok", S.STOPPING: "busy", S.STOPPED: "off",
              S.REBOOTING: "busy", S.PAUSING: "busy", S.PAUSED: "warn", S.SUSPENDING: "busy", S.SUSPENDED: "off",
              S.RESUMING: "busy", S.RESCUING: "busy", S.RESCUED: "warn", S.UNRESCUING: "busy", S.REBUILDING: "busy",
-             S.RECYCLING: "busy", S.RECYCLED: "off", S.RESTORING: "busy",
+             S.RESIZING: "busy", S.RECYCLING: "busy", S.RECYCLED: "off", S.RESTORING: "busy",
              S.ERROR: "bad", S.DELETING: "busy", S.DELETED: "off"}
 
     resource = models.OneToOneField(Resource, models.CASCADE, parent_link=True, primary_key=True, related_name="instance")
@@ -156,6 +160,8 @@ class Instance(Resource, Stateful):
     type = models.ForeignKey(InstanceType, models.PROTECT, related_name="instances", verbose_name=_("type"))
     vcpus = models.PositiveIntegerField(_("vCPUs"))
     memory_mib = models.PositiveIntegerField(_("memory (MiB)"))
+    max_vcpus = models.PositiveIntegerField(default=0, help_text=_("How far it can grow while it runs; 0: not at all."))
+    max_memory_mib = models.PositiveIntegerField(default=0, help_text=_("How far it can grow while it runs; 0: not at all."))
     image = models.ForeignKey(Image, models.PROTECT, related_name="instances", verbose_name=_("image"))
     zone = models.ForeignKey(Zone, models.PROTECT, null=True, related_name="+", verbose_name=_("zone"))
     host = models.ForeignKey(Host, models.PROTECT, null=True, related_name="instances", verbose_name=_("host"))

@@ -2,7 +2,7 @@
 
 Each verb is one transaction: prerequisites → quota → state → audit → operation row.
 """
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from django.db import transaction
@@ -15,6 +15,7 @@ from compute.hosts import placement
 from compute.instances import builds, guarding, keys
 from compute.instances.models import Instance, InstanceState, InstanceType, SshKey
 from compute.instances.networks import Networks, has_fabric
+from compute.instances.resizing import Resize, Way
 from compute.instances.verbs import VERBS
 from compute.network import steps as network
 from portal.kernel import audit
@@ -177,16 +178,17 @@ def act(instance: Instance, verb_name: str, *, actor, force: bool = False, **wis
 # On which rungs of the ladder a person may not do it. What is to be stopped and recycled is not kept busy with anything else, and
 # comes back from the bin when somebody has paid.
 UNPAID: dict[str, tuple[Rung, ...]] = {
-    "stop": (), "delete": (), "purge": (), "restore": (Rung.RECYCLED,), "start": ladder.REFUSING, "resume": ladder.REFUSING}
+    "stop": (), "delete": (), "purge": (), "restore": (Rung.RECYCLED,), "start": ladder.REFUSING, "resume": ladder.REFUSING,
+    "resize": ladder.REFUSING}
 
 
-def _submit(instance: Instance, kind: str, actor, **arguments: object) -> Operation:
-    """Holds its volumes, ports and their floating IPs too: nobody takes them away meanwhile."""
+def _submit(instance: Instance, kind: str, actor, *, steps: Sequence[str] | None = None, **arguments: object) -> Operation:
+    """Holds its volumes, ports and their floating IPs too: nobody takes them away meanwhile. `steps` as with `submit`."""
     held = [*Attachment.objects.filter(domain=instance.pk).values_list("volume_id", flat=True)]
     for port in network.ports_of(instance.pk):
         held += [port.pk, *([port.floating_ip.pk] if hasattr(port, "floating_ip") else [])]
     return submit(kind, region=instance.region, project=instance.project, target=instance, actor=actor, holds=held,
-                  arguments=arguments)
+                  arguments=arguments, steps=steps)
 
 
 def _start(instance: Instance, actor, force: bool) -> Operation:
@@ -285,6 +287,18 @@ def _rebuild(instance: Instance, actor, force: bool, *, image: Image, ssh_keys: 
     return operation
 
 
+def _resize(instance: Instance, actor, force: bool, *, type: InstanceType, allow_restart: bool = False) -> Operation:
+    """Quota, money and the host's room are asked at once, as for something new; until it is done it counts for the larger of
+    both sizes, and costs what it cost."""
+    wanted = Resize(instance=instance, type=type)
+    wanted.take(allow_restart=allow_restart)
+    generation = instance.generation + 1
+    operation = _submit(instance, "instance.resize", actor, steps=wanted.steps, generation=generation, **wanted.arguments)
+    anew = {"vnc_password": vnc_password()} if wanted.way is Way.RESTART else {}
+    instance.move_to(InstanceState.RESIZING, generation=generation, fault=None, **wanted.larger, **anew)
+    return operation
+
+
 def _recycle(instance: Instance, actor, force: bool) -> Operation:
     operation = _submit(instance, "instance.recycle", actor, generation=instance.generation)
     instance.move_to(InstanceState.RECYCLING)
@@ -308,4 +322,5 @@ def _purge(instance: Instance, actor, force: bool) -> Operation:
 
 HANDLERS: dict[str, Callable[..., Operation]] = {
     "start": _start, "stop": _stop, "reboot": _reboot, "pause": _pause, "suspend": _suspend, "resume": _resume,
-    "rescue": _rescue, "unrescue": _unrescue, "rebuild": _rebuild, "delete": _recycle, "restore": _restore, "purge": _purge}
+    "rescue": _rescue, "unrescue": _unrescue, "rebuild": _rebuild, "resize": _resize, "delete": _recycle, "restore": _restore,
+    "purge": _purge}

@@ -7,14 +7,24 @@ from io import BytesIO
 import pycdlib
 import yaml
 
+# Processors and memory that are plugged in while the guest runs are put to work, where its distribution does not do it by itself.
+HOTPLUG = """\
+SUBSYSTEM=="cpu", ACTION=="add", TEST=="online", ATTR{online}=="0", ATTR{online}="1"
+SUBSYSTEM=="memory", ACTION=="add", TEST=="state", ATTR{state}=="offline", ATTR{state}="online"
+"""
+# What cloud-init does besides the user data, which may replace it.
+VENDOR = {"write_files": [{"path": "/etc/udev/rules.d/80-mains-hotplug.rules", "content": HOTPLUG}]}
+
 
 def build_seed(*, instance_id: str, hostname: str, public_keys: list[str], user_data: str, macs: list[str]) -> bytes:
-    """An ISO with label `cidata` holding meta-data, user-data and, for a guest with cards, network-config (version 2)."""
+    """An ISO with label `cidata` holding meta-data, user-data, vendor-data and, for a guest with cards, network-config
+    (version 2)."""
     meta = yaml.safe_dump({"instance-id": instance_id, "local-hostname": hostname, "public-keys": public_keys})
     user = user_data or "#cloud-config\n" + yaml.safe_dump({"hostname": hostname, "ssh_authorized_keys": public_keys})
     iso = pycdlib.PyCdlib()
     iso.new(interchange_level=3, joliet=3, rock_ridge="1.09", vol_ident="cidata")
-    files = [("meta-data", "META", meta), ("user-data", "USER", user)]
+    files = [("meta-data", "META", meta), ("user-data", "USER", user),
+             ("vendor-data", "VENDOR", "#cloud-config\n" + yaml.safe_dump(VENDOR))]
     if macs:
         files.append(("network-config", "NETWORK", yaml.safe_dump(network_config(macs))))
     for name, short, text in files:

@@ -23,6 +23,7 @@ from compute.instances.views import (
     instances,
     keys,
     networks,
+    resizing,
     rewriting,
     security_groups,
     volume,
@@ -31,7 +32,8 @@ from compute.instances.views import (
 from compute.network import urls as network
 from tenants.bulk import bulk_paths
 
-PAGES: dict[str, Callable[..., HttpResponse]] = {"rescue": rewriting.rescue, "rebuild": rewriting.rebuild}
+PAGES: dict[str, Callable[..., HttpResponse]] = {"rescue": rewriting.rescue, "rebuild": rewriting.rebuild,
+                                                 "resize": resizing.resize}
 """Verbs with a form of their own → its view, for GET and POST."""
 
 instance_pages = [

@@ -26,6 +26,8 @@ class Verb:
     legal: frozenset[str]
     in_flight: str
     settled: str
+    """Empty: the state that it was in."""
+
     operation: str
     takes_force: bool = False
     is_bad: bool = False
@@ -104,6 +106,9 @@ VERBS = {verb.name: verb for verb in (
          confirm=_("What is in the guest’s memory is written to disk, and its power is cut. Resumed, it goes on where it was.")),
     Verb(name="resume", label=_("Resume"), icon="player-play", permission="instance.operate",
          legal=frozenset({S.PAUSED, S.SUSPENDED}), in_flight=S.RESUMING, settled=S.RUNNING, operation="instance.resume"),
+    Verb(name="resize", label=_("Resize"), icon="maximize", permission="instance.create",
+         legal=frozenset({S.RUNNING, S.STOPPED}), in_flight=S.RESIZING, settled="", operation="instance.resize", has_form=True,
+         in_menu=True, tells=("type",)),
     Verb(name="rescue", label=_("Rescue"), icon="tool", permission="instance.operate",
          legal=frozenset({S.RUNNING, S.STOPPED}), in_flight=S.RESCUING, settled=S.RESCUED, operation="instance.rescue",
          has_form=True, in_menu=True, tells=("image",),

@@ -39,9 +39,9 @@ OPERATION_TONES = {"queued": "busy", "running": "busy", "succeeded": "ok", "fail
 # States as errors carry them, under the labels that badges show.
 STATE_WORDS = {"building": "Building", "starting": "Starting", "running": "Running", "stopping": "Stopping",
                "stopped": "Stopped", "rebooting": "Rebooting", "pausing": "Pausing", "paused": "Paused",
-               "suspending": "Suspending", "suspended": "Suspended", "resuming": "Resuming", "recycling": "Recycling",
+               "suspending": "Suspending", "suspended": "Suspended", "resuming": "Resuming", "resizing": "Resizing",
                "rescuing": "Rescuing", "rescued": "Rescued", "unrescuing": "Leaving rescue", "rebuilding": "Rebuilding",
-               "recycled": "Recycled", "restoring": "Restoring", "error": "Error",
+               "recycling": "Recycling", "recycled": "Recycled", "restoring": "Restoring", "error": "Error",
                "deleting": "Deleting", "deleted": "Deleted", "allocating": "Allocating", "idle": "Idle",
                "associating": "Associating", "attached": "Attached", "disassociating": "Disassociating", "released": "Released",
                "succeeded": "Succeeded", "failed": "Failed", "cancelled": "Cancelled"}

@@ -1,14 +1,19 @@
 """Every operation kind, killed before and after every outside call on the simulated driver."""
+from decimal import Decimal
+
 import pytest
 
+from billing.models import UsageInterval
+from billing.seed import seed_prices
 from compute.hosts.drivers.simulated import SimulatedHost
+from compute.hosts.models import Claim
 from compute.hosts.operations import prepare_host
-from compute.instances.models import Instance
+from compute.instances.models import Instance, InstanceType
 from compute.instances.operations import act, create_instance
 from portal.kernel.models import Operation
 from storage.models import Image, ImageCopy
 from tests.crash.harness import Tally, census, every_point, one_audit_row
-from tests.soak import SEED, STRIDE
+from tests.soak import SEED, SOAKING, STRIDE
 from tests.world import World, drain
 
 # One call to the host, and nothing else.
@@ -129,6 +134,43 @@ def test_preparing_a_host_killed_anywhere_makes_it_ready(world: World) -> None:
         census(world)
 
     told("host.prepare", every_point(begin, check, first=FIRST, stride=STRIDE), 60)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["live", "restart", "off", "undone"])
+def test_a_resize_killed_anywhere_is_done_or_never_happened(world: World, way: str) -> None:
+    """Books and host say the same size: the new one, or where the host refuses the old one."""
+    alice, hand = world.people["alice"], SimulatedHost(world.host.endpoint.uri)
+    medium = InstanceType.objects.create(slug="medium", name="Medium", vcpus=2, memory_mib=512)
+    seed_prices(world.region, [(f"instance.{state}", "medium", Decimal(1)) for state in ("running", "stopped")])
+    first, then = (medium, world.type) if way == "restart" else (world.type, medium)
+
+    def begin() -> Operation:
+        hand.heal()
+        instance = the_instance(world, "stopped" if way == "off" else "running")
+        if instance.type != first:
+            act(instance, "resize", actor=alice, type=first, allow_restart=True)
+            drain()
+            instance.refresh_from_db()
+        if way == "undone":
+            hand.fail("ensure_size", kind="error")
+        return act(instance, "resize", actor=alice, type=then, allow_restart=True)
+
+    def check(operation: Operation) -> None:
+        assert operation.state == "succeeded" or (way == "undone" and operation.error["code"] == "host_fault"), operation.error
+        size, instance = then if operation.state == "succeeded" else first, Instance.objects.get(pk=operation.target_id)
+        assert (instance.type, instance.vcpus, instance.memory_mib) == (size, size.vcpus, size.memory_mib)
+        assert set(Claim.objects.values_list("amount", flat=True)) == {size.vcpus, size.memory_mib}
+        assert UsageInterval.objects.get(resource=instance, period__endswith=None).sku == size.slug
+        if instance.state == "running":
+            assert hand.size(instance.pk) == (size.vcpus, size.memory_mib)
+        census(world)
+        one_audit_row(operation)
+
+    stride = STRIDE if SOAKING else 3 * STRIDE
+    tally = every_point(begin, check, first=1 + SEED % stride, stride=stride)
+    print(f"\nresize, {way}: killed at {tally.points} points (every {stride}), all settled, nothing left")
+    assert (tally.points + 1) * stride > 40
 
 
 def told(what: str, tally: Tally, at_least: int) -> None:

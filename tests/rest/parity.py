@@ -107,6 +107,7 @@ READS = {
     "projects:move.GET": ("projects_retrieve", "projects_list"),
     "organizations:edit.GET": ("organizations_retrieve",),
     "instances:edit.GET": ("instances_retrieve",),
+    "instances:resize.GET": ("instances_retrieve", "instance_types_list", "prices_list", "projects_quotas_get"),
     "images:edit.GET": ("images_retrieve",),
     "volumes:edit.GET": ("volumes_retrieve",),
     "ssh_keys:edit.GET": ("ssh_keys_retrieve",),
@@ -125,9 +126,7 @@ WRITES = {
     "instances:create.POST": ("instances_create",),
     "instances:summary.POST": ("instances_create",),  # ?dry_run=true
     "instances:check.POST": ("instances_create",),  # ?dry_run=true
-    **{f"instances:{verb}.POST": (f"instances_actions_{verb}",) for verb in (*VERBS, *GUARDS)},
-    "instances:rescue.POST": ("instances_actions_rescue",),
-    "instances:rebuild.POST": ("instances_actions_rebuild",),
+    **{f"instances:{verb}.POST": (f"instances_actions_{verb}",) for verb in (*VERBS, *GUARDS, "resize", "rescue", "rebuild")},
     "instance_schedules:create.POST": ("instance_schedules_create", "instance_schedules_preview"),
     **{f"instance_schedules:{verb}.POST": ("instance_schedules_update",) for verb in ("edit", "enable", "disable")},
     "instance_schedules:delete.POST": ("instance_schedules_destroy",),

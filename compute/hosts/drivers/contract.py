@@ -33,6 +33,7 @@ class Capabilities:
 
     places_itself: bool = False
     migrates_live: bool = False
+    hot_adds_vcpus: bool = False
     hot_adds_memory: bool = False
     has_vnc: bool = False
     has_serial: bool = False
@@ -124,6 +125,12 @@ class Hypervisor(Protocol):
     def ensure_resumed(self, uuid: UUID, generation: int) -> bool:
         """Running again, from paused or from saved memory, which is then gone. False while that goes on: call again. Raises
         HostFault when it is off and nothing of it is saved: it would boot anew."""
+
+    def ensure_size(self, uuid: UUID, generation: int, *, vcpus: int, memory_mib: int) -> None:
+        """What runs has so many processors and so much memory (MiB), and its guest is told; the definition stays as it is.
+        Memory comes first and goes last: it is what hosts lack, and what guests keep. Raises HostFault when it is off,
+        beyond what it was started with room for, when the host lacks memory, and (transient) while the guest does not
+        give back what is taken from it."""
 
     def vnc(self, uuid: UUID) -> VncAddress | None:
         """Where to reach the domain's screen; None when it is not running or has none."""

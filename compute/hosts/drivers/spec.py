@@ -12,8 +12,8 @@ from uuid import UUID
 from .elements import NAMESPACE, Element, always, at
 
 __all__ = [
-    "NAMESPACE", "Backing", "Balloon", "Console", "Controller", "Disk", "Domain", "Element", "GuestOffload", "HostOffload",
-    "Input", "Interface", "NoBacking", "Rng", "Serial", "Video", "Vnc", "domain_name",
+    "NAMESPACE", "Backing", "Balloon", "Cell", "Console", "Controller", "Dimm", "Disk", "Domain", "Element", "GuestOffload",
+    "HostOffload", "Input", "Interface", "NoBacking", "Rng", "Serial", "Video", "Vnc", "domain_name",
 ]
 
 
@@ -169,8 +169,29 @@ class Balloon(Element, tag="memballoon"):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Cell(Element, tag="cell"):
+    """A NUMA node. One is enough, and without one no memory is plugged in later. `cpus` is a range, `0-3`."""
+
+    id: int = at("@id", default=0)
+    cpus: str = at("@cpus")
+    memory_mib: int = at("@memory")
+    unit: str = always("@unit", "MiB")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dimm(Element, tag="memory"):
+    """Memory that is plugged into a running domain."""
+
+    model: str = always("@model", "dimm")
+    size_mib: int = at("target/size")
+    unit: str = always("target/size/@unit", "MiB")
+    node: int = at("target/node", default=0)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Domain(Element, tag="domain"):
-    """A whole definition. `type` is `kvm` or `qemu`; `machine` is `q35` or `pc`."""
+    """A whole definition. `type` is `kvm` or `qemu`; `machine` is `q35` or `pc`. Up to `max_vcpus` and `max_memory_kib` it can
+    grow while it runs."""
 
     type: str = at("@type", default="kvm")
     name: str = at("name")
@@ -181,6 +202,8 @@ class Domain(Element, tag="domain"):
     description: str | None = at("description", default=None)
     memory_mib: int = at("memory")
     memory_unit: str = always("memory/@unit", "MiB")
+    max_memory_kib: int | None = at("maxMemory", default=None)
+    memory_slots: int | None = at("maxMemory/@slots", default=None)
     max_vcpus: int = at("vcpu")
     vcpus: int = at("vcpu/@current")
     os_type: str = always("os/type", "hvm")
@@ -194,6 +217,7 @@ class Domain(Element, tag="domain"):
     apic: bool = at("features/apic", default=True)
     cpu_mode: str | None = at("cpu/@mode", default=None)
     cpu_model: str | None = at("cpu/model", default=None)
+    cells: tuple[Cell, ...] | None = at("cpu/numa/*", default=None)
     clock: str = at("clock/@offset", default="utc")
     on_poweroff: str = at("on_poweroff", default="destroy")
     on_reboot: str = at("on_reboot", default="restart")

@@ -4,6 +4,7 @@ from .descriptions import DescriptionForm
 from .guards import LockForm
 from .keys import KeyForm, NewKeyForm
 from .orders import OrderForm, suggested_name
+from .sizes import ResizeForm
 
-__all__ = ["AssociateForm", "DescriptionForm", "KeyForm", "LockForm", "NewKeyForm", "OrderForm", "PortAddressForm",
+__all__ = ["AssociateForm", "DescriptionForm", "KeyForm", "LockForm", "NewKeyForm", "OrderForm", "PortAddressForm", "ResizeForm",
            "suggested_name"]

@@ -1,5 +1,5 @@
 """Accepting work: the operation row, its holds and the doorbell, in the caller's transaction."""
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -18,14 +18,15 @@ from .kinds import kinds
 
 @transaction.atomic
 def submit(kind: str, *, region: Region | None, actor, project=None, target: Resource | None = None,
-           arguments: dict | None = None, holds: Iterable[UUID] = (), parent: Operation | None = None) -> Operation:
-    """Write the operation, hold `target` and `holds`, ring on commit; without a region it is the hub's. Raises Busy naming the
-    holder."""
+           arguments: dict | None = None, holds: Iterable[UUID] = (), parent: Operation | None = None,
+           steps: Sequence[str] | None = None) -> Operation:
+    """Write the operation, hold `target` and `holds`, ring on commit; without a region it is the hub's. `steps`: those of its
+    kind that it needs, where not all. Raises Busy naming the holder."""
     declared = kinds[kind]
     now = database_now()
     operation = Operation.objects.create(
         kind=kind, region=region, project=project, target=target, actor=actor if getattr(actor, "pk", None) else None,
-        parent=parent, arguments=arguments or {}, plan=declared.plan, request_id=requests.current().id,
+        parent=parent, arguments=arguments or {}, plan=list(steps or declared.plan), request_id=requests.current().id,
         run_after=now, deadline=now + timedelta(seconds=declared.deadline_s),
     )
     _take_holds(operation, {*holds, *([target.pk] if target else [])})

@@ -38,6 +38,8 @@ class Hand(Protocol):
 
     def crash(self, uuid: UUID) -> None: ...
 
+    def size(self, uuid: UUID) -> tuple[int, int]: ...
+
     def let_go_of_pool(self, name: str) -> None: ...
 
 
@@ -110,6 +112,10 @@ class LibvirtHand:
 
     def lose_memory(self, uuid: UUID) -> None:
         self._find(uuid).managedSaveRemove()
+
+    def size(self, uuid: UUID) -> tuple[int, int]:
+        domain = self._find(uuid)
+        return domain.vcpusFlags(libvirt.VIR_DOMAIN_AFFECT_LIVE), domain.maxMemory() // 1024
 
     def undefine(self, uuid: UUID) -> None:
         self._find(uuid).undefine()

@@ -18,8 +18,10 @@ from compute.hosts.drivers.libvirt import probe
 from compute.hosts.drivers.spec import (
     Backing,
     Balloon,
+    Cell,
     Console,
     Controller,
+    Dimm,
     Disk,
     Domain,
     Element,
@@ -43,6 +45,7 @@ EXAMPLES: dict[str, Element] = {
     "instance": Domain(
         name=domain_name(ONE), uuid=ONE, generation=3, instance=TWO, title="one <of> \"ours\"", description="a & b",
         memory_mib=512, max_vcpus=4, vcpus=2, cpu_mode="host-passthrough",
+        max_memory_kib=2 * 1024**2, memory_slots=16, cells=(Cell(cpus="0-3", memory_mib=384),),
         devices=(
             Disk(file="/pool/root", target="vda", cache="none", io="native", discard="unmap", error_policy="stop",
                  boot_order=1, serial="0001", backing=Backing(file="/pool/base")),
@@ -51,7 +54,7 @@ EXAMPLES: dict[str, Element] = {
             Interface(mac="0a:4d:00:00:00:01", interface_id=ONE, mtu=1442, offload=(HostOffload(), GuestOffload())),
             Serial(log_file="/var/log/libvirt/one.log", log_append="on"), Console(),
             Vnc(listen="10.0.0.1", password="geheim12", share_policy="ignore"), Video(vram_kib=16384), Input(),
-            Rng(), Balloon(stats_period_s=10))),
+            Rng(), Balloon(stats_period_s=10), Dimm(size_mib=128))),
     "direct-kernel": Domain(
         type="qemu", name=domain_name(TWO), uuid=TWO, generation=1, instance=TWO, memory_mib=256, max_vcpus=1, vcpus=1,
         machine="pc", kernel="/pool/vmlinuz", initrd="/pool/initrd", cmdline="console=ttyS0 quiet",

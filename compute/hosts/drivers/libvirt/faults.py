@@ -66,6 +66,7 @@ _BY_TEXT = (
     ("received hangup", lambda: HostUnreachable(reasons.BROKEN_CONNECTION)),
     ("cannot set up guest memory", lambda: HostFault(reasons.NO_MEMORY)),
     ("cannot allocate memory", lambda: HostFault(reasons.NO_MEMORY)),
+    ("rejected by the guest", lambda: HostFault(reasons.GUEST_KEEPS_IT, transient=True)),
     ("\" lock", lambda: HostFault(reasons.IMAGE_LOCKED, transient=True)),
     ("already exists with uuid", lambda: HostFault(reasons.ALREADY_EXISTS)),
     ("failed to terminate process", lambda: HostFault(reasons.TOO_BUSY, transient=True)),

@@ -1,7 +1,7 @@
 """The libvirt hypervisor: the contract in libvirt's calls. Definitions are written, never read back and edited.
 
-Every libvirt call goes through `_call`. XML is read here for four facts only that no call tells: our metadata, the
-screen's port, the taps of its cards, and the host's UUID.
+Every libvirt call goes through `_call`. XML is read here for five facts only that no call tells: our metadata, the
+screen's port, the taps of its cards, the memory that was plugged in, and the host's UUID.
 """
 import os
 import time
@@ -27,7 +27,7 @@ from compute.hosts.drivers.contract import (
     Unfenced,
     VncAddress,
 )
-from compute.hosts.drivers.spec import NAMESPACE, Domain, domain_name
+from compute.hosts.drivers.spec import NAMESPACE, Dimm, Domain, domain_name
 from portal.kernel.errors import HostFault, HostUnreachable, StaleGeneration
 
 from .faults import Gone, NotInThisState, translate
@@ -47,6 +47,7 @@ _POWERS = {
 _UNDEFINE = libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
 _UNDEFINE_QEMU = _UNDEFINE | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
 _OUR_PREFIX = domain_name("")
+_LIVE = libvirt.VIR_DOMAIN_AFFECT_LIVE
 _PARSER = etree.XMLParser(resolve_entities=False, no_network=True)
 # How long a worker waits for a call that takes as long as a guest has memory; then it is looked at again.
 _PATIENCE_S = 4
@@ -83,7 +84,8 @@ class LibvirtHypervisor(Caller):
     def capabilities(self) -> Capabilities:
         """libvirt's test driver keeps definitions and power, and has no guests."""
         qemu = self._is_qemu
-        return Capabilities(migrates_live=qemu, has_vnc=qemu, has_serial=qemu, has_events=True, pauses=True, saves_memory=True)
+        return Capabilities(migrates_live=qemu, has_vnc=qemu, has_serial=qemu, has_events=True, pauses=True, saves_memory=True,
+                            hot_adds_vcpus=qemu, hot_adds_memory=qemu)
 
     # -- the host --------------------------------------------------------------------------------------------------
 
@@ -240,6 +242,23 @@ class LibvirtHypervisor(Caller):
             raise HostFault(reasons.NOTHING_SAVED)
         return True
 
+    def ensure_size(self, uuid: UUID, generation: int, *, vcpus: int, memory_mib: int) -> None:
+        domain, _ = self._ours(uuid, generation)
+        if not self._is_qemu:
+            raise HostFault(reasons.NOT_SUPPORTED)
+        if not self._call("domain.active", domain.isActive):
+            raise HostFault(reasons.NOT_RUNNING)
+        most = self._call("domain.most_vcpus", domain.vcpusFlags, _LIVE | libvirt.VIR_DOMAIN_VCPU_MAXIMUM)
+        if vcpus > most:  # before memory is touched, which a guest may not give back
+            raise HostFault(reasons.NO_HEADROOM)
+        missing = memory_mib - self._memory_of(domain)
+        if missing > 0:
+            self._call("domain.plug_memory", domain.attachDeviceFlags, Dimm(size_mib=missing).to_xml(), _LIVE)
+        if self._call("domain.vcpus", domain.vcpusFlags, _LIVE) != vcpus:
+            self._call("domain.set_vcpus", domain.setVcpusFlags, vcpus, _LIVE)
+        if missing < 0:
+            self._take_memory(domain, -missing)
+
     def ensure_absent(self, uuid: UUID, generation: int) -> None:
         try:
             domain, _ = self._ours(uuid, generation)
@@ -260,6 +279,22 @@ class LibvirtHypervisor(Caller):
         except NotInThisState:
             if self._call("domain.active", domain.isActive):
                 raise
+
+    def _take_memory(self, domain: libvirt.virDomain, size_mib: int) -> None:
+        """Of the modules that were plugged in, the last one of that size, if the guest lets it go."""
+        before = self._memory_of(domain)
+        described = etree.fromstring(self._call("domain.describe", domain.XMLDesc), _PARSER)
+        for module in reversed(described.findall("devices/memory[@model='dimm']")):
+            if int(module.findtext("target/size")) == size_mib * 1024:
+                xml = etree.tostring(module, encoding="unicode")
+                self._call("domain.unplug_memory", domain.detachDeviceFlags, xml, _LIVE)
+                break
+        if self._memory_of(domain) != before - size_mib:
+            raise HostFault(reasons.GUEST_KEEPS_IT, transient=True)
+
+    def _memory_of(self, domain: libvirt.virDomain) -> int:
+        """MiB, with what was plugged in."""
+        return self._call("domain.memory", domain.maxMemory) // 1024
 
     def _power_of(self, domain: libvirt.virDomain) -> Power:
         state, reason = self._call("domain.state", domain.state)

@@ -96,11 +96,21 @@ class SimulatedHost:
         with self._store.change() as state:
             state["domains"][str(uuid)]["ignores_acpi"] = ignores
 
+    def keep_memory(self, uuid: UUID, keeps: bool = True) -> None:
+        """The guest gives no memory back that is taken from it."""
+        with self._store.change() as state:
+            state["domains"][str(uuid)]["keeps_memory"] = keeps
+
+    def size(self, uuid: UUID) -> tuple[int, int]:
+        """Processors and memory (MiB) of what runs."""
+        running = self._store.read()["domains"][str(uuid)]["running"]
+        return running["vcpus"], running["memory_mib"]
+
     def add_foreign(self, name: str, *, memory_mib: int = 512, running: bool = True) -> UUID:
         """A domain that is not ours."""
         uuid = uuid4()
-        defined = {"generation": None, "vcpus": 1, "memory_mib": memory_mib, "opens": {}, "files": [],
-                   "has_screen": False}
+        defined = {"generation": None, "vcpus": 1, "max_vcpus": 1, "memory_mib": memory_mib, "max_memory_mib": memory_mib,
+                   "opens": {}, "files": [], "has_screen": False}
         with self._store.change() as state:
             state["domains"][str(uuid)] = {
                 "name": name, "instance": None, "defined": defined, "ignores_acpi": False,

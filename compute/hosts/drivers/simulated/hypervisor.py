@@ -19,7 +19,8 @@ Record = dict[str, Any]
 
 
 class SimulatedHypervisor(Simulated):
-    capabilities = Capabilities(has_vnc=True, has_serial=False, pauses=True, saves_memory=True)
+    capabilities = Capabilities(has_vnc=True, has_serial=False, pauses=True, saves_memory=True, hot_adds_vcpus=True,
+                                hot_adds_memory=True)
 
     def inventory(self) -> Inventory:
         host = self._look("inventory")["host"]
@@ -100,6 +101,19 @@ class SimulatedHypervisor(Simulated):
             record["power"] = Power.RUNNING
         return True
 
+    def ensure_size(self, uuid: UUID, generation: int, *, vcpus: int, memory_mib: int) -> None:
+        with self._verb("ensure_size") as state:
+            record = _ours(state, uuid, generation)
+            if not record or not record["running"]:
+                raise HostFault(reasons.NOT_RUNNING)
+            has = record["running"]
+            if vcpus > has["max_vcpus"] or memory_mib > has["max_memory_mib"]:
+                raise HostFault(reasons.NO_HEADROOM)
+            if record.get("keeps_memory") and memory_mib < has["memory_mib"]:
+                raise HostFault(reasons.GUEST_KEEPS_IT, transient=True)
+            _require_memory(state, {"memory_mib": memory_mib - has["memory_mib"]})
+            record["running"] = has | {"vcpus": vcpus, "memory_mib": memory_mib}
+
     def vnc(self, uuid: UUID) -> VncAddress | None:
         record = self._look("vnc")["domains"].get(str(uuid))
         if not record or not record["running"] or not record["running"]["has_screen"]:
@@ -161,6 +175,7 @@ def _definition(spec: Domain) -> Record:
         opened |= dict.fromkeys(below, "r") | {own: "r" if disk.readonly else "w"}
     nics = [str(device.interface_id) for device in spec.devices if isinstance(device, Interface)]
     return {"generation": spec.generation, "vcpus": spec.vcpus, "memory_mib": spec.memory_mib, "opens": opened,
+            "max_vcpus": spec.max_vcpus, "max_memory_mib": (spec.max_memory_kib or 0) // 1024 or spec.memory_mib,
             "files": list(spec.files), "has_screen": spec.has_screen, "nics": nics}
 
 

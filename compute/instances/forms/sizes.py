@@ -1,0 +1,26 @@
+"""Another size for an instance."""
+from collections.abc import Iterable
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from compute.instances.forms.orders import RowField
+from compute.instances.models import InstanceType
+from compute.network.forms import VerbForm
+
+
+class ResizeForm(VerbForm):
+    """Fields are called as in the API's body. What is stopped is not asked whether it may be restarted."""
+
+    BLAMED = {**VerbForm.BLAMED, "needs_restart": "allow_restart"}
+
+    type = RowField(label=_("Size"))
+    allow_restart = forms.BooleanField(label=_("Restart it where the size needs that"), required=False, help_text=_(
+        "The guest is asked to shut down, and after 30 seconds its power is cut; then it starts with the new size."))
+
+    def __init__(self, *args: Any, types: Iterable[InstanceType], is_running: bool, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["type"].offer(types)
+        if not is_running:
+            del self.fields["allow_restart"]

@@ -1,0 +1,107 @@
+"""The page on which an instance gets another size: a card for each, with its price here, what it takes, and how it is done."""
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from billing.money import Money
+from billing.prices import NoPrice, each_price
+from compute.hosts import placement
+from compute.instances import operations
+from compute.instances.forms import ResizeForm
+from compute.instances.lists.instances import HEAVY
+from compute.instances.models import Instance, InstanceState, InstanceType
+from compute.instances.resizing import Resize, Way
+from compute.instances.verbs import VERBS
+from compute.network.views.asking import sent
+from portal.kernel.pages import acted
+from portal.kernel.states import database_now
+from tenants.access import fetch
+from tenants.pages import page
+from tenants.quotas import lines
+
+VERB = VERBS["resize"]
+WORDS = {"vcpus": "vCPU", "memory_mib": "MiB"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """A size as this instance would get it; `why_not` says why it cannot be had."""
+
+    resize: Resize
+    hourly: Money | None
+    why_not: str
+
+    @property
+    def type(self) -> InstanceType:
+        return self.resize.type
+
+    @property
+    def is_live(self) -> bool:
+        return self.resize.way is Way.LIVE
+
+    @property
+    def needs_restart(self) -> bool:
+        return self.resize.way is Way.RESTART
+
+    @property
+    def takes(self) -> str:
+        """What that changes in the quota: “+1 vCPU, −512 MiB”."""
+        return ", ".join(f"{'+' if amount > 0 else '−'}{abs(amount)} {WORDS[name]}"
+                         for name, amount in self.resize.more.items() if amount)
+
+
+@page(VERB.permission, methods=("GET", "POST"))
+def resize(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Sizes to choose from, and what each means, before anything is done."""
+    rows = Instance.objects.select_related("project__organization", "region", "type", "host__endpoint").defer(*HEAVY)
+    instance = fetch(request.user, rows, VERB.permission, pk=pk)
+    VERB.require(instance)
+    types = list(InstanceType.objects.visible_to(request.user))
+    form = ResizeForm(sent(request), types=types, is_running=instance.state == InstanceState.RUNNING)
+    if request.method == "POST" and form.carried_out(
+            lambda: operations.act(instance, VERB.name, actor=request.user, **form.cleaned_data)):
+        text = _("%(verb)s: %(name)s – accepted.") % {"verb": VERB.label, "name": instance.name}
+        return acted(request, text, reverse("instances:detail", args=[pk]))
+    return render(request, "instances/resize.html", {
+        "verb": VERB, "instance": instance, "form": form, "cards": cards(instance, types)}, status=form.status)
+
+
+def cards(instance: Instance, types: Sequence[InstanceType]) -> list[Card]:
+    """In as many statements however many types there are."""
+    project, region = instance.project, instance.region
+    readings = {kind.pk: Instance(type=kind).readings(InstanceState.RUNNING)[0] for kind in types}
+    try:
+        prices = each_price(project.organization, region, readings.values(), database_now())
+    except NoPrice:
+        prices = {}
+    quota: dict[str, int] = {}
+    for line in lines(project, region, {"vcpus": 0, "memory_mib": 0}):
+        if line.limit is not None:
+            quota[line.resource] = min(line.limit - line.used, quota.get(line.resource, line.limit))
+    free = placement.left(instance.host)
+    found = []
+    for kind in types:
+        wanted, hourly = Resize(instance=instance, type=kind), prices.get(readings[kind.pk])
+        found.append(Card(resize=wanted, hourly=hourly, why_not=_why_not(wanted, hourly, quota, free)))
+    return found
+
+
+def _why_not(wanted: Resize, hourly: Money | None, quota: Mapping[str, int], free: Mapping[str, Any]) -> str:
+    more = wanted.more
+    if wanted.type.pk == wanted.instance.type_id:
+        return _("It has this size.")
+    if hourly is None:
+        return _("It has no price here yet.")
+    if more["vcpus"] > quota.get("vcpus", more["vcpus"]):
+        return _("Your quota has %(left)s vCPUs left.") % {"left": max(0, quota["vcpus"])}
+    if more["memory_mib"] > quota.get("memory_mib", more["memory_mib"]):
+        return _("Your quota has %(left)s MiB of memory left.") % {"left": max(0, quota["memory_mib"])}
+    if more["vcpus"] > max(0, free["vcpu"]) or more["memory_mib"] > max(0, free["memory_mib"]):
+        return _("Its host has not so much room, and its disk is on that host.")
+    return ""
