@@ -59,6 +59,7 @@ INSTALLED_APPS = [
     "portal.notices.apps.NoticesConfig",
     "billing",
     "compute.hosts.apps.HostsConfig",
+    "compute.monitoring.apps.MonitoringConfig",
     "storage",
     "compute.network.apps.NetworkConfig",
     "compute.instances.apps.InstancesConfig",
@@ -357,6 +358,13 @@ RETENTION = {
     "delivery_days": env.integer("RETAIN_DELIVERY_DAYS", 30), "notice_days": env.integer("RETAIN_NOTICE_DAYS", 30),
     "export_days": env.integer("RETAIN_EXPORT_DAYS", 14), "bill_mail_days": env.integer("RETAIN_BILL_MAIL_DAYS", 400),
 }
+
+# For how long measurements stay as they were taken, every 15 s (compute.monitoring); sums of minutes, hours and days stay longer.
+METRICS_RAW_HOURS = env.integer("METRICS_RAW_HOURS", 24)
+if not 6 <= METRICS_RAW_HOURS <= 120:
+    raise RuntimeError("METRICS_RAW_HOURS is from 6 to 120.")
+# Whoever sends this as a bearer token reads /metrics from elsewhere; empty: nobody does.
+METRICS_TOKEN = env.text("METRICS_TOKEN", "")
 
 # Which host takes an instance (compute.hosts.placement): weights, and how many GiB a pool promises for each free one.
 PLACEMENT = {"weights": {"room": 1.0, "quiet": 0.05}, "disk_ratio": 4}
