@@ -8,7 +8,7 @@
   const plots = new Map();
   let points = [];
 
-  const number = new Intl.NumberFormat(lang, {maximumFractionDigits: 1});
+  const number = new Intl.NumberFormat(lang, {maximumFractionDigits: 2});
   const inUnits = (value, units, base) => {
     let at = 0;
     while (Math.abs(value) >= base && at < units.length - 1) { value /= base; at += 1; }
@@ -50,13 +50,13 @@
       width: Math.max(240, box.clientWidth), height: 220, cursor: {drag: {x: false, y: false}, sync: {key: "metrics"}},
       scales: {x: {range: () => { const now = Date.now() / 1000; return [now - length, now]; }},
                y: {range: unit === "percent" ? [0, 100] : upTo(unit === "rate" ? 1024 : 1)}, ...(aside ? {aside: {range: upTo(1)}} : {})},
-      axes: [{...axis, grid: {show: false}, space: length > 86400 ? 76 : 56,
-              values: (_plot, splits) => splits.map((at) => (length > 604800 ? day : clock).format(at * 1000))},
+      axes: [{...axis, grid: {show: false}, size: 32, space: length > 86400 ? 76 : 56,
+              values: (_plot, splits) => splits.map((at) => (length >= 604800 ? day : clock).format(at * 1000))},
              {...axis, size: 76, ...(unit === "percent" ? {} : {incrs: binary}), values: (_plot, splits) => splits.map(words[unit])},
              ...(aside ? [{...axis, side: 1, scale: "aside", size: 44, grid: {show: false}, values: (_plot, splits) => splits.map(words.count)}] : [])],
       series: [{label: root.dataset.time, value: (_plot, at) => (at === null ? "–" : exact.format(at * 1000))},
                ...lines.map((line, place) => ({
-                 label: line.label, stroke: shade(place), width: 1.5, points: {show: false}, scale: line.aside ? "aside" : "y",
+                 label: line.label, stroke: shade(place), width: line.aside ? 1 : 1.75, points: {show: false}, scale: line.aside ? "aside" : "y",
                  ...(line.aside ? {dash: [4, 3]} : place ? {} : {fill: `${shade(place)}22`}),
                  value: (_plot, value) => (value === null || value === undefined ? "–" : words[line.aside ? "count" : unit](value))}))],
     };
@@ -72,7 +72,10 @@
       plots.get(box)?.destroy();
       plots.set(box, new uPlot(optionsOf(box, lines), columnsOf(lines), box));
     }
+    tellNewest();
   };
+  // The legend tells what the pointer is at, and the newest figures when it is nowhere.
+  const tellNewest = () => plots.forEach((plot) => plot.setLegend({idx: plot.data[0].length - 1}));
 
   const fetchFrom = async (since) => {
     const query = new URLSearchParams({from: new Date(since * 1000).toISOString(), step: String(step)});
@@ -98,6 +101,7 @@
   const soon = () => { cancelAnimationFrame(waiting); waiting = requestAnimationFrame(draw); };
   addEventListener("resize", soon);
   new MutationObserver(soon).observe(document.documentElement, {attributes: true, attributeFilter: ["data-bs-theme"]});
+  root.addEventListener("mouseleave", tellNewest);
   const timer = setInterval(() => {
     if (!root.isConnected) clearInterval(timer);
     else if (!document.hidden) goOn();

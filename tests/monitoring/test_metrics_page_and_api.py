@@ -106,7 +106,7 @@ def test_prometheus_learns_how_measuring_goes(watched: Watched) -> None:
     type(host).objects.filter(pk=host.pk).update(health="up")
     watched.tell(0)
     assert value('mains_measuring_age_seconds{region="lab"}') > 60 and value("mains_measuring_due_minutes") == 1
-    measuring._note(host, database_now(), 0, fault="no answer in time")
+    measuring.keep(host, [], fault="no answer in time")
     assert value('mains_measuring_failing_hosts{region="lab"}') == 1 and value('mains_measuring_passes_total{region="lab"}') == 2
     assert value('mains_measuring_failures_total{region="lab"}') == 1 and value('mains_measuring_age_seconds{region="lab"}') < 60
     assert watched.instance.name not in Client().get("/metrics").content.decode()

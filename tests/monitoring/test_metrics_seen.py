@@ -22,10 +22,10 @@ def tell_an_hour(watched: Watched) -> None:
     counters = dict.fromkeys(("cpu_ns", "read_bytes", "write_bytes", "reads", "writes", "rx_bytes", "tx_bytes", "rx_packets",
                               "tx_packets"), 0)
     for number in range(190):
-        wave = 1 + math.sin(number / 9)
+        wave, other = 1 + math.sin(number / 9), 1.2 + math.cos(number / 5)
         for name, amount in (("cpu_ns", 3.6e9), ("read_bytes", 9e6), ("write_bytes", 4e6), ("reads", 900), ("writes", 300),
                              ("rx_bytes", 2.4e7), ("tx_bytes", 9e6), ("rx_packets", 12e3), ("tx_packets", 6e3)):
-            counters[name] += round(amount * wave)
+            counters[name] += round(amount * (other if name in ("reads", "writes", "rx_packets", "tx_packets") else wave))
         if not 60 < number < 85:
             watched.tell(15 * number, **counters, epoch=1 if number < 70 else 2, memory_bytes=256 * 2**20, rss_bytes=231 * 2**20,
                          used_bytes=round((70 + 40 * wave) * 2**20))
@@ -57,6 +57,8 @@ def test_the_charts_are_drawn_and_go_on(watched: Watched, tmp_path_factory) -> N
             page.locator("#measured summary").click()
             assert page.locator("#measured tbody tr").count() >= 1
             phone(walker)
+            page.set_viewport_size({"width": 390, "height": 900})
+            page.wait_for_function(DRAWN)
             page.screenshot(path=shots / f"phone-{language}.png", full_page=True)
             assert walker.faults == []
             walker.context.close()

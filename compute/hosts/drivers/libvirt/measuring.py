@@ -1,6 +1,6 @@
 """What libvirt's bulk statistics say of one domain, in the contract's words. Thousands are read at a time: it does little."""
 from functools import cache
-from itertools import repeat
+from operator import itemgetter
 
 import libvirt
 
@@ -9,9 +9,10 @@ from compute.hosts.drivers.contract import Measurement
 GROUPS = (libvirt.VIR_DOMAIN_STATS_CPU_TOTAL | libvirt.VIR_DOMAIN_STATS_BALLOON | libvirt.VIR_DOMAIN_STATS_INTERFACE
           | libvirt.VIR_DOMAIN_STATS_BLOCK)
 _KIB = 1024
-_NOTHING = repeat(0)
 _DISK = ("rd.bytes", "wr.bytes", "rd.reqs", "wr.reqs")
 _CARD = ("rx.bytes", "tx.bytes", "rx.pkts", "tx.pkts")
+_NOTHING = (0, 0, 0, 0)
+_ONCE = ("balloon.current", "balloon.rss")
 
 
 def measured(domain: libvirt.virDomain, facts: dict[str, int]) -> Measurement | None:
@@ -20,19 +21,33 @@ def measured(domain: libvirt.virDomain, facts: dict[str, int]) -> Measurement | 
     cpu = facts.get("cpu.time")
     if cpu is None:
         return None
-    told = facts.get
-    disks, cards = _keys("block", told("block.count", 0), _DISK), _keys("net", told("net.count", 0), _CARD)
-    size, held = told("balloon.current"), told("balloon.rss")
-    given, usable = told("balloon.available", -1), told("balloon.usable", -1)
-    # These two are the guest's own words, which nobody vouches for.
-    used = (given - usable) * _KIB if 0 <= usable <= given <= (size or 0) else None
+    disks, cards = facts.get("block.count", 0), facts.get("net.count", 0)
+    read, keys = _reader(disks, cards)
+    try:
+        values = read(facts)
+    except KeyError:  # not every disk tells everything
+        values = tuple(facts.get(key, None if key in _ONCE else 0) for key in keys)
+    size, held = values[:2]
+    # These two are the guest's own words, if it has any, and nobody vouches for them.
+    given, usable = facts.get("balloon.available", -1), facts.get("balloon.usable", -1)
     return Measurement(
-        domain.UUIDString(), domain.ID(), cpu, *[sum(map(told, keys, _NOTHING)) for keys in disks],
-        *[sum(map(told, keys, _NOTHING)) for keys in cards], None if size is None else size * _KIB, used,
+        domain.UUID().hex(), domain.ID(), cpu, *_sums(values, 2, disks), *_sums(values, 2 + 4 * disks, cards),
+        None if size is None else size * _KIB, (given - usable) * _KIB if 0 <= usable <= given <= (size or 0) else None,
         None if held is None else held * _KIB)
 
 
+def _sums(values: tuple[int, ...], first: int, devices: int) -> tuple[int, ...]:
+    """Of four kinds of values, each told by so many devices in turn."""
+    if devices == 1:
+        return values[first:first + 4]
+    if devices == 0:
+        return _NOTHING
+    return tuple([sum(values[at:at + devices]) for at in range(first, first + 4 * devices, devices)])
+
+
 @cache
-def _keys(device: str, count: int, names: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
-    """For each name, where it stands for each of so many devices."""
-    return tuple(tuple(f"{device}.{number}.{name}" for number in range(count)) for name in names)
+def _reader(disks: int, cards: int) -> tuple[itemgetter, tuple[str, ...]]:
+    """What reads all values at once of a domain with so many disks and cards; and where they are, in order."""
+    keys = (*_ONCE, *(f"block.{number}.{name}" for name in _DISK for number in range(disks)),
+            *(f"net.{number}.{name}" for name in _CARD for number in range(cards)))
+    return itemgetter(*keys), keys
