@@ -48,7 +48,7 @@ def _identity() -> Iterator[CheckMessage]:
 
 def _secrets() -> Iterator[CheckMessage]:
     values = {"SECRET_KEY": settings.SECRET_KEY, "MASTER_KEYS": ",".join(settings.MASTER_KEYS), "REDIS_URL": settings.REDIS_URL,
-              "DATABASE_URL": settings.DATABASES["default"]["PASSWORD"]}
+              "DATABASE_URL": settings.DATABASES["default"]["PASSWORD"], "METRICS_TOKEN": settings.METRICS_TOKEN}
     for name, value in values.items():
         if PLACEHOLDER in value.lower():
             yield Error(f"{name} still has the placeholder of the example.", id="mains.E008")

@@ -1,7 +1,8 @@
 """Is it alive, is it ready, how is it doing: `/livez`, `/readyz`, `/metrics`.
 
 Ready means that requests can be served, so only PostgreSQL and migrations decide; broker, work and hosts are reported.
-Strangers learn yes or no. Details are for superusers and for those who ask from this very machine.
+Strangers learn yes or no. Details are for superusers and for those who ask from this very machine; `/metrics` also for whoever
+has its token, where there is one (METRICS_TOKEN).
 """
 import os
 import time
@@ -13,13 +14,14 @@ from django.conf import settings
 from django.db import Error as DatabaseFault
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
-from django.db.models import Count, Min, QuerySet
+from django.db.models import Count, F, Max, Min, Q, QuerySet, Sum
 from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse, HttpResponseNotFound, JsonResponse
 from django.urls import path
+from django.utils.crypto import constant_time_compare
 from django.views.decorators.cache import never_cache
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -27,6 +29,7 @@ from redis.retry import Retry
 from compute.hosts.models import Host
 from compute.instances.console.models import ConsoleTicket
 from compute.instances.models import Instance
+from compute.monitoring.models import Due, MeasuringPass
 from portal.kernel import maintenance
 from portal.kernel.models import AuditChain, Operation
 from portal.kernel.rest import rate
@@ -172,6 +175,7 @@ class Census:
         yield GaugeMetricFamily("mains_audit_broken_chains", "Chains of the audit trail in which something is wrong.",
                                 value=AuditChain.objects.exclude(fault="").count())
         yield from _condition()
+        yield from _measuring()
 
     def describe(self) -> list[Metric]:
         return []  # registering must not ask the database
@@ -187,6 +191,27 @@ def _condition() -> Iterator[Metric]:
         yield GaugeMetricFamily("mains_backup_age_seconds", "Age of the newest backup.",
                                 value=(now - state.backup_at).total_seconds())
         yield GaugeMetricFamily("mains_backup_bytes", "Size of the newest backup.", value=state.backup_bytes)
+
+
+def _measuring() -> Iterator[Metric]:
+    """How measuring goes, by region: the oldest news of a host that answers, the slowest pass, and passes that failed."""
+    rows = MeasuringPass.objects.filter(host__health=Host.Health.UP).order_by().values(region=F("host__region__slug")).annotate(
+        oldest=Min("at"), slowest=Max("duration_ms"), failing=Count("pk", filter=~Q(fault="")), passes=Sum("passes"),
+        failures=Sum("failures"))
+    families = {
+        "age": GaugeMetricFamily("mains_measuring_age_seconds", "Age of the oldest host's newest pass.", labels=["region"]),
+        "slowest": GaugeMetricFamily("mains_measuring_pass_seconds", "Duration of the slowest newest pass.", labels=["region"]),
+        "failing": GaugeMetricFamily("mains_measuring_failing_hosts", "Hosts whose newest pass failed.", labels=["region"]),
+        "passes": CounterMetricFamily("mains_measuring_passes", "Passes over hosts.", labels=["region"]),
+        "failures": CounterMetricFamily("mains_measuring_failures", "Passes over hosts that failed.", labels=["region"])}
+    now = database_now()
+    for row in rows:
+        told = row | {"age": (now - row["oldest"]).total_seconds(), "slowest": row["slowest"] / 1000}
+        for name, family in families.items():
+            family.add_metric([row["region"]], told[name])
+    yield from families.values()
+    yield GaugeMetricFamily("mains_measuring_due_minutes", "Minutes whose samples are not yet summed up.",
+                            value=Due.objects.values("at").distinct().count())
 
 
 def _counted(name: str, text: str, rows: QuerySet, *fields: str) -> GaugeMetricFamily:
@@ -209,11 +234,16 @@ def _counted_by_all() -> CollectorRegistry:
     return together
 
 
+def _has_token(request: HttpRequest) -> bool:
+    given = request.headers.get("Authorization", "")
+    return bool(settings.METRICS_TOKEN) and constant_time_compare(given, f"Bearer {settings.METRICS_TOKEN}")
+
+
 @never_cache
 @page(public=True)
 def metrics(request: HttpRequest) -> HttpResponse:
     """Prometheus text; absent for strangers."""
-    if not may_see_details(request):
+    if not (_has_token(request) or may_see_details(request)):
         return HttpResponseNotFound()
     try:
         return HttpResponse(generate_latest(census) + generate_latest(_counted_by_all()), content_type=CONTENT_TYPE_LATEST)

@@ -59,6 +59,7 @@ INSTALLED_APPS = [
     "portal.notices.apps.NoticesConfig",
     "billing",
     "compute.hosts.apps.HostsConfig",
+    "compute.monitoring.apps.MonitoringConfig",
     "storage",
     "compute.network.apps.NetworkConfig",
     "compute.instances.apps.InstancesConfig",
@@ -361,6 +362,13 @@ RETENTION = {
 
 # An instance is started with room to grow to so many times its vCPUs and memory without another start; 1: none.
 HEADROOM = max(1, env.integer("HEADROOM", 4))
+# For how long measurements stay as they were taken, every 15 s (compute.monitoring); sums of minutes, hours and days stay longer.
+METRICS_RAW_HOURS = env.integer("METRICS_RAW_HOURS", 24)
+if not 6 <= METRICS_RAW_HOURS <= 120:
+    raise RuntimeError("METRICS_RAW_HOURS is from 6 to 120.")
+# Whoever sends this as a bearer token reads /metrics from elsewhere; empty: nobody does.
+METRICS_TOKEN = env.text("METRICS_TOKEN", "")
+
 # Which host takes an instance (compute.hosts.placement): weights, and how many GiB a pool promises for each free one.
 PLACEMENT = {"weights": {"room": 1.0, "quiet": 0.05}, "disk_ratio": 4}
 

@@ -20,6 +20,7 @@ from compute.instances.models import Instance, InstanceType, SshKey, purge_time
 from compute.instances.networks import MOST_CARDS, Networks, cards_by_instance
 from compute.instances.resizing import Resize
 from compute.instances.verbs import ACTIONS, VERBS
+from compute.monitoring import api as monitoring
 from compute.network.errors import AddressInUse, AlreadyAssociated, NoNetwork, NoPublicNetwork, PoolFull, SubnetFull, TooMany
 from compute.network.models import Port, SecurityGroup, Subnet
 from portal.kernel.errors import Busy, NoCapacity, PaymentRequired, StateConflict, Unpaid
@@ -286,7 +287,7 @@ class InstanceViewSet(Listed, Fetched, Described, RoomViewSet):
     serializer_class = InstanceSerializer
     permissions = {"list": "instance.view", "retrieve": "instance.view", "create": "instance.create",
                    "partial_update": "instance.update", "destroy": VERBS["delete"].permission,
-                   "console": "instance.console", "placement": "instance.view",
+                   "console": "instance.console", "placement": "instance.view", "metrics": "instance.view",
                    **dict.fromkeys(("lock", "unlock"), guarding.LOCK),
                    **dict.fromkeys(("protect", "unprotect"), guarding.PROTECT),
                    **{name: verb.permission for name, verb in ACTIONS.items()}}
@@ -294,13 +295,13 @@ class InstanceViewSet(Listed, Fetched, Described, RoomViewSet):
               "lock": LockSerializer, "rescue": RescueSerializer, "rebuild": RebuildSerializer, "resize": ResizeSerializer,
               **{name: ForceSerializer for name, verb in ACTIONS.items() if verb.takes_force}}
     answers = {**dict.fromkeys(("partial_update", "lock", "unlock", "protect", "unprotect"), (200, InstanceSerializer)),
-               "console": (200, TicketSerializer),
-               "placement": (200, PlacedSerializer)}
+               "console": (200, TicketSerializer), "placement": (200, PlacedSerializer),
+               "metrics": (200, monitoring.MetricsSerializer)}
     errors = {"create": (*REFUSALS, *affording.REFUSALS, NoCapacity, Busy, StateConflict, NoNetwork, NoPublicNetwork,
                          SubnetFull, AddressInUse, PoolFull, AlreadyAssociated, TooMany),
               **{name: (*REFUSED.get(name, ()), InstanceLocked) for name in (*ACTIONS, *GUARDS)},
               "destroy": (InstanceLocked, InstanceProtected)}
-    query_parameters = {"create": ("dry_run",), "resize": ("dry_run",), "destroy": ("purge",)}
+    query_parameters = {"create": ("dry_run",), "resize": ("dry_run",), "destroy": ("purge",), "metrics": monitoring.PARAMETERS}
     secret_fields = ("ticket",)
     filters = {"state": "state", "zone": "zone_id", "type": "type_id", "image": "image_id", "is_protected": "is_protected"}
     search_fields = ("name", "description")
@@ -389,6 +390,12 @@ class InstanceViewSet(Listed, Fetched, Described, RoomViewSet):
         reasons = [] if found else sorted({row.reason for row in rows if row.reason})
         hosts = rows if request.user.grants.sees_everything else None
         return Response(PlacedSerializer({"feasible": found, "reasons": reasons, "hosts": hosts}).data)
+
+    @action(detail=True, methods=["get"])
+    def metrics(self, request: Request, pk: str) -> Response:
+        """What it used of processors, memory, disks and network between two times (the last hour), in steps of 15 s to a day.
+        At most 1,500 points; short steps are kept for a day or a week, hours for 90 days, days for two years."""
+        return Response(monitoring.metrics(self.target.pk, request))
 
 
 def _verb_action(name: str) -> Any:

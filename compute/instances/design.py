@@ -93,4 +93,5 @@ def _cards(instance: Instance) -> list[Element]:
 
 def _people(instance: Instance, listen: str) -> list[Element]:
     """What a person sits at: screen, pointer, serial port; and the small devices that every guest wants."""
-    return [Serial(), Console(), Vnc(listen=listen, password=instance.vnc_password), Video(), Input(), Rng(), Balloon()]
+    return [Serial(), Console(), Vnc(listen=listen, password=instance.vnc_password), Video(), Input(), Rng(),
+            Balloon(stats_period_s=10)]

@@ -19,7 +19,7 @@ GROUPS: tuple[tuple[Any, tuple[tuple[str, str], ...]], ...] = (
         ("kernel.Resource", "category"))),
     (_("Compute"), (
         ("instances.Instance", "computer"), ("instances.InstanceSchedule", "schedule"), ("hosts.Host", "dns"),
-        ("hosts.Endpoint", "settings_ethernet"),
+        ("hosts.Endpoint", "settings_ethernet"), ("monitoring.MeasuringPass", "monitoring"),
         ("hosts.Claim", "donut_large"), ("hosts.Verdict", "rule"), ("hosts.Discovered", "travel_explore"),
         ("console.ConsoleTicket", "terminal"), ("instances.SshKey", "key"), ("hosts.SshIdentity", "vpn_key"))),
     (_("Network"), (

@@ -55,7 +55,7 @@ def test_every_variable_is_explained_and_every_explained_one_is_read() -> None:
 
 def test_secrets_may_lie_in_files_and_are_placeholders_here() -> None:
     secrets = {name for name, (_value, said) in example().items() if said.startswith("# Secret.")}
-    assert secrets == {"SECRET_KEY", "MASTER_KEYS", "DATABASE_URL", "REDIS_URL", "EMAIL_URL"}
+    assert secrets == {"SECRET_KEY", "MASTER_KEYS", "DATABASE_URL", "REDIS_URL", "EMAIL_URL", "METRICS_TOKEN"}
     assert {read_by_settings()[name] for name in secrets} == {"text"}
     assert all(PLACEHOLDER in example()[name][0] for name in secrets - {"REDIS_URL"})
 

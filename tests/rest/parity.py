@@ -8,7 +8,8 @@ VERBS = ("start", "stop", "reboot", "pause", "suspend", "resume", "unrescue", "r
 READS = {
     "dashboard.GET": ("instances_list", "usage_list", "operations_list", "projects_quotas_get", "audit_list"),
     "instances:list.GET": ("instances_list",),
-    "instances:detail.GET": ("instances_retrieve", "volumes_list", "ports_list", "operations_list", "audit_list", "usage_list"),
+    "instances:detail.GET": ("instances_retrieve", "instances_metrics", "volumes_list", "ports_list", "operations_list",
+                             "audit_list", "usage_list"),
     "instances:create.GET": ("instance_types_list", "images_list", "subnets_list", "security_groups_list", "ssh_keys_list",
                              "zones_list", "regions_list", "prices_list", "projects_quotas_get"),
     "instances:lock.GET": ("instances_retrieve",),

@@ -10,7 +10,7 @@ Errors: `HostFault` (transient or not), `HostUnreachable`, `StaleGeneration`.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from .spec import Domain
@@ -72,6 +72,31 @@ class DomainView:
         return self.generation is not None
 
 
+class Measurement(NamedTuple):
+    """What a running domain has used since it was started, and the memory that it has now.
+
+    Counters only grow within an `epoch`; every start begins a new one on its host, from nothing. `domain` is the UUID's text:
+    thousands are read at a time, and none is looked at here. Sums are over all disks and all cards, as the guest sees them:
+    `rx` is what it receives. Memory in bytes: what the balloon leaves it, what the guest says that it uses of that (None when
+    it says nothing), and what the hypervisor's process holds (None where there is none).
+    """
+
+    domain: str
+    epoch: int
+    cpu_ns: int
+    read_bytes: int
+    write_bytes: int
+    reads: int
+    writes: int
+    rx_bytes: int
+    tx_bytes: int
+    rx_packets: int
+    tx_packets: int
+    memory_bytes: int | None
+    used_bytes: int | None
+    rss_bytes: int | None
+
+
 @dataclass(frozen=True, kw_only=True)
 class VncAddress:
     """Where a domain's VNC server listens now. The password is the portal's own (it wrote it into the spec)."""
@@ -95,6 +120,11 @@ class Hypervisor(Protocol):
         that bears our name (libvirt tells metadata one by one, 0.1 ms each on an open connection)."""
 
     def domain(self, uuid: UUID) -> DomainView | None: ...
+
+    def measurements(self) -> list[Measurement]:
+        """Of all running domains, foreign ones too, by a constant number of calls. One that is busy with something else, or of
+        which the hypervisor knows nothing, is left out. Raises HostFault (transient) when a guest keeps the host from answering
+        within some seconds; the next call leaves that guest out."""
 
     def ensure_defined(self, spec: Domain) -> None:
         """Make the persistent definition equal to `spec`. A running domain keeps running as it is. Refuses

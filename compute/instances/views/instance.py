@@ -1,4 +1,4 @@
-"""The page of one instance: `?tab=` overview, network, console, timeline or cost."""
+"""The page of one instance: `?tab=` overview, metrics, network, console, timeline or cost."""
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from compute.instances import addresses, details, guarding, timeline, wording
+from compute.instances import addresses, details, guarding, measured, timeline, wording
 from compute.instances.lists.instances import RELATED
 from compute.instances.models import Instance
 from compute.instances.verbs import Verb, offered
@@ -57,6 +57,8 @@ def sheet_of(request: HttpRequest, instance: Instance) -> Sheet:
     may_open_console = not may_not(request, "instance.console", instance)
     tabs = {"overview": Tab(label=gettext_lazy("Overview"), part="instances/_overview.html",
                             content=lambda: _overview(request, instance)),
+            "metrics": Tab(label=gettext_lazy("Metrics"), part="instances/_metrics.html", is_live=False,
+                           content=lambda: measured.charts(instance, request.GET.get("range", ""))),
             "network": Tab(label=gettext_lazy("Network"), part="instances/_network.html",
                            content=lambda: _network(request, instance)),
             "console": Tab(label=gettext_lazy("Console"), part="instances/_console.html", is_live=False),
@@ -69,7 +71,8 @@ def sheet_of(request: HttpRequest, instance: Instance) -> Sheet:
         row=instance, list_page="instances:list", lead="instances/_lead.html", tabs=tabs, in_flight=instance.in_flight,
         live=f"instance:{instance.pk} volume port floating_ip security_group", actions=_actions(request, instance),
         context={"instance": instance, "observed": _observed(instance), "alert": "instances/_alert.html",
-                 "locked": _lock(instance), "may_open_console": may_open_console, "script": CONSOLE if is_console else ""})
+                 "locked": _lock(instance), "may_open_console": may_open_console, "script": CONSOLE if is_console else "",
+                 "head": "instances/_metrics_head.html" if request.GET.get("tab") == "metrics" else ""})
 
 
 def _observed(instance: Instance) -> str:

@@ -24,7 +24,7 @@ PROBLEM = "application/problem+json"
 ALWAYS = {400: {"invalid", "malformed"}, 401: {"not_authenticated"}, 429: {"rate_limited"}, 503: {"unavailable"}}
 CHANGES = {403: {"forbidden"}, 404: {"not_found"}, 409: {"conflict"}, 413: {"too_large"}, 415: {"unsupported_media_type"}}
 SENTENCE_END = re.compile(r"(?<=[a-z)\d])[.;:](?:\s|$)")
-FLAGS = frozenset({"dry_run", "purge"})
+FLAGS, NUMBERS = frozenset({"dry_run", "purge"}), frozenset({"wait", "step"})
 LOCATION = OpenApiParameter("Location", str, OpenApiParameter.HEADER, response=[202],
                             description="The operation's address.")
 ETAG = OpenApiParameter("ETag", str, OpenApiParameter.HEADER, response=[200], description="The row's version.")
@@ -159,7 +159,7 @@ class AutoSchema(SpectacularSchema):
         if self.room is None:
             return super().get_override_parameters()
         found: list[Any] = [
-            OpenApiParameter(name, bool if name in FLAGS else int if name == "wait" else str, OpenApiParameter.QUERY)
+            OpenApiParameter(name, bool if name in FLAGS else int if name in NUMBERS else str, OpenApiParameter.QUERY)
             for name in self.room.query_parameters.get(self.action, ())]
         if self.method == "POST":
             found.append(OpenApiParameter("Idempotency-Key", str, OpenApiParameter.HEADER))

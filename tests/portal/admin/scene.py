@@ -36,6 +36,7 @@ from billing.models import (
 from compute.hosts.models import Claim, Discovered, Endpoint, Host, SshIdentity, Verdict
 from compute.instances.console.models import ConsoleTicket
 from compute.instances.models import Instance
+from compute.monitoring.models import MeasuringPass
 from compute.network.models import FloatingIp, TrafficCount
 from portal.kernel.models import AuditChain, Hold, Operation, Resource
 from portal.kernel.states import database_now
@@ -58,6 +59,7 @@ def make_rest(cast: Cast, rows: Rows) -> Rows:
         Claim: Claim.objects.create(provider=host, consumer=instance, resource_class="vcpu", amount=1),
         TrafficCount: TrafficCount.objects.create(host=host, floating_ip=rows[FloatingIp], address="198.51.100.7", sku="public",
                                                   began_at=now),
+        MeasuringPass: MeasuringPass.objects.create(host=host, at=now, duration_ms=12, domains=3, passes=1),
         Verdict: Verdict.objects.create(consumer=instance, host=host, reason="no_vcpu"),
         Discovered: Discovered.objects.create(host=host, kind="domain", key="x", name="stray", last_seen_at=now),
         SshIdentity: SshIdentity.objects.create(region=cast.region, public_key="ssh-ed25519 AAAA mains", private_key="SECRET"),

@@ -20,6 +20,8 @@ from tests.portal.scenery import Scene
 # Models without a page of their own, and where their rows are seen.
 ELSEWHERE = {
     "hosts.Provider": "a host's own columns", "network.SecurityGroupRule": "in its group",
+    **dict.fromkeys(("monitoring.Sample", "monitoring.Minute", "monitoring.Hour", "monitoring.Day"), "on its instance's page"),
+    "monitoring.Due": "a minute that waits to be summed up; /metrics counts them",
     "tenants.ConnectionDomain": "in its single sign-on",
     "billing.PriceTier": "in its price", "billing.Leg": "in its entry", "billing.CreditUse": "in its credit",
     "billing.CounterSample": "the latest in its counter",

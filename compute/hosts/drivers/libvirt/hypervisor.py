@@ -10,6 +10,7 @@ from concurrent.futures import Future, wait
 from contextlib import suppress
 from functools import partial
 from threading import Thread
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -23,6 +24,7 @@ from compute.hosts.drivers.contract import (
     DomainView,
     Fence,
     Inventory,
+    Measurement,
     Power,
     Unfenced,
     VncAddress,
@@ -31,6 +33,7 @@ from compute.hosts.drivers.spec import NAMESPACE, Dimm, Domain, domain_name
 from portal.kernel.errors import HostFault, HostUnreachable, StaleGeneration
 
 from .faults import Gone, NotInThisState, translate
+from .measuring import GROUPS, measured
 from .probe import PROBE_UUID, boots_under_kvm
 from .session import Caller, session_for
 
@@ -150,6 +153,15 @@ class LibvirtHypervisor(Caller):
                 persistent=bool(self._call("domain.persistent", found.isPersistent)))
         except Gone:
             return None
+
+    def measurements(self) -> list[Measurement]:
+        """One call. Blocks and balloon are asked of each QEMU in turn: one that hangs keeps the call, and is busy henceforth."""
+        flags = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_ACTIVE
+        flags |= libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT if self._is_qemu else 0
+        told = self._call("domains.measure", _begin, partial(self._host().getAllDomainStats, GROUPS, flags))
+        if not wait([told], _PATIENCE_S).done:
+            raise HostFault(reasons.TOO_BUSY, transient=True)
+        return [one for domain, facts in self._result("domains.measure", told) if (one := measured(domain, facts)) is not None]
 
     def vnc(self, uuid: UUID) -> VncAddress | None:
         try:
@@ -327,9 +339,9 @@ class LibvirtHypervisor(Caller):
         self._result(verb, future)
         return is_mine
 
-    def _result(self, verb: str, future: Future) -> None:
+    def _result(self, verb: str, future: Future) -> Any:
         try:
-            future.result()
+            return future.result()
         except libvirt.libvirtError as error:
             raise translate(error, verb, is_alive=self._session.is_alive()) from error
 

@@ -55,6 +55,12 @@ class SimulatedHost:
         with self._store.change() as state:
             cut_power(state, str(uuid))
 
+    def work(self, uuid: UUID, **more: int) -> None:
+        """The guest uses so much more of what is counted, by the counters' names."""
+        with self._store.change() as state:
+            used = state["domains"][str(uuid)].setdefault("used", {"epoch": 1})
+            used |= {name: used.get(name, 0) + amount for name, amount in more.items()}
+
     def crash(self, uuid: UUID) -> None:
         """The hypervisor process of the domain dies."""
         with self._store.change() as state:

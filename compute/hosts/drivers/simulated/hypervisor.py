@@ -10,12 +10,14 @@ from uuid import NAMESPACE_DNS, UUID, uuid5
 from portal.kernel.errors import HostFault, StaleGeneration
 
 from .. import reasons
-from ..contract import Capabilities, DomainView, Inventory, Power, VncAddress
+from ..contract import Capabilities, DomainView, Inventory, Measurement, Power, VncAddress
 from ..spec import Domain, Interface
 from .store import State
 from .verbs import Simulated
 
 Record = dict[str, Any]
+COUNTERS = tuple(name for name in Measurement._fields if name not in (
+    "domain", "epoch", "memory_bytes", "used_bytes", "rss_bytes"))
 
 
 class SimulatedHypervisor(Simulated):
@@ -39,6 +41,10 @@ class SimulatedHypervisor(Simulated):
     def domain(self, uuid: UUID) -> DomainView | None:
         record = self._look("domain")["domains"].get(str(uuid))
         return _view(str(uuid), record) if record else None
+
+    def measurements(self) -> list[Measurement]:
+        state = self._look("measurements")
+        return [_measured(uuid, record) for uuid, record in state["domains"].items() if record["running"]]
 
     def ensure_defined(self, spec: Domain) -> None:
         with self._verb("ensure_defined") as state:
@@ -163,7 +169,8 @@ def _run(state: State, uuid: UUID, record: Record, wanted: Record) -> None:
     _require_memory(state, wanted)
     _require_files(state, wanted)
     _require_locks(state, wanted)
-    record |= {"running": wanted | {"vnc_port": _free_port(state)}, "saved": None, "power": Power.RUNNING}
+    record |= {"running": wanted | {"vnc_port": _free_port(state)}, "saved": None, "power": Power.RUNNING,
+               "used": {"epoch": record.get("used", {}).get("epoch", 0) + 1}}
     for port in wanted["nics"]:
         state.setdefault("taps", {})[_tap(port)] = {"port": port, "domain": str(uuid)}
 
@@ -183,6 +190,13 @@ def _view(uuid: str, record: Record) -> DomainView:
     known = record["defined"] or record["running"]
     return DomainView(uuid=UUID(uuid), name=record["name"], power=Power(record["power"]),
                       generation=known["generation"], persistent=record["defined"] is not None)
+
+
+def _measured(uuid: str, record: Record) -> Measurement:
+    """A simulated guest does nothing that a hand does not make it do."""
+    memory, used = record["running"]["memory_mib"] * 1024 ** 2, record.get("used", {})
+    nothing = {"epoch": 0, "memory_bytes": memory, "used_bytes": memory // 2, "rss_bytes": memory}
+    return Measurement(domain=uuid, **(dict.fromkeys(COUNTERS, 0) | nothing | used))
 
 
 def _ours(state: State, uuid: UUID, generation: int) -> Record | None:

@@ -1,0 +1,1 @@
+"""What instances use of their hosts, measured: `measuring` writes samples, `rollup` sums them up, `reading` tells it."""
