@@ -56,7 +56,7 @@
              ...(aside ? [{...axis, side: 1, scale: "aside", size: 44, grid: {show: false}, values: (_plot, splits) => splits.map(words.count)}] : [])],
       series: [{label: root.dataset.time, value: (_plot, at) => (at === null ? "–" : exact.format(at * 1000))},
                ...lines.map((line, place) => ({
-                 label: line.label, stroke: shade(place), width: line.aside ? 1 : 1.75, points: {show: false}, scale: line.aside ? "aside" : "y",
+                 label: line.label, stroke: shade(place), width: line.aside ? 1 : 1.75, points: {show: points.length < 40, size: 5}, scale: line.aside ? "aside" : "y",
                  ...(line.aside ? {dash: [4, 3]} : place ? {} : {fill: `${shade(place)}22`}),
                  value: (_plot, value) => (value === null || value === undefined ? "–" : words[line.aside ? "count" : unit](value))}))],
     };
@@ -72,7 +72,7 @@
       plots.get(box)?.destroy();
       plots.set(box, new uPlot(optionsOf(box, lines), columnsOf(lines), box));
     }
-    tellNewest();
+    requestAnimationFrame(tellNewest); // after uPlot has put its pointer nowhere
   };
   // The legend tells what the pointer is at, and the newest figures when it is nowhere.
   const tellNewest = () => plots.forEach((plot) => plot.setLegend({idx: plot.data[0].length - 1}));

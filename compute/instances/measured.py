@@ -51,14 +51,15 @@ CHARTS = (
     Chart(name="memory", title=gettext_lazy("Memory"), symbol="stack-2", unit="bytes", lines=(
         Line(field="memory_used_bytes", label=gettext_lazy("Used, as the guest says")),
         Line(field="memory_host_bytes", label=gettext_lazy("Held on the host")),
-        Line(field="memory_bytes", label=gettext_lazy("Size")))),
+        Line(field="memory_bytes", label=gettext_lazy("Memory in all")))),
     Chart(name="disk", title=gettext_lazy("Disks"), symbol="database", unit="rate", lines=(
-        Line(field="disk_read_bytes", label=gettext_lazy("Read")), Line(field="disk_write_bytes", label=gettext_lazy("Written")),
+        Line(field="disk_read_bytes", label=gettext_lazy("Bytes read")),
+        Line(field="disk_write_bytes", label=gettext_lazy("Bytes written")),
         Line(field="disk_reads", label=gettext_lazy("Reads/s"), is_aside=True),
         Line(field="disk_writes", label=gettext_lazy("Writes/s"), is_aside=True))),
     Chart(name="network", title=gettext_lazy("Network"), symbol="network", unit="rate", lines=(
-        Line(field="network_received_bytes", label=gettext_lazy("Received")),
-        Line(field="network_sent_bytes", label=gettext_lazy("Sent")),
+        Line(field="network_received_bytes", label=gettext_lazy("Bytes received")),
+        Line(field="network_sent_bytes", label=gettext_lazy("Bytes sent")),
         Line(field="network_received_packets", label=gettext_lazy("Packets received/s"), is_aside=True),
         Line(field="network_sent_packets", label=gettext_lazy("Packets sent/s"), is_aside=True))),
 )
