@@ -5,6 +5,7 @@ What costs nothing (a VPC, a security group, a key) is not asked about: no budge
 """
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from billing import budgets, credit
 from billing.prices import Estimate, NoPrice
@@ -15,10 +16,11 @@ REFUSALS: tuple[type[PortalError], ...] = (NoPrice, PaymentRequired, budgets.Bud
 """What views declare that make something with a price, beside what `reserve` refuses."""
 
 
-def require(project: Project, price: Estimate, tags: Mapping[str, str], *, now: datetime) -> None:
-    """Raise PaymentRequired where what is left does not suffice, or BudgetReached where a budget refuses what is new."""
-    credit.require(project.organization, price, now=now)
-    budgets.require(project, tags)
+def require(project: Project, price: Estimate, tags: Mapping[str, str], *, now: datetime, actor: Any = None) -> None:
+    """Raise PaymentRequired where what is left does not suffice, or BudgetReached where a budget refuses what is new. Figures are
+    told to an actor who may see them (`sees_costs`)."""
+    credit.require(project.organization, price, now=now, actor=actor)
+    budgets.require(project, tags, actor=actor)
 
 
 def is_affordable(project: Project, price: Estimate, tags: Mapping[str, str], *, now: datetime) -> bool:

@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -24,6 +25,7 @@ from django.db.models import OuterRef, Q, Subquery, Sum
 
 from billing import issuing, rating, scopes
 from billing.models import Account, BillingProfile, Credit, CreditUse, Invoice, Leg, PriceBook
+from billing.models.ledger import sees_costs
 from billing.money import Money, plain, shown
 from billing.prices import Estimate, NoPrice, contract_of, price_of
 from portal.kernel.declarations import registry
@@ -326,8 +328,10 @@ def shortfall(organization: Organization, price: Estimate, *, now: datetime,
     return (balance, sum(runs.values(), ZERO)) if balance.is_short_of(price, runs) else None
 
 
-def require(organization: Organization, price: Estimate, *, now: datetime, instead_of: UUID | None = None) -> None:
-    """Raise PaymentRequired (with facts) when the credit does not cover an hour of something new beside what runs.
+def require(organization: Organization, price: Estimate, *, now: datetime, instead_of: UUID | None = None,
+            actor: Any = None) -> None:
+    """Raise PaymentRequired when the credit does not cover an hour of something new beside what runs; with figures for an actor
+    who may see them.
 
     The caller holds the organization's row (`tenants.quotas.reserve`), so two that come at once are asked in turn.
     """
@@ -335,5 +339,6 @@ def require(organization: Organization, price: Estimate, *, now: datetime, inste
     if short is not None:
         balance, runs = short
         refusal = PrepaidUsedUp if balance.is_prepaid else PaymentRequired
-        raise refusal(organization=organization.name, left=plain(shown(balance.left.amount)), running=plain(shown(runs)),
-                      hourly=plain(shown(price.hourly.amount)), currency=balance.left.currency)
+        figures = {"left": plain(shown(balance.left.amount)), "running": plain(shown(runs)),
+                   "hourly": plain(shown(price.hourly.amount)), "currency": balance.left.currency}
+        raise refusal(organization=organization.name, **(figures if sees_costs(actor, organization) else {}))

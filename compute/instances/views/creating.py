@@ -65,7 +65,7 @@ class Summary:
             return cls(order=None)
         now = database_now()
         price, price_error = _price(order, now)
-        return cls(order=order, price=price, price_error=price_error, refused=_refusal(order, price, now),
+        return cls(order=order, price=price, price_error=price_error, refused=_refusal(order, price, now, form.user),
                    spelled=tuple(spellings(order, _known(form.offer))),
                    quota=tuple(lines(order.project, order.region, order.wanted)),
                    obstacles=tuple(wording.reason(code) for code in order.obstacles))
@@ -78,12 +78,12 @@ def _price(order: Order, now: datetime) -> tuple[Estimate | None, str]:
         return None, error.detail
 
 
-def _refusal(order: Order, price: Estimate | None, now: datetime) -> PortalError | None:
+def _refusal(order: Order, price: Estimate | None, now: datetime, user: Any) -> PortalError | None:
     if price is None:
         return None
     try:
         ladder.require_paid(order.project.organization_id)
-        affording.require(order.project, price, order.tags, now=now)
+        affording.require(order.project, price, order.tags, now=now, actor=user)
     except PortalError as error:
         return error
     return None
