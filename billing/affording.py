@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from billing import budgets, credit
+from billing import budgets, credit, ladder
 from billing.prices import Estimate, NoPrice
 from portal.kernel.errors import PaymentRequired, PortalError
 from tenants.models import Project
@@ -21,6 +21,18 @@ def require(project: Project, price: Estimate, tags: Mapping[str, str], *, now: 
     told to an actor who may see them (`sees_costs`)."""
     credit.require(project.organization, price, now=now, actor=actor)
     budgets.require(project, tags, actor=actor)
+
+
+def refusal(project: Project, price: Estimate, tags: Mapping[str, str], *, actor: Any) -> PortalError | None:
+    """What a verb would be refused with for want of money, for being shown while somebody still chooses: what is left, due and
+    reached may be some seconds old."""
+    try:
+        ladder.require_paid(project.organization_id, lately=True)
+        credit.require(project.organization, price, now=None, actor=actor)
+        budgets.require(project, tags, actor=actor, lately=True)
+    except PortalError as error:
+        return error
+    return None
 
 
 def is_affordable(project: Project, price: Estimate, tags: Mapping[str, str], *, now: datetime) -> bool:

@@ -15,6 +15,7 @@ from billing.models.ledger import sees_costs
 from billing.money import plain, shown
 from portal.kernel.composed import Composed
 from portal.kernel.errors import PortalError
+from portal.kernel.remembered import LATELY_S, remembered
 from portal.kernel.states import CLOCK
 from tenants.models import Project
 
@@ -42,9 +43,13 @@ def asked(alarm: BudgetAlarm) -> list[str]:
                  if (one["percent"], one["basis"]) == (alarm.percent, alarm.basis)), [])
 
 
-def require(project: Project, tags: Mapping[str, str], *, actor: Any = None) -> None:
+def require(project: Project, tags: Mapping[str, str], *, actor: Any = None, lately: bool = False) -> None:
     """Raise BudgetReached where a budget refuses something new in the project that bears these tags; which one, and its figures,
-    is told to an actor who may see them."""
+    is told to an actor who may see them. `lately`: only to be shown, so that none refuses may be some seconds old."""
+    organization = project.organization_id
+    if lately and not remembered(("any alarm", organization), lambda: ANY_ALARM.rows(organization=organization),
+                                 least_s=LATELY_S):
+        return
     alarm = refusing(project, tags)
     if alarm is not None:
         told = sees_costs(actor, alarm.budget.project or project.organization)
