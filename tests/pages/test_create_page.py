@@ -118,7 +118,9 @@ def test_the_summary_says_that_a_budget_or_the_balance_refuses_it(networked: Net
                                spent=2, forecast=3, at=now)
     remembered.forget()
     text = client.post(path, sent).content.decode()
-    assert f"within it until {until:%Y-%m-%d}, or" in text and "There is room" not in text
+    assert f"within it until {until:%Y-%m-%d}, or" in text and "There is room" not in text and "“Red”" in text
+    text = browser("adam").post(path, sent).content.decode()  # of one project: the organization's budget is not his to read
+    assert f"within it until {until:%Y-%m-%d}, or" in text and "Red" not in text and "There is room" not in text
     assert "There is room" in client.post(path, form_of(networked)).content.decode()
     type(organization).objects.filter(pk=organization.pk).update(plan="trial")
     Credit.objects.filter(organization=organization).delete()
