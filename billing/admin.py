@@ -13,7 +13,7 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter, RelatedDropdo
 from unfold.decorators import action, display
 
 from billing import budget_admin, collection_admin, export_admin, invoice_admin, mail_admin
-from billing.booked import Booked, Versions
+from billing.booked import Booked, Versions, amount_column
 from billing.forms import NewCreditForm, NewOutageForm, NewPriceForm, NewTermsForm
 from billing.models import Counter, CounterSample, Credit, Outage, Price, PriceBook, PriceTier, Terms, UsageInterval
 from billing.prices import unpriced
@@ -113,7 +113,7 @@ class PriceAdmin(Versions):
 class CreditAdmin(Booked):
     """Granted once, then only read."""
 
-    list_display = ("organization", "amount", "currency", "reason", "granted_by", "created_at", "expires_at")
+    list_display = ("organization", "amount_text", "reason", "granted_by", "created_at", "expires_at")
     list_filter = ("currency",)
     list_select_related = ("organization", "granted_by")
     search_fields = ("organization__name", "reason")
@@ -121,7 +121,8 @@ class CreditAdmin(Booked):
     autocomplete_fields = ("organization",)
     ordering = ("-created_at",)
     new_form, shown = NewCreditForm, (
-        "organization", "amount", "reason", "expires_at", "meters", "region", "currency", "granted_by", "created_at")
+        "organization", "amount_text", "reason", "expires_at", "meters", "region", "granted_by", "created_at")
+    amount_text = amount_column("amount", _("amount"))
 
 
 @admin.register(Terms)

@@ -1,4 +1,5 @@
 """What admin's pages of money share: rows that a verb writes and nothing changes afterwards."""
+from decimal import Decimal
 from typing import ClassVar
 
 from django.db.models import Model
@@ -8,7 +9,7 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSplitDateTimeWidget
 
 from billing.forms import OfVerb
-from billing.money import Money
+from billing.templatetags.money import exact
 from portal.kernel.admin import ReadOnlyAdmin
 
 
@@ -16,8 +17,13 @@ def amount_column(name: str, label: object):
     """A column: an amount of the row, in its currency."""
     @display(description=label, ordering=name)
     def column(_admin: object, row: object) -> str:
-        return str(Money(getattr(row, name), row.currency))
+        return money_text(getattr(row, name), row.currency)
     return column
+
+
+def money_text(amount: Decimal, currency: str) -> str:
+    """`1,234.56 CNY`: with separators, and all of its digits, since books are compared."""
+    return f"{exact(amount, 2)} {currency}"
 
 
 class Booked(ReadOnlyAdmin):

@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -24,18 +25,17 @@ from django.db.models import OuterRef, Q, Subquery, Sum
 
 from billing import issuing, rating, scopes
 from billing.models import Account, BillingProfile, Charge, Credit, CreditUse, Invoice, Leg, PriceBook
+from billing.models.ledger import sees_costs
 from billing.money import Money, plain, shown
 from billing.prices import Estimate, NoPrice, contract_of, price_of
 from portal.kernel.declarations import registry
 from portal.kernel.errors import PaymentRequired, PrepaidUsedUp
-from portal.kernel.remembered import remembered
+from portal.kernel.remembered import LATELY_S, remembered
 from portal.kernel.states import CLOCK, database_now
 from tenants.models import Organization, Project
 
 ZERO, HOUR = Decimal(0), timedelta(hours=1)
 MOST_SHOWN = 3
-LATELY_S = 5
-"""As old may be what is shown of usage; in this time nobody uses an amount that one would see."""
 
 INVOICED = Subquery(CreditUse.objects.filter(credit=OuterRef("pk")).values("credit").values_list(Sum("amount")))
 """How much of a credit paid for invoices. No join: the clock is another one in each joined row."""
@@ -327,20 +327,36 @@ def _not_invoiced(organization: Organization, start: datetime, now: datetime) ->
         return cursor.fetchall()
 
 
-def shortfall(organization: Organization, price: Estimate, *, now: datetime,
+def shortfall(organization: Organization, price: Estimate, *, now: datetime | None,
               instead_of: UUID | None = None) -> tuple[Balance, Decimal] | None:
     """When it pays by credit and has too little for an hour of something new beside what runs: the balance, and what an hour of
-    what runs costs. Else None. `instead_of`: a resource that costs the price instead of what it costs now."""
+    what runs costs. Else None. `instead_of`: a resource that costs the price instead of what it costs now. Without `now` it is
+    for being shown, and may be some seconds old."""
+    if now is not None:
+        standing = _standing(organization, now, instead_of)
+    else:
+        key = ("standing", organization.pk, organization.plan, instead_of)
+        standing = remembered(key, lambda: _standing(organization, database_now(), instead_of), least_s=LATELY_S)
+    if standing is None:
+        return None
+    balance, runs = standing
+    return (balance, sum(runs.values(), ZERO)) if balance.is_short_of(price, runs) else None
+
+
+def _standing(organization: Organization, now: datetime,
+              instead_of: UUID | None) -> tuple[Balance, dict[scopes.Part, Decimal]] | None:
+    """What is left, and what an hour of what runs costs; None where it does not pay by credit."""
     if not pays_by_credit(organization):
         return None
     balance = balances([organization], now=now)[0]
     regions = {one.credit.region_id for one in balance.scoped} - {None}
-    runs = _soon(organization, balance.left.currency, now, regions, instead_of)
-    return (balance, sum(runs.values(), ZERO)) if balance.is_short_of(price, runs) else None
+    return balance, _soon(organization, balance.left.currency, now, regions, instead_of)
 
 
-def require(organization: Organization, price: Estimate, *, now: datetime, instead_of: UUID | None = None) -> None:
-    """Raise PaymentRequired (with facts) when the credit does not cover an hour of something new beside what runs.
+def require(organization: Organization, price: Estimate, *, now: datetime | None, instead_of: UUID | None = None,
+            actor: Any = None) -> None:
+    """Raise PaymentRequired when the credit does not cover an hour of something new beside what runs; with figures for an actor
+    who may see them. Without `now` as for `shortfall`.
 
     The caller holds the organization's row (`tenants.quotas.reserve`), so two that come at once are asked in turn.
     """
@@ -348,5 +364,6 @@ def require(organization: Organization, price: Estimate, *, now: datetime, inste
     if short is not None:
         balance, runs = short
         refusal = PrepaidUsedUp if balance.is_prepaid else PaymentRequired
-        raise refusal(organization=organization.name, left=plain(shown(balance.left.amount)), running=plain(shown(runs)),
-                      hourly=plain(shown(price.hourly.amount)), currency=balance.left.currency)
+        figures = {"left": plain(shown(balance.left.amount)), "running": plain(shown(runs)),
+                   "hourly": plain(shown(price.hourly.amount)), "currency": balance.left.currency}
+        raise refusal(organization=organization.name, **(figures if sees_costs(actor, organization) else {}))

@@ -11,13 +11,29 @@ from django.utils.translation import gettext_lazy as _
 from billing.exports import folders
 from billing.models import ExportSchedule
 from billing.models.exports import Format, What
+from billing.periods import Month
 from portal.kernel.errors import PortalError
 from portal.kernel.fields import NameField
 from portal.kernel.forms import VerbForm
 from tenants.models import Organization, Project
 from tenants.webhooks.addresses import LONGEST
 
-MONTH = {"placeholder": "2026-10", "inputmode": "numeric", "autocomplete": "off", "spellcheck": "false"}
+MONTH = {"type": "month", "min": "2000-01", "max": "2999-12", "pattern": "[0-9]{4}-[0-9]{2}", "placeholder": "2026-11",
+         "autocomplete": "off", "spellcheck": "false"}
+"""Browsers that have no field for months show one of text, where the example and the pattern say what to write."""
+
+
+class MonthField(forms.CharField):
+    """A month such as 2026-11; what is none is said, with an example."""
+
+    widget = forms.TextInput(attrs=MONTH)
+
+    def to_python(self, value: Any) -> str:
+        text = super().to_python(value)
+        try:
+            return str(Month.named(text)) if text else ""
+        except ValueError as error:
+            raise forms.ValidationError(_("A month like 2026-11.")) from error
 
 
 class OfOrganizationForm(VerbForm):
@@ -52,9 +68,8 @@ class ExportForm(OfOrganizationForm):
 
     what = forms.ChoiceField(label=_("What"), choices=What.choices)
     format = forms.ChoiceField(label=_("Format"), choices=Format.choices)
-    first_month = forms.CharField(label=_("From month"), max_length=7, widget=forms.TextInput(attrs=MONTH))
-    last_month = forms.CharField(label=_("To month"), max_length=7, required=False, widget=forms.TextInput(attrs=MONTH),
-                                 help_text=_("Empty: only this one month. At most 24."))
+    first_month = MonthField(label=_("From month"))
+    last_month = MonthField(label=_("To month"), required=False, help_text=_("Empty: only this one month. At most 24."))
     columns = forms.CharField(label=_("Columns"), max_length=3000, required=False, widget=forms.Textarea(attrs={
         "rows": 3, "spellcheck": "false"}))
 

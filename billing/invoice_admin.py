@@ -1,11 +1,14 @@
 """Operators' view of bills: who bills and how is edited, what was booked is only read and found."""
+from collections.abc import Mapping
 from urllib.parse import urlencode
 
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import mark_safe
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import TabularInline
@@ -13,14 +16,17 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter
 from unfold.decorators import action, display
 
 from billing import closing, outbox, payments, report_admin
-from billing.booked import Booked, amount_column
+from billing.booked import Booked, amount_column, money_text
 from billing.invoice_forms import BillingProfileForm, IssuerForm, NewAdjustmentForm, NewCreditNoteForm, NewPaymentForm
 from billing.invoice_queries import WORDS, Standing, standings
 from billing.models import BillingProfile, Charge, Entry, Invoice, InvoiceLine, Issuer, Leg, Payment, Series, TaxRate
-from billing.money import Money
+from billing.money import Money, together
 from billing.periods import Month
 from portal.kernel.admin import AuditedAdmin, OperatorsActions, ReadOnlyAdmin, act
 from portal.kernel.admin.columns import MeterFilter, OneOf
+
+WORDS_OF_PARTY = {"country": _("Country"), "tax_id": _("Tax id"), "email": _("E-mail"), "bank": _("Bank details"),
+                  "language": _("Language")}
 
 
 class KindFilter(OneOf):
@@ -39,6 +45,13 @@ class InvoiceKindFilter(KindFilter):
         return dict(Invoice.Kind.choices)
 
 
+def on_lines(party: Mapping[str, str]) -> str:
+    """Who sells or buys, as an invoice kept it, a line for each part of it."""
+    named = [(WORDS_OF_PARTY.get(name), str(party.get(name) or "")) for name in ("name", "address", *WORDS_OF_PARTY)]
+    lines = [(f"{word}: {line}" if word else line,) for word, text in named for line in text.splitlines()]
+    return format_html_join(mark_safe("<br>"), "{}", lines) or "–"
+
+
 def said_of(found: closing.Correction) -> str:
     """What rating a month anew finds."""
     if not found.count:
@@ -48,7 +61,8 @@ def said_of(found: closing.Correction) -> str:
 
 class LegInline(TabularInline):
     model, extra, can_delete, max_num = Leg, 0, False, 0
-    fields = readonly_fields = ("account", "amount", "currency")
+    fields = readonly_fields = ("account", "amount_text")
+    amount_text = amount_column("amount", _("amount"))
 
     def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return False
@@ -69,8 +83,8 @@ class InvoiceAdmin(Booked):
     ordering = ("-issued_at", "-id")
     new_form, shown = NewCreditNoteForm, (
         "organization", "kind", "number", "month", "start", "end", "subtotal_text", "credit_text", "tax_name", "tax_percent",
-        "tax_text", "total_text", "open_text", "state", "corrects", "reason", "issued_at", "due_at", "lines_link", "seller",
-        "buyer")
+        "tax_text", "total_text", "open_text", "state", "corrects", "reason", "issued_at", "due_at", "lines_link",
+        "seller_text", "buyer_text")
     total_text, subtotal_text = amount_column("total", _("total")), amount_column("subtotal", _("subtotal"))
     credit_text, tax_text = amount_column("credit", _("paid by credit")), amount_column("tax", _("tax amount"))
 
@@ -84,7 +98,16 @@ class InvoiceAdmin(Booked):
 
     @display(description=_("to pay"))
     def open_text(self, invoice: Invoice) -> str:
-        return str(self._standing(invoice).open)
+        left = self._standing(invoice).open
+        return money_text(left.amount, left.currency)
+
+    @display(description=_("seller"))
+    def seller_text(self, invoice: Invoice) -> str:
+        return on_lines(invoice.seller)
+
+    @display(description=_("buyer"))
+    def buyer_text(self, invoice: Invoice) -> str:
+        return on_lines(invoice.buyer)
 
     @display(description=_("state"))
     def state(self, invoice: Invoice) -> object:
@@ -137,7 +160,7 @@ class InvoiceLineAdmin(ReadOnlyAdmin):
 
     @display(description=_("amount"), ordering="amount")
     def amount_text(self, line: InvoiceLine) -> str:
-        return str(Money(line.amount, line.invoice.currency))
+        return money_text(line.amount, line.invoice.currency)
 
 
 @admin.register(Charge)
@@ -171,7 +194,7 @@ class ChargeAdmin(Booked):
 class EntryAdmin(ReadOnlyAdmin):
     """The ledger. Debits are above zero, credits below; legs sum to zero."""
 
-    list_display = ("at", "kind", "organization", "invoice", "text", "actor")
+    list_display = ("at", "kind", "organization", "invoice", "amount_text", "text", "actor")
     list_filter = (("organization", AutocompleteSelectFilter),)
     list_select_related = ("organization", "invoice", "actor")
     search_fields = ("key", "text", "organization__name", "invoice__number")
@@ -179,6 +202,15 @@ class EntryAdmin(ReadOnlyAdmin):
     ordering = ("-at", "-id")
     fields = readonly_fields = ("organization", "key", "kind", "invoice", "text", "actor", "at")
     inlines = (LegInline,)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Entry]:
+        return super().get_queryset(request).prefetch_related("legs")
+
+    @display(description=_("amount"))
+    def amount_text(self, entry: Entry) -> str:
+        """What was moved: its debits."""
+        debits = together(Money(leg.amount, leg.currency) for leg in entry.legs.all() if leg.amount > 0)
+        return ", ".join(money_text(one.amount, one.currency) for one in debits)
 
 
 @admin.register(Payment)
@@ -194,6 +226,12 @@ class PaymentAdmin(Booked):
     ordering = ("-received_at", "-id")
     new_form, shown = NewPaymentForm, ("organization", "amount_text", "provider", "reference", "received_at", "recorded_by")
     amount_text = amount_column("amount", _("amount"))
+
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet[Payment],
+                           search_term: str) -> tuple[QuerySet[Payment], bool]:
+        """References of earlier versions look like ids: 32 digits in hex."""
+        found = queryset.filter(reference=search_term.strip())
+        return (found, False) if found.exists() else super().get_search_results(request, queryset, search_term)
 
 
 @admin.register(Series)

@@ -13,7 +13,7 @@ from billing.invoice_queries import OPEN, PAID, Standing, standings, unpaid
 from billing.models import Charge, Invoice, InvoiceLine, Payment
 from billing.money import Money
 from portal.kernel.declarations import registry
-from portal.kernel.lists import Choice, Column, Empty, Exact, Text
+from portal.kernel.lists import Choice, Column, Empty, Exact, Month, Text
 from tenants.lists import ID, Listing
 
 HOUR, MICRO = Decimal(3600), Decimal("0.000001")
@@ -64,7 +64,7 @@ class InvoiceList(OfOrganization):
     def user_filters(self) -> tuple[Any, ...]:
         states = Choice(name="state", label=_("State"), choices=[(OPEN, _("To pay")), (PAID, _("Paid"))], means=self._in_state)
         return (Text(name="number", label=_("Number contains …"), paths=("number",)), states,
-                Exact(name="month", label=_("Month"), is_extra=True),
+                Month(name="month", label=_("Month"), is_extra=True),
                 Choice(name="kind", label=_("Kind"), choices=Invoice.Kind.choices, is_extra=True))
 
     def _in_state(self, value: str) -> Q:

@@ -7,6 +7,7 @@ from django.db import connection
 from django.utils.translation import gettext_lazy as _
 
 from billing.models import BillingProfile, Issuer, TaxRate
+from billing.periods import Month
 from billing.profiles import profile_of
 from portal.kernel.errors import InvalidInput
 from tenants.models import Organization
@@ -47,10 +48,21 @@ def next_number(of: Issuer, now: datetime) -> str:
     """The next number of the year, such as INV-2026-000001. The series is held until the transaction ends, and one that fails
     gives its number back: there is no gap."""
     series = f"{of.prefix}{now.astimezone(ZoneInfo(of.time_zone)).year}"
+    return f"{series}-{_next_of(series):06}"
+
+
+def next_reference(of: Issuer, now: datetime) -> str:
+    """What a payment is known by that is begun here, such as PAY-2026-11-0001: people read it out. One that nobody ends leaves a
+    gap, which says nothing."""
+    series = f"PAY-{Month.of(now, of.time_zone)}"
+    return f"{series}-{_next_of(series):04}"
+
+
+def _next_of(series: str) -> int:
     with connection.cursor() as cursor:
         cursor.execute("INSERT INTO billing_series AS series (name, last) VALUES (%s, 1)"
                        " ON CONFLICT (name) DO UPDATE SET last = series.last + 1 RETURNING last", [series])
-        return f"{series}-{cursor.fetchone()[0]:06}"
+        return cursor.fetchone()[0]
 
 
 def rounded(amount: Decimal) -> Decimal:

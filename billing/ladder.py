@@ -27,6 +27,7 @@ from portal.kernel import audit
 from portal.kernel.composed import Composed
 from portal.kernel.declarations import registry
 from portal.kernel.errors import Unpaid
+from portal.kernel.remembered import LATELY_S, remembered
 from portal.kernel.states import database_now
 from tenants.models import Organization, Project
 
@@ -210,10 +211,11 @@ def refuse_new(project: Project, region: Any, wanted: dict[str, int]) -> None:
         require_paid(project.organization_id)
 
 
-def require_paid(organization_id: UUID, rungs: Collection[Rung] = REFUSING) -> None:
+def require_paid(organization_id: UUID, rungs: Collection[Rung] = REFUSING, *, lately: bool = False) -> None:
     """Raise Unpaid on these rungs: where nothing new starts. Where the caller holds the organization, a payment and this come in
-    turn."""
-    row = refusing(organization_id)
+    turn. `lately`: only to be shown, so it may be some seconds old."""
+    row = (remembered(("refusing", organization_id), lambda: refusing(organization_id), least_s=LATELY_S) if lately
+           else refusing(organization_id))
     if row is not None and row.rung in rungs:
         raise Unpaid(organization=row.organization.name, since=f"{row.began_at:%Y-%m-%d}", rung=row.rung)
 

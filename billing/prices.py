@@ -15,6 +15,8 @@ from billing.money import Money
 from portal.kernel.declarations import Reading
 from portal.kernel.errors import InvalidInput
 from portal.kernel.models import Region
+from portal.kernel.remembered import LATELY_S, remembered
+from portal.kernel.states import CLOCK
 from tenants.models import Organization
 
 HOURS_A_MONTH = 730  # 8760 / 12, as the peers quote monthly prices
@@ -105,14 +107,16 @@ def contract_of(organization: Organization, at: datetime) -> Contract:
     return Contract(books=tuple(filter(None, books)), currency=currency, discount_percent=house.discount or Decimal(0))
 
 
-def price_of(organization: Organization, region: Region, readings: Iterable[Reading], at: datetime) -> Estimate:
-    """What holds for the organization at `at`, as `billing.rating` will say: before tiers, which depend on what it uses.
+def price_of(organization: Organization, region: Region, readings: Iterable[Reading], at: datetime | None) -> Estimate:
+    """What holds for the organization at `at`, as `billing.rating` will say: before tiers, which depend on what it uses. Without
+    `at` what holds now, for being shown: on what it agreed may be some seconds old.
 
     Raises NoPrice (with facts) for the first reading without one.
     """
     readings = list(readings)
-    contract = contract_of(organization, at)
-    found, lines = _prices(contract, region, readings, at), []
+    contract = contract_of(organization, at) if at else remembered(
+        ("contract", organization.pk), lambda: contract_of(organization, CLOCK), least_s=LATELY_S)
+    found, lines = _prices(contract, region, readings, at or CLOCK), []
     for one in readings:
         price = _price(found, contract, one)
         if price is None:

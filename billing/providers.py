@@ -1,7 +1,6 @@
 """Who moves money for a customer. One interface; which provider takes part is a setting, and without one customers pay by bank
 and operators record what they see there (`payments.record`). The simulated one is for tests and demos: whoever says so has paid.
 """
-import secrets
 from decimal import Decimal
 from typing import Protocol
 from urllib.parse import urlencode
@@ -16,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from billing import issuing, payments
 from billing.models import Payment
 from portal.kernel.errors import InvalidInput, NotFound
+from portal.kernel.states import database_now
 from tenants.models import Organization
 
 
@@ -58,7 +58,8 @@ class Simulated:
 
     def start(self, organization: Organization, amount: Decimal, currency: str, return_url: str) -> str:
         issuing.check(amount=issuing.wrong_amount(amount))
-        order = [str(organization.pk), str(amount), currency, secrets.token_hex(16), return_url]
+        order = [str(organization.pk), str(amount), currency, issuing.next_reference(issuing.issuer(), database_now()),
+                 return_url]
         return f"{reverse('balance:simulated')}?{urlencode({'order': signing.dumps(order, salt=self.ORDER)})}"
 
     def order(self, text: str) -> tuple[Decimal, str, str]:

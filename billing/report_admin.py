@@ -1,29 +1,33 @@
 """Operators' reports in admin: revenue and margin, receivables, what is unbilled, a month under another book; each also as CSV.
+Of what closing a month would bill, the page closes it too, for whoever may change invoices.
 
 What is added up is `billing.reports`'; here it becomes tables. Whoever may look at invoices by Django's permissions may look.
 """
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
+from time import monotonic
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.formats import number_format
-from django.utils.translation import get_language
+from django.utils.translation import get_language, gettext
 from django.utils.translation import gettext_lazy as _
 
-from billing import issuing, reports
-from billing.models import PriceBook
-from billing.money import Money, plain
+from billing import closing, issuing, reports
+from billing.models import Invoice, Issuer, PriceBook
+from billing.money import Money, plain, together
 from billing.periods import Month
 from billing.reports.receivables import AGES
 from billing.reports.revenue import WORDS, Group
+from billing.reports.unbilled import NO_ISSUER, WHY
 from billing.reports.usage import label_of
 from portal.kernel.errors import InvalidInput, NotFound
 from portal.kernel.lists.export import answer
@@ -32,9 +36,12 @@ from portal.kernel.states import database_now
 from tenants.models import Organization
 
 MONTHS_OFFERED, MOST_SHOWN = 24, 100
+CLOSES_FOR_S = 20
+"""So long one request begins to close; what is left is closed by the next one."""
 NOTHING = _("Nothing.")
+MAY_CLOSE = "billing.change_invoice"
 PAGES = {"revenue": _("Revenue"), "receivables": _("Receivables"), "unbilled": _("Unbilled usage"),
-         "preview": _("A month under another book")}
+         "closing": _("Close a month"),         "preview": _("A month under another book")}
 
 
 @dataclass(frozen=True)
@@ -123,7 +130,7 @@ def _plain(value: Any) -> object:
 
 def pages() -> list[URLPattern]:
     """The addresses, below those of invoices in admin."""
-    views = {"revenue": revenue, "receivables": receivables, "unbilled": unbilled, "preview": preview}
+    views = {"revenue": revenue, "receivables": receivables, "unbilled": unbilled, "closing": close, "preview": preview}
     return [path(f"{name}/", admin.site.admin_view(_for_viewers(view)), name=f"billing_{name}") for name, view in views.items()]
 
 
@@ -135,12 +142,12 @@ def _for_viewers(view: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpR
     return shown
 
 
-def _answer(request: HttpRequest, page: str, tables: Sequence[Table], **context: Any) -> HttpResponse:
+def _answer(request: HttpRequest, page: str, tables: Sequence[Table], template: str = "report", **context: Any) -> HttpResponse:
     """The page, or its first table as a file."""
     if request.GET.get("format") == "csv":
         return tables[0].as_file(page)
     query = {name: value for name, value in request.GET.items() if name != "format"}
-    return TemplateResponse(request, "admin/billing/report.html", admin.site.each_context(request) | {
+    return TemplateResponse(request, f"admin/billing/{template}.html", admin.site.each_context(request) | {
         "title": PAGES[page], "tables": tables, "csv_url": f"?{urlencode(query | {'format': 'csv'})}",
         "tabs": [(reverse(f"admin:billing_{name}"), word, name == page) for name, word in PAGES.items()], **context})
 
@@ -223,13 +230,68 @@ def _organization(pk: UUID, name: str) -> Link:
 def unbilled(request: HttpRequest) -> HttpResponse:
     now = database_now()
     found = remembered("unbilled", lambda: reports.unbilled(now))
-    rows = [[row.month, _organization(row.organization, row.name), Sums(row.money), row.why, row.error]
-            for row in found.rows]
+    rows = [[Link(row.month, _closing(row.month, row.organization)), _organization(row.organization, row.name), Sums(row.money),
+             row.why, row.error] for row in found.rows]
     return _answer(request, "unbilled", [
         Table(title=_("Months that are over and on no invoice"), rows=rows, empty=_("All that was used is invoiced."),
               heading=(_("Month"), _("Organization"), _("Amount"), _("Why"), _("Error"))),
         Table(title=_("Runs without a price"), heading=(_("Region"), _("Meter"), _("SKU")), empty=_("All that runs has a price."),
               rows=[[region, label_of(meter), sku] for region, meter, sku in found.unpriced])])
+
+
+def _closing(month: object, organization: object = None) -> str:
+    query = {"month": str(month), **({"organization": str(organization)} if organization else {})}
+    return f"{reverse('admin:billing_closing')}?{urlencode(query)}"
+
+
+def close(request: HttpRequest) -> HttpResponse:
+    """`?month=2026-11&organization=<id>`: what closing it would bill. By POST it is closed, once that is confirmed."""
+    month, months, now = _month(request)
+    organization = _asked(request, "organization", Organization)
+    if request.method == "POST":
+        return _closed(request, month, organization, now)
+    found = reports.to_close(month, now=now, organization=organization)
+    rows = [[Link(row.name, _closing(month, row.organization)), Sums(row.money), row.error] for row in found.rows]
+    table = Table(title=_("%(month)s is not closed for") % {"month": month}, rows=rows, heading=(
+        _("Organization"), _("Amount"), _("Error")), empty=_("Nobody: all that was used is invoiced.") if found.is_over else
+        _("This month is not over."), note=_("Before credit and tax. Without an amount nothing has a price, and there is no "
+                                             "invoice."))
+    return _answer(request, "closing", [table], template="closing", months=months, month=str(month), organization=organization,
+                   found=found, shown_sums=_cell(Sums(found.sums))["text"], may_close=request.user.has_perm(MAY_CLOSE),
+                   has_issuer=Issuer.objects.exists(), no_issuer=WHY[NO_ISSUER],
+                   close_url=_closing(month, organization and organization.pk))
+
+
+def _closed(request: HttpRequest, month: Month, organization: Organization | None, now: Any) -> HttpResponse:
+    """Each by itself, for CLOSES_FOR_S, and said how it went."""
+    if not request.user.has_perm(MAY_CLOSE):
+        raise PermissionDenied
+    closing.require_over(month, now)
+    if not Issuer.objects.exists():
+        raise InvalidInput.field("month", WHY[NO_ISSUER])
+    if "confirmed" not in request.POST:
+        messages.error(request, _("Nothing was closed: confirm it below."))
+        return redirect(_closing(month, organization and organization.pk))
+    waiting = list(closing.to_close(month).filter(**({"pk": organization.pk} if organization else {})))
+    ends, count, issued, failed = monotonic() + CLOSES_FOR_S, 0, [], []
+    for one, invoices in closing.close_each(waiting, month, now=now, actor=request.user):
+        count, issued = count + 1, issued + (invoices or [])
+        failed += [one.name] if invoices is None else []
+        if monotonic() > ends:
+            break
+    _tell(request, month, issued, failed, len(waiting) - count)
+    return redirect(_closing(month))
+
+
+def _tell(request: HttpRequest, month: Month, issued: list[Invoice], failed: list[str], left: int) -> None:
+    sums = together(Money(invoice.total, invoice.currency) for invoice in issued)
+    messages.success(request, gettext("%(month)s: %(count)s invoices were issued, over %(sums)s.") % {
+        "month": month, "count": len(issued), "sums": _cell(Sums(sums))["text"]} if issued else
+        gettext("%(month)s: no invoice was issued.") % {"month": month})
+    if failed:
+        messages.error(request, gettext("Not closed, see the errors below: %(names)s") % {"names": ", ".join(failed[:20])})
+    if left:
+        messages.warning(request, gettext("%(count)s are left: close them next.") % {"count": left})
 
 
 def preview(request: HttpRequest) -> HttpResponse:

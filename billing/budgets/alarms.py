@@ -4,7 +4,7 @@ Whoever counts holds the budget's row while alarms are written, and PostgreSQL k
 amount: two that watch at once, or one that is killed, fire once.
 """
 from datetime import datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal
 from time import monotonic
 
 import structlog
@@ -13,12 +13,12 @@ from django.db.models import F
 
 from billing.budgets.spending import Spending, month_of, spending_of
 from billing.models import Budget, BudgetAlarm
-from billing.money import plain
 from billing.periods import Month
 from portal.kernel import audit
 from portal.kernel.states import database_now
 
 log = structlog.get_logger(__name__)
+TENTH = Decimal("0.1")
 LONGEST_S = 45
 """So long one run counts; those that were not reached come first in the next one."""
 ACTS = {Budget.Basis.ACTUAL: "budget.alarm", Budget.Basis.FORECAST: "budget.forecast"}
@@ -73,12 +73,10 @@ def _alarm(budget: Budget, month: Month, threshold: dict, found: Spending, now: 
     alarm = BudgetAlarm.objects.create(
         budget=budget, since=month.start, until=month.end, **threshold, amount=budget.amount, currency=budget.currency,
         spent=found.spent, forecast=found.forecast, at=now)
-    reason = f"{_cents(found.of(alarm.basis))} / {plain(budget.amount)} {budget.currency} ({alarm.percent} %)"
+    reached = found.of(alarm.basis)
+    share = (reached * 100 / budget.amount).quantize(TENTH, ROUND_DOWN)  # never more than is so
+    reason = f"{reached:,.2f} / {budget.amount:,.2f} {budget.currency} ({share:,} %)"
     audit.record(ACTS[alarm.basis], budget, actor=None, after={
         "month": str(month), "percent": alarm.percent, "actions": alarm.actions, "amount": alarm.amount,
         "currency": alarm.currency, "spent": found.spent, "forecast": found.forecast, "reason": reason})
     return alarm
-
-
-def _cents(amount: Decimal) -> str:
-    return f"{amount:.2f}"

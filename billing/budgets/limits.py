@@ -11,9 +11,11 @@ from django.utils.translation import gettext_lazy as _
 
 from billing.issuing import issuer
 from billing.models import Budget, BudgetAlarm
+from billing.models.ledger import sees_costs
 from billing.money import plain, shown
 from portal.kernel.composed import Composed
 from portal.kernel.errors import PortalError
+from portal.kernel.remembered import LATELY_S, remembered
 from portal.kernel.states import CLOCK
 from tenants.models import Project
 
@@ -23,6 +25,8 @@ class BudgetReached(PortalError):
 
     code, status = "budget_reached", 402
     title = _("Budget reached")
+    brief = _("A budget that counts here is reached. Nothing new that costs something is made within it until {day}, or until "
+              "somebody raises it.")
     text = _("The budget “{budget}” is {amount} {currency} a month; {spent} are spent and {forecast} are to be expected. Nothing "
              "new that costs something is made within it until {day}, or until somebody raises it.")
 
@@ -39,14 +43,23 @@ def asked(alarm: BudgetAlarm) -> list[str]:
                  if (one["percent"], one["basis"]) == (alarm.percent, alarm.basis)), [])
 
 
-def require(project: Project, tags: Mapping[str, str]) -> None:
-    """Raise BudgetReached where a budget refuses something new in the project that bears these tags."""
+def require(project: Project, tags: Mapping[str, str], *, actor: Any = None, lately: bool = False) -> None:
+    """Raise BudgetReached where a budget refuses something new in the project that bears these tags; which one, and its figures,
+    is told to an actor who may see them. `lately`: only to be shown, so that none refuses may be some seconds old."""
+    organization = project.organization_id
+    if lately and not remembered(("any alarm", organization), lambda: ANY_ALARM.rows(organization=organization),
+                                 least_s=LATELY_S):
+        return
     alarm = refusing(project, tags)
     if alarm is not None:
-        raise BudgetReached(
-            budget=alarm.budget.name, budget_id=str(alarm.budget_id), amount=plain(alarm.amount), currency=alarm.currency,
-            spent=plain(shown(alarm.spent)), forecast=plain(shown(alarm.forecast)), until=alarm.until.isoformat(),
-            day=f"{alarm.until.astimezone(ZoneInfo(issuer().time_zone)):%Y-%m-%d}")
+        told = sees_costs(actor, alarm.budget.project or project.organization)
+        raise BudgetReached(until=alarm.until.isoformat(), **(_figures(alarm) if told else {}),
+                            day=f"{alarm.until.astimezone(ZoneInfo(issuer().time_zone)):%Y-%m-%d}")
+
+
+def _figures(alarm: BudgetAlarm) -> dict[str, str]:
+    return {"budget": alarm.budget.name, "budget_id": str(alarm.budget_id), "amount": plain(alarm.amount),
+            "currency": alarm.currency, "spent": plain(shown(alarm.spent)), "forecast": plain(shown(alarm.forecast))}
 
 
 def refusing(project: Project, tags: Mapping[str, str]) -> BudgetAlarm | None:

@@ -5,6 +5,7 @@ nothing; whoever is killed leaves nothing. What waits (corrections, adjustments)
 month's end, whenever the month is closed. Credit pays first, each for what it is good for (`billing.scopes`), and tax is added to
 what is left; what was paid in advance settles at once.
 """
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -41,6 +42,12 @@ def last_to_close(now: datetime) -> Month:
     return Month.of(now - CLOSES_AFTER, issuing.issuer().time_zone).previous
 
 
+def require_over(month: Month, now: datetime) -> None:
+    """Raise InvalidInput while the month is not over."""
+    if now < period_of(month).upper:
+        raise InvalidInput.field("month", _("This month is not over."))
+
+
 @transaction.atomic
 def close(organization: Organization, month: Month, *, now: datetime, actor=None) -> list[Invoice]:
     """Issue the month's invoices, one for each currency of its charges; those that are issued already are found again.
@@ -49,8 +56,7 @@ def close(organization: Organization, month: Month, *, now: datetime, actor=None
     """
     issuer = issuing.issuer()
     period = period_of(month, issuer)
-    if now < period.upper:
-        raise InvalidInput.field("month", _("This month is not over."))
+    require_over(month, now)
     organization = Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
     ClosingFailure.objects.filter(organization=organization, month=str(month)).delete()
     issued = Invoice.objects.filter(organization=organization, month=str(month), kind=Invoice.Kind.INVOICE)
@@ -108,14 +114,20 @@ def close_all(month: Month, *, now: datetime, actor=None) -> tuple[list[Invoice]
 
     Returns the invoices issued now, and the organizations that failed. Raises InvalidInput while the month is not over.
     """
-    if now < period_of(month).upper:
-        raise InvalidInput.field("month", _("This month is not over."))
+    require_over(month, now)
     invoices, failed = [], []
-    for organization in _to_close(month):
-        issued = _try(organization, month, now, actor)
+    for organization, issued in close_each(to_close(month), month, now=now, actor=actor):
         invoices += issued or []
         failed += [organization] if issued is None else []
     return invoices, failed
+
+
+def close_each(organizations: Iterable[Organization], month: Month, *, now: datetime,
+               actor=None) -> Iterator[tuple[Organization, list[Invoice] | None]]:
+    """Close the month of these, each by itself, and say of each what was issued: None where it failed. Whoever does not ask on
+    closes no more."""
+    for organization in organizations:
+        yield organization, _try(organization, month, now, actor)
 
 
 def close_due(now: datetime) -> None:
@@ -147,12 +159,17 @@ def _keep(organization: Organization, month: Month, error: Exception, now: datet
 
 def has_to_close(organization: UUID, month: Month) -> bool:
     """Whether something of the month waits to be invoiced."""
-    return _to_close(month).filter(pk=organization).exists()
+    return to_close(month).filter(pk=organization).exists()
 
 
-def _to_close(month: Month) -> QuerySet[Organization]:
-    """Those that used something in the month or have charges that wait, and have no invoice of it."""
-    waiting = Charge.objects.filter(line=None).order_by().values_list("organization_id", flat=True).distinct()
+def waiting(month: Month) -> QuerySet[Charge]:
+    """Charges that wait and go along with the month: those that were there a day after its end."""
+    return Charge.objects.filter(line=None, created_at__lt=period_of(month).upper + CLOSES_AFTER)
+
+
+def to_close(month: Month) -> QuerySet[Organization]:
+    """Those that used something in the month or have charges that wait for it, and have no invoice of it."""
+    asked = statements.users_of(period_of(month)).union(
+        waiting(month).order_by().values_list("organization_id", flat=True).distinct())
     done = Invoice.objects.filter(month=str(month), kind=Invoice.Kind.INVOICE).values("organization")
-    asked = statements.users_of(period_of(month)).union(waiting)
     return Organization.objects.filter(pk__in=asked).exclude(pk__in=done).order_by("pk")

@@ -51,7 +51,8 @@ class Issuer(models.Model):
 
 
 class Series(models.Model):
-    """The last number given in a series of invoices; locked while one is issued, so that numbers have no gap."""
+    """The last number given in a series of invoices, locked while one is issued, so that numbers have no gap; or of references of
+    payments."""
 
     name = models.CharField(_("name"), max_length=40, unique=True)
     last = models.PositiveBigIntegerField(_("last number"), default=0)

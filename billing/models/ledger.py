@@ -2,7 +2,7 @@
 legs do not sum to zero in each currency."""
 import uuid
 from decimal import Decimal
-from typing import Self
+from typing import Any, Self
 
 from django.conf import settings
 from django.db import models
@@ -25,6 +25,12 @@ class Account(models.TextChoices):
 def billed_to(user, permission: str) -> list[uuid.UUID]:
     """Organizations in which the user holds the permission as a whole: bills are not divided among projects."""
     return [pk for pk, names in user.grants.organization_wide.items() if permission in names]
+
+
+def sees_costs(user: Any, place: Any) -> bool:
+    """Whether the user (None: nobody) may see what is used and left in a whole organization, or in a project with what is below
+    it: figures are told to no others."""
+    return user is not None and user.grants.allows("usage.view", place)
 
 
 class OfOrganizationQuerySet(models.QuerySet):

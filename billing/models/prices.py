@@ -24,7 +24,7 @@ class PriceBook(models.Model):
     currency = models.CharField(_("currency"), max_length=3, default="CNY", help_text=_("ISO 4217, three capitals."))
     is_default = models.BooleanField(_("default"), default=False)
     is_cost = models.BooleanField(_("what a unit costs us"), default=False, db_default=False, help_text=_(
-        "For reports of the margin alone: nobody is billed by it, and what it does not price it does not know."))
+        "For reports of the margin alone: nobody is billed by it, and what it does not price it does not know. One a currency."))
 
     class Meta:
         verbose_name, verbose_name_plural = _("price book"), _("price books")
@@ -34,6 +34,9 @@ class PriceBook(models.Model):
                                    violation_error_message=_("The default book is what customers pay.")),
             models.UniqueConstraint(fields=["is_default"], condition=Q(is_default=True), name="one_default_book",
                                     violation_error_message=_("Another price book is the default already.")),
+            models.UniqueConstraint(fields=["currency"], condition=Q(is_cost=True), name="one_cost_book_a_currency",
+                                    violation_error_message=_("Another price book says already what units cost us in this "
+                                                              "currency.")),
             models.CheckConstraint(condition=Q(currency__regex=r"^[A-Z]{3}$"), name="book_currency_iso",
                                    violation_error_message=_("A currency is three capital letters.")),
         ]

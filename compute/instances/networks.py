@@ -1,10 +1,11 @@
 """Which networks new instances are on: what was asked for, what that takes, and the ports that come of it."""
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import Count, QuerySet
 from django.utils.translation import gettext as _
 
 from compute.instances.models import Instance
@@ -33,6 +34,8 @@ class Networks:
     ports: tuple[Port, ...] = ()
     groups: tuple[SecurityGroup, ...] | None = None
     has_floating_ip: bool = False
+    _known: dict[UUID, AddressPool | None] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """Region → its public network, looked up once."""
 
     def wanted(self, region: Region) -> dict[str, int]:
         """By quota dimension, for one instance."""
@@ -71,8 +74,10 @@ class Networks:
     def obstacles(self, region: Region, count: int) -> list[str]:
         """Codes of what has too few free addresses now; empty when nothing has."""
         found = []
-        if any(Port.objects.live().filter(subnet=subnet).count() + count * self.subnets.count(subnet) > subnet.size
-               for subnet in set(self.subnets)):
+        wanted = Counter(self.subnets)
+        taken = dict(Port.objects.live().filter(subnet__in=wanted).order_by().values_list("subnet").annotate(
+            Count("pk"))) if wanted else {}
+        if any(taken.get(subnet.pk, 0) + count * cards > subnet.size for subnet, cards in wanted.items()):
             found.append("subnet_full")
         pool = self._public_network(region) if self.has_floating_ip else None
         if pool is not None and pool.allocations.count() + count > pool.size:
@@ -83,8 +88,10 @@ class Networks:
         """Where the floating IP of the first card comes from: the public network that its VPC goes out by."""
         if not has_fabric(region):
             return None
-        subnets = [*(port.subnet for port in self.ports), *self.subnets]
-        pool = subnets[0].vpc.pool if subnets else open_pool(region)
+        if region.pk not in self._known:
+            subnets = [*(port.subnet for port in self.ports), *self.subnets]
+            self._known[region.pk] = subnets[0].vpc.pool if subnets else open_pool(region)
+        pool = self._known[region.pk]
         return pool if pool is not None and pool.is_open else None
 
     def settled(self, project: Project, region: Region, *, actor) -> Self:
@@ -156,4 +163,6 @@ def cards_of(instance_ids: Iterable[UUID]) -> QuerySet[Port]:
 
 
 def has_fabric(region: Region) -> bool:
-    return Fabric.objects.filter(region=region).exists()
+    """Whether it has networks; the regions of an offer were asked about together."""
+    known = region.__dict__.get("has_fabric")
+    return Fabric.objects.filter(region=region).exists() if known is None else known

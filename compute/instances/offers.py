@@ -1,5 +1,5 @@
 """What the create page offers somebody in a project: read once, in as many statements however much there is."""
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -11,6 +11,7 @@ from billing.money import Money
 from compute.instances.models import InstanceType, SshKey
 from compute.network.models import AddressPool, Fabric, SecurityGroup, Subnet
 from portal.kernel.models import Region, Resource, Zone
+from portal.kernel.remembered import LATELY_S, remembered
 from portal.kernel.states import CLOCK
 from storage.models import Image
 from tenants.models import Project
@@ -37,23 +38,30 @@ class Offer:
     has_public_network: bool = False
 
 
-def offer(user: Any, projects: Sequence[Project], project: Project | None, region_id: object = None) -> Offer:
-    """`projects` are those in which the user may create. The region is the one asked for, or the first, or None for nonsense."""
-    zones = list(_zones())
+def offer(user: Any, projects: Sequence[Project], project: Project | None, region_id: object = None, *,
+          lately: bool = False) -> Offer:
+    """`projects` are those in which the user may create. The region is the one asked for, or the first, or None for nonsense.
+    `lately`: only to be shown, so what a catalogue has may be some seconds old."""
+    zones = _kept(("zones",), _zones, lately)
     regions = list({zone.region_id: zone.region for zone in zones}.values())
     region = next((one for one in regions if region_id in (None, "") or str(one.pk) == str(region_id)), None)
     found = Offer(project=project, region=region, projects=projects, regions=regions)
     if region is None:
         return found
     found.zones = [zone for zone in zones if zone.region_id == region.pk]
-    found.has_networks = project is not None and found.zones[0].has_fabric
+    region.has_fabric = found.zones[0].has_fabric
+    found.has_networks = project is not None and region.has_fabric
     found.has_public_network = found.has_networks and found.zones[0].has_public
-    found.images = list(images_of(user, region))
-    found.types = list(_types(region))
+    found.images = _kept(("images", user.pk, region.pk), lambda: images_of(user, region), lately)
+    found.types = _kept(("types", region.pk), lambda: _types(region), lately)
     found.prices = {kind.pk: Money(kind.hourly, kind.currency) for kind in found.types if kind.hourly is not None}
     if project is not None:
         _own(user, found, project, region)
     return found
+
+
+def _kept(what: tuple[Any, ...], rows: Callable[[], Any], lately: bool) -> list[Any]:
+    return remembered(("offer", *what), lambda: list(rows()), least_s=LATELY_S) if lately else list(rows())
 
 
 def _zones() -> Any:
@@ -83,7 +91,7 @@ def _own(user: Any, found: Offer, project: Project, region: Region) -> None:
     kinds = {SshKey.KIND: "sshkey.view", Subnet.KIND: "vpc.view", SecurityGroup.KIND: "securitygroup.view"}
     seen = [kind for kind, permission in kinds.items() if user.grants.may(permission, project.pk)]
     rows = Resource.objects.live().filter(Q(kind=SshKey.KIND) | Q(region=region), project=project, kind__in=seen)
-    rows = list(rows.select_related("ssh_key", "as_subnet__vpc", "as_security_group").order_by("name", "pk"))
+    rows = list(rows.select_related("ssh_key", "as_subnet__vpc__pool", "as_security_group").order_by("name", "pk"))
     found.keys = [row.ssh_key for row in rows if row.kind == SshKey.KIND]
     found.groups = sorted((row.as_security_group for row in rows if row.kind == SecurityGroup.KIND),
                           key=lambda group: not group.is_default)

@@ -123,7 +123,7 @@ def create_instance(order: Order, *, actor) -> Operation:
     price = price_of(order.project.organization, order.region, order.readings, now)
     networks = order.networks.settled(order.project, order.region, actor=actor)
     reserve(order.project, order.region, order.wanted)
-    affording.require(order.project, price, order.tags, now=now)
+    affording.require(order.project, price, order.tags, now=now, actor=actor)
     given = [*order.ssh_keys, *(keys.take_key(order.project, order.region, text, actor=actor) for text in order.public_keys)]
     networks.lock()
     made = [_add_instance(order, name, given) for name in order.names]
@@ -192,13 +192,13 @@ def _submit(instance: Instance, kind: str, actor, *, steps: Sequence[str] | None
 
 
 def _start(instance: Instance, actor, force: bool) -> Operation:
-    _require_credit(instance)
+    _require_credit(instance, actor)
     operation = _submit(instance, "instance.start", actor, generation=instance.generation + 1)
     instance.move_to(InstanceState.STARTING, generation=instance.generation + 1, vnc_password=vnc_password(), fault=None)
     return operation
 
 
-def _require_credit(instance: Instance) -> None:
+def _require_credit(instance: Instance, actor) -> None:
     """What lives on credit does not start without, and nothing of who does not pay; what runs is not asked."""
     organization = instance.project.organization
     Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)  # as `reserve` does
@@ -206,7 +206,7 @@ def _require_credit(instance: Instance) -> None:
     if credit.pays_by_credit(organization):
         now = database_now()
         price = price_of(organization, instance.region, instance.readings(InstanceState.RUNNING), now)
-        credit.require(organization, price, now=now, instead_of=instance.pk)
+        credit.require(organization, price, now=now, instead_of=instance.pk, actor=actor)
 
 
 def _require_price(instance: Instance, state: InstanceState) -> None:
@@ -242,7 +242,7 @@ def _suspend(instance: Instance, actor, force: bool) -> Operation:
 
 def _resume(instance: Instance, actor, force: bool) -> Operation:
     """A start: who has suspended it before, and comes late, is of an older generation."""
-    _require_credit(instance)
+    _require_credit(instance, actor)
     operation = _submit(instance, "instance.resume", actor, generation=instance.generation + 1, was=instance.state)
     instance.move_to(InstanceState.RESUMING, generation=instance.generation + 1, fault=None)
     return operation
@@ -291,7 +291,7 @@ def _resize(instance: Instance, actor, force: bool, *, type: InstanceType, allow
     """Quota, money and the host's room are asked at once, as for something new; until it is done it counts for the larger of
     both sizes, and costs what it cost."""
     wanted = Resize(instance=instance, type=type)
-    wanted.take(allow_restart=allow_restart)
+    wanted.take(allow_restart=allow_restart, actor=actor)
     generation = instance.generation + 1
     operation = _submit(instance, "instance.resize", actor, steps=wanted.steps, generation=generation, **wanted.arguments)
     anew = {"vnc_password": vnc_password()} if wanted.way is Way.RESTART else {}

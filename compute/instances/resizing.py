@@ -130,7 +130,7 @@ class Resize:
         if self.way is Way.RESTART and not allow_restart:
             raise NeedsRestart(name=self.instance.name, reason=str(self.why_not_live))
 
-    def take(self, *, allow_restart: bool) -> None:
+    def take(self, *, allow_restart: bool, actor: Any) -> None:
         """Reserve quota, see that it can be paid, and claim of its host what it takes until it is done. In the transaction of
         the verb. Raises what `check` does, and QuotaExceeded, NoPrice, PaymentRequired, BudgetReached or NoCapacity."""
         self.check(allow_restart=allow_restart)
@@ -140,7 +140,7 @@ class Resize:
         now = database_now()
         price = self.price(now)
         if not self.is_smaller:
-            affording.require(instance.project, price, instance.tags, now=now, instead_of=instance.pk)
+            affording.require(instance.project, price, instance.tags, now=now, instead_of=instance.pk, actor=actor)
         try:
             placement.change(instance, instance.host_id, {
                 "vcpu": self.larger["vcpus"], "memory_mib": self.larger["memory_mib"]})

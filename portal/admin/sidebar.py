@@ -61,7 +61,7 @@ GROUPS: tuple[tuple[Any, tuple[tuple[str, str], ...]], ...] = (
 )
 # Pages that are no model's list: title, icon and names (the first is the way in), before the model whose viewers may look.
 PAGES = {"billing.Invoice": (_("Revenue & reports"), "monitoring", (
-    "billing_revenue", "billing_receivables", "billing_unbilled", "billing_preview"))}
+    "billing_revenue", "billing_receivables", "billing_unbilled", "billing_closing", "billing_preview"))}
 
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:

@@ -107,7 +107,12 @@ class NoticeKind:
     label: Any
     hint: Any = ""
     acts: Mapping[str, Any] = field(default_factory=dict)
-    """act of the audit trail → the sentence; it may name %(actor)s, %(place)s, %(target)s, %(role)s and %(reason)s."""
+    """act of the audit trail → the sentence; it may name %(actor)s, %(place)s, %(target)s, %(role)s and %(reason)s, and what
+    `words` says."""
+    keeps: tuple[str, ...] = ()
+    """Names of what the event says that a notice keeps for `words`."""
+    words: Callable[[Mapping[str, Any]], Mapping[str, str]] | None = None
+    """(the notice's facts) → further names for the sentence, in the language of whoever reads."""
     endings: frozenset[str] = frozenset()
     receivers: Callable[[Any], Any]
     """(audit event or operation) → queryset of users."""
@@ -119,6 +124,8 @@ class NoticeKind:
     is_fixed: bool = False
     page: str = ""
     """URL name of the page to look at, without arguments."""
+    target_page: str = ""
+    """URL name of the page of what it happened to, by its id."""
 
 
 @dataclass(frozen=True, kw_only=True)

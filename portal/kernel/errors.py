@@ -5,6 +5,7 @@ Raise with facts (`QuotaExceeded(limit=10, ...)`), never with prose. They are re
 No HTTP library is imported here.
 """
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from typing import ClassVar
 
@@ -18,6 +19,8 @@ class PortalError(Exception):
     status = 500
     title = _("Something went wrong")
     text = _("Something went wrong on our side. Nothing was changed.")
+    brief = ""
+    """Said instead where facts of the text are missing: its figures are told to whom they concern alone."""
     transient = False
     leads_to = ""
     """The name of the page where a person puts it right; browsers are led there."""
@@ -29,10 +32,15 @@ class PortalError(Exception):
 
     @property
     def detail(self) -> str:
-        try:
-            return str(self.text).format(**self.facts)
-        except (KeyError, IndexError):
-            return str(self.text)
+        return self.said(self.facts) or str(self.text)
+
+    @classmethod
+    def said(cls, facts: Mapping[str, object]) -> str:
+        """The sentence with these facts; empty where they do not suffice for one."""
+        for text in (cls.text, cls.brief):
+            with suppress(KeyError, IndexError, ValueError):
+                return str(text).format(**facts)
+        return ""
 
     def __str__(self) -> str:
         return f"{self.code}: {self.detail}"
@@ -67,6 +75,7 @@ class PaymentRequired(PortalError):
     title = _("No credit")
     text = _("{organization} has {left} {currency} of credit left; what runs costs {running} {currency} an hour, and this would "
              "cost {hourly} {currency} more. What runs goes on. Ask your operator for more credit.")
+    brief = _("{organization} has too little credit left for this. What runs goes on. Ask whoever looks after its costs.")
 
 
 class PrepaidUsedUp(PaymentRequired):
@@ -74,6 +83,7 @@ class PrepaidUsedUp(PaymentRequired):
 
     text = _("{organization} has {left} {currency} left of what it paid in advance; what runs costs {running} {currency} an "
              "hour, and this would cost {hourly} {currency} more. Top up first.")
+    brief = _("Too little is left of what {organization} paid in advance. Ask whoever looks after its costs to top up.")
 
 
 class Unpaid(PortalError):

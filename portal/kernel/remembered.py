@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 SLOW_S, TIMES, LONGEST_S, MOST = 0.05, 25, 60.0, 500
+LATELY_S = 5
+"""As old may be what is shown of what changes slowly, while somebody looks at it again and again."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -47,8 +47,9 @@ def audited(event: AuditEvent) -> None:
         _write(event, kinds, {
             "event_id": event.pk, "act": event.action, "actor_id": event.actor_id, "project_id": event.project_id,
             "organization_id": event.organization_id,
-            "facts": {"target": event.target_name, "role": said.get("role"),
-                      "reason": str(said.get("suspension_reason") or said.get("reason") or "")[:LONGEST_FACT]}})
+            "facts": {name: said[name] for kind in kinds for name in kind.keeps if name in said} | {
+                "target": event.target_name, "target_id": event.target_id, "role": said.get("role"),
+                "reason": str(said.get("suspension_reason") or said.get("reason") or "")[:LONGEST_FACT]}})
 
 
 def _name(target: Any) -> str:

@@ -20,7 +20,7 @@ from django.utils import translation
 from django.utils.translation import gettext as _
 
 from portal.kernel import posting
-from portal.kernel.declarations import registry
+from portal.kernel.declarations import NoticeKind, registry
 from portal.kernel.posting import clipped, on_one_line
 from portal.notices.models import Letter, Notice
 from portal.notices.preferences import unsubscribe_token
@@ -83,9 +83,17 @@ def _line(notice: Notice) -> Line:
     if operation := notice.facts.get("operation"):
         return Line(text=_ended(operation, notice), at=notice.at, url=_link("operations:detail", pk=notice.event_id))
     names = {"actor": _actor(notice), "place": _place(notice), "target": on_one_line(notice.facts.get("target")),
-             "role": _role(notice), "reason": on_one_line(notice.facts.get("reason"))}
+             "role": _role(notice), "reason": on_one_line(notice.facts.get("reason")),
+             **(kind.words(notice.facts) if kind.words else {})}
     text = clipped(str(kind.acts[notice.act]) % names, LONGEST_LINE)
-    return Line(text=text, at=notice.at, url=_link(kind.page) if kind.page else "")
+    return Line(text=text, at=notice.at, url=_page(kind, notice))
+
+
+def _page(kind: NoticeKind, notice: Notice) -> str:
+    target = notice.facts.get("target_id")
+    if kind.target_page and target:
+        return _link(kind.target_page, pk=target)
+    return _link(kind.page) if kind.page else ""
 
 
 def _ended(operation: str, notice: Notice) -> str:

@@ -314,16 +314,15 @@ def error_text(row: dict[str, Any] | None) -> str:
     declared = classes_by_code().get(row.get("code", ""))
     if declared is None or row["code"] == PortalError.code:
         return gettext("An unexpected fault; the operators have been told.")
-    try:
-        return str(declared.text).format(**_in_words(row.get("facts", {})))
-    except (KeyError, IndexError, ValueError):
-        return str(row.get("detail") or declared.title)
+    return declared.said(_in_words(row.get("facts", {}))) or str(row.get("detail") or declared.title)
 
 
 @register.filter
 def explain(error: PortalError) -> str:
     """An error of this request, with its facts in words instead of codes."""
-    return error_text(error.as_row()) if error.code in classes_by_code() else error.detail
+    if error.code == PortalError.code:
+        return error_text(error.as_row())
+    return error.said(_in_words(error.as_row()["facts"])) or error.detail
 
 
 def _in_words(facts: dict[str, Any]) -> dict[str, Any]:

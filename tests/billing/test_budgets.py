@@ -4,16 +4,21 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from allauth.account.models import EmailAddress
+from django.core import mail
 from django.db import IntegrityError, transaction
 
 from billing import budgets
+from billing.budgets import telling
 from billing.models import Budget, BudgetAlarm, Issuer
 from portal.kernel.declarations import StoppingHook, registry
 from portal.kernel.describing import update_resource
 from portal.kernel.errors import InvalidInput, NotFound
 from portal.kernel.models import AuditEvent
 from portal.kernel.states import database_now
+from portal.notices import dispatch
 from portal.notices.models import Notice
+from portal.templatetags.ui import explain
 from tenants.models import FormerPlace
 from tenants.operations import create_project
 from tenants.quotas import reserve
@@ -146,9 +151,9 @@ def reached(shop: Shop) -> Budget:
     return team
 
 
-def make(shop: Shop, project: Any = None, **tags: str) -> None:
+def make(shop: Shop, project: Any = None, *, by: str = "alice", **tags: str) -> None:
     """Something with a price."""
-    budgets.require(project or shop.cast.project, tags)
+    budgets.require(project or shop.cast.project, tags, actor=getattr(shop.cast, by))
 
 
 def test_what_is_new_is_refused_and_told_why(shop: Shop, reached: Budget) -> None:
@@ -162,6 +167,21 @@ def test_what_is_new_is_refused_and_told_why(shop: Shop, reached: Budget) -> Non
     with transaction.atomic():  # what costs nothing
         reserve(shop.cast.project, None, {"api_keys": 1})
         reserve(shop.cast.project, shop.cast.region, {"vpcs": 1, "security_groups": 1})
+
+
+def test_figures_of_a_budget_are_told_to_whoever_may_see_it(shop: Shop, reached: Budget) -> None:
+    """Adam runs one project of the organization: its budget is not his to read, that of his project is."""
+    with pytest.raises(budgets.BudgetReached) as refused:
+        make(shop, by="adam")
+    assert set(refused.value.facts) == {"until", "day"}
+    said = refused.value.detail
+    assert "A budget that counts here is reached" in said and "Team" not in said and said == explain(refused.value)
+    budgets.delete_budget(reached, actor=shop.cast.alice)
+    budget(shop, "0.01", at(100, "actual", "block"), project=shop.cast.project, name="Web")
+    budgets.watch(now=database_now() + timedelta(minutes=2))
+    with pytest.raises(budgets.BudgetReached) as refused:
+        make(shop, by="adam")
+    assert refused.value.facts["budget"] == "Web" and "0.01 CNY a month" in refused.value.detail
 
 
 def reached_tag(shop: Shop, value: str = "red") -> Budget:
@@ -247,8 +267,31 @@ def test_who_manages_budgets_hears_of_it_once(shop: Shop) -> None:
     told = list(Notice.objects.filter(kind="budget.alarm").values_list("user__username", "act"))
     assert told == [("alice", "budget.alarm")]  # the other threshold tells nobody
     event = AuditEvent.objects.get(action="budget.alarm")
-    assert event.after["reason"] == "36.00 / 10.00 CNY (50 %)"
+    assert event.after["reason"] == "36.00 / 10.00 CNY (360.0 %)", "what was reached, not what was asked for"
     assert event.organization_id == shop.cast.organization.pk
+
+
+@pytest.mark.parametrize(("language", "said"), [
+    ("en", "in 2026-10 ¥1,800.00 of ¥5.00 are spent (36,000.0 %), so the threshold of 80 % is reached."),
+    ("zh-hans", "¥1,800.00")])
+def test_the_mail_is_read_by_a_finance_department(shop: Shop, language: str, said: str) -> None:
+    EmailAddress.objects.create(user=shop.cast.alice, email="alice@example.org", verified=True, primary=True)
+    type(shop.cast.alice).objects.filter(pk=shop.cast.alice.pk).update(language=language)
+    one = budget(shop, "5", at(80), at(500, "forecast"))
+    shop.burnt(shop.lamp(), october(1), october(21, 20), reading=BIG)
+    assert fired(october(22)) == ["80 actual", "500 forecast"]
+    dispatch.run()
+    text = "".join(one.body for one in mail.outbox)
+    assert said in text and f"/budgets/{one.pk}/" in text and "%(" not in text
+    if language == "en":
+        assert "Budget “Team” of Acme: by the end of 2026-10 ¥1,800.00 of ¥5.00 are to be expected (36,000.0 %)" in text
+
+
+def test_a_percentage_is_never_more_than_is_so(shop: Shop) -> None:
+    facts = {"month": "2026-10", "percent": 1, "amount": "3", "currency": "CNY", "spent": "2.9999999", "forecast": "3"}
+    words = telling.words(facts)
+    assert (words["spent_percent"], words["forecast_percent"], words["spent"]) == ("99.9", "100.0", "¥3.00")
+    assert set(telling.words({"target": "Team"}).values()) == {"–"}, "a notice of an older version is told all the same"
 
 
 def test_of_a_projects_budget_its_administrators_hear_too(shop: Shop) -> None:

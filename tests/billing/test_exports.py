@@ -388,6 +388,20 @@ def test_asked_for_on_a_page(shop: Shop, closed: Invoice) -> None:
     assert Export.objects.get().sha256 in detail
 
 
+@pytest.mark.parametrize(("text", "status"), [("2026-11", 302), (" 2026-10 ", 302), ("2026", 400), ("11/2026", 400),
+                                              ("November 2026", 400), ("2026-13", 400), ("二〇二六-11", 400)])
+def test_a_month_is_chosen_or_written(shop: Shop, closed: Invoice, text: str, status: int) -> None:
+    """Browsers show a field for months; where one does not, what is no month is said with an example."""
+    browser = shop.cast.browser("alice")
+    assert browser.get(reverse("exports:create")).content.decode().count('type="month"') == 2
+    sent = {"organization": str(shop.cast.organization.pk), "what": "focus", "format": "csv", "first_month": text}
+    answer = browser.post(reverse("exports:create"), sent)
+    assert answer.status_code == status
+    if status == 400:
+        assert answer.context["form"].errors == {"first_month": ["A month like 2026-11."]}
+        assert not Export.objects.exists()
+
+
 def test_asked_for_by_rest(shop: Shop, closed: Invoice) -> None:
     api, body = shop.cast.api("alice"), {"organization": str(shop.cast.organization.pk), "what": "ledger", "format": "json",
                                          "first_month": "2026-10", "last_month": "2026-11"}

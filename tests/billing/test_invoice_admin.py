@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from billing import ledger, payments
-from billing.models import BillingProfile, Charge, Invoice, Issuer, Payment, PriceBook, TaxRate
+from billing.models import BillingProfile, Charge, Entry, Invoice, Issuer, Payment, PriceBook, TaxRate
 from billing.operations import record_outage
 from billing.payments import open_amount
 from portal.kernel.models import AuditEvent
@@ -145,6 +145,23 @@ def test_the_page_of_an_invoice_says_what_is_open_and_leads_to_its_lines(cast: C
     page = browser.get(f"{INVOICE}{bill.pk}/change/").content.decode()
     assert "10.00 CNY" in page and "Overdue" in page and f"/admin/billing/invoiceline/?q={bill.pk}" in page
     assert "small" in browser.get(f"/admin/billing/invoiceline/?q={bill.pk}").content.decode()
+
+
+def test_amounts_and_parties_are_read_without_a_calculator(cast: Cast) -> None:
+    used = Used(project=cast.project, region=cast.region, price_per_hour=Decimal(1234567))
+    big = bills.invoice(cast.organization, used, number="INV-BIG", name="Acme <Ltd>", address="1 Road\nTown")
+    payments.record(cast.organization, Decimal("1000000.5"), "CNY", "manual", "transfer 9", cast.root)
+    browser = cast.browser("root")
+    page = browser.get(f"{INVOICE}{big.pk}/change/").content.decode()
+    assert "1,234,567.00 CNY" in page and "234,566.50 CNY" in page
+    assert "Acme &lt;Ltd&gt;<br>1 Road<br>Town<br>Country: CN" in page and "&#x27;address&#x27;" not in page
+    assert "Waterworks Ltd<br>1 Mains Street<br>Shanghai<br>Country: CN<br>Tax id: 91310000MA1" in page
+    entry = Entry.objects.get(kind="payment")
+    for url in (PAYMENT, "/admin/billing/entry/", f"/admin/billing/entry/{entry.pk}/change/"):
+        assert "1,000,000.50 CNY" in browser.get(url).content.decode(), url
+    assert "-1,000,000.50 CNY" in browser.get(f"/admin/billing/entry/{entry.pk}/change/").content.decode()
+    assert "1,234,567.00 CNY" in browser.get(f"/admin/billing/invoiceline/?q={big.pk}").content.decode()
+    assert "1,234,567.00 CNY" in browser.get(CHARGE).content.decode()
 
 
 def test_there_is_one_issuer_whose_time_zone_stays_once_something_was_invoiced(cast: Cast) -> None:

@@ -14,6 +14,7 @@ from portal.kernel.declarations import Reading
 from portal.kernel.errors import InvalidInput, PrepaidUsedUp
 from portal.kernel.models import AuditEvent
 from portal.notices.models import Notice
+from portal.templatetags.ui import explain
 from tenants.models import Organization
 from tests.billing.lamps import BIG, SMALL, Shop
 from tests.billing.months import give
@@ -168,10 +169,20 @@ def test_what_costs_more_than_is_left_is_refused_with_facts(acme: Shop) -> None:
     pay(acme, "0.36")
     credit.require(acme.cast.organization, priced(acme), now=NOW)
     with pytest.raises(PrepaidUsedUp) as refused:
-        credit.require(acme.cast.organization, priced(acme, BIG), now=NOW)
+        credit.require(acme.cast.organization, priced(acme, BIG), now=NOW, actor=acme.cast.alice)
     assert refused.value.status == 402
     assert refused.value.facts == {"organization": "Acme", "left": "0.36", "running": "0.00", "hourly": "3.60", "currency": "CNY"}
     assert "0.36 CNY left" in refused.value.detail and "3.60 CNY more" in refused.value.detail
+
+
+def test_figures_of_the_organization_are_told_to_whoever_may_see_them(acme: Shop) -> None:
+    """Adam runs one project of it: he is told the sentence."""
+    for actor in (acme.cast.adam, None):
+        with pytest.raises(PrepaidUsedUp) as refused:
+            credit.require(acme.cast.organization, priced(acme, BIG), now=NOW, actor=actor)
+        assert refused.value.facts == {"organization": "Acme"}
+        assert refused.value.detail == explain(refused.value) and "Too little is left of what Acme paid" in refused.value.detail
+        assert not any(sign.isdigit() for sign in refused.value.detail)
 
 
 def test_what_runs_counts_beside_what_is_new(acme: Shop) -> None:
@@ -182,7 +193,7 @@ def test_what_runs_counts_beside_what_is_new(acme: Shop) -> None:
     credit.require(acme.cast.organization, priced(acme), now=NOW)  # three lamps, an hour
     later = NOW + timedelta(minutes=1)
     with pytest.raises(PrepaidUsedUp) as refused:
-        credit.require(acme.cast.organization, priced(acme), now=later)
+        credit.require(acme.cast.organization, priced(acme), now=later, actor=acme.cast.alice)
     assert {name: refused.value.facts[name] for name in ("running", "hourly", "left")} == {
         "running": "0.72", "hourly": "0.36", "left": "1.07"}
 

@@ -1,10 +1,12 @@
 """Operators' reports as a story of one shop: what October brought, what it cost, who owes, and what nobody billed."""
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from importlib import import_module
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.apps import apps
+from django.db import IntegrityError, connection, transaction
 from django.db.backends.postgresql.psycopg_any import DateTimeTZRange
 from django.test.utils import CaptureQueriesContext
 
@@ -122,6 +124,32 @@ def test_other_currencies_have_no_margin_and_are_added_to_none(shop: Shop) -> No
     book(shop, "Cost", is_cost=True, small="0.09")
     found = reports.revenue(OCTOBER, "organization", now=SECOND_OF_NOVEMBER)
     assert [(one.currency, one.revenue, one.margin) for one in found.totals] == [("CNY", 36, 27), ("EUR", 10, None)]
+
+
+def test_one_book_says_what_units_cost_us_in_each_currency(shop: Shop) -> None:
+    book(shop, "Cost", is_cost=True, small="0.09")
+    book(shop, "Cost in euros", is_cost=True, currency="EUR")
+    other = PriceBook.objects.create(name="Another")
+    page = f"/admin/billing/pricebook/{other.pk}/change/"
+    answer = shop.cast.browser("root").post(page, {"name": "Another", "currency": "CNY", "is_cost": "on"})
+    assert "Another price book says already what units cost us in this currency" in answer.content.decode()
+    with pytest.raises(IntegrityError), transaction.atomic():
+        PriceBook.objects.filter(pk=other.pk).update(is_cost=True)
+    assert set(PriceBook.objects.filter(is_cost=True).values_list("name", flat=True)) == {"Cost", "Cost in euros"}
+
+
+def test_of_several_cost_books_the_one_that_counted_stays(shop: Shop) -> None:
+    """What the migration does of a database that has them; the margin was reckoned by the first of a currency by name."""
+    migration = import_module("billing.migrations.0015_finance")
+    [constraint] = [one for one in PriceBook._meta.constraints if one.name == "one_cost_book_a_currency"]
+    with connection.schema_editor() as editor:
+        editor.remove_constraint(PriceBook, constraint)
+    for name, currency in (("B", "CNY"), ("A", "CNY"), ("C", "EUR"), ("D", "CNY")):
+        book(shop, name, is_cost=True, currency=currency)
+    migration.keep_the_first(apps, None)
+    assert set(PriceBook.objects.filter(is_cost=True).values_list("name", flat=True)) == {"A", "C"}
+    with connection.schema_editor() as editor:
+        editor.add_constraint(PriceBook, constraint)
 
 
 def test_a_cost_book_is_nobodys_price_list(shop: Shop) -> None:

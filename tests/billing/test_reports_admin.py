@@ -18,7 +18,7 @@ from tests.billing.lamps import Shop
 from tests.billing.test_reports import book
 
 ADMIN, API = "/admin/billing/invoice/", "/api/v1/revenue/"
-PAGES = ("revenue", "receivables", "unbilled", "preview")
+PAGES = ("revenue", "receivables", "unbilled", "closing", "preview")
 
 
 @pytest.fixture

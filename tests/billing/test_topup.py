@@ -1,8 +1,10 @@
 """Paying in advance on pages and by REST: to the provider, back, and booked once; or, without one, by bank."""
+import re
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+from uuid import uuid4
 
 import pytest
 from django.core import signing
@@ -67,6 +69,21 @@ def test_from_the_form_to_the_balance(shop: Shop, simulated: None) -> None:
     assert "50.00 CNY was paid." in text and "Paid in advance ¥50.00" in text
     payment = Payment.objects.get()
     assert (payment.organization, payment.amount, payment.recorded_by) == (cast.organization, 50, cast.alice)
+
+
+def test_a_payment_is_known_by_what_people_can_read_out(shop: Shop, simulated: None) -> None:
+    """Each its own, found by it in admin and in the books; those of before are found too, though they look like ids."""
+    cast, browser = shop.cast, shop.cast.browser("alice")
+    for _time in range(2):
+        browser.get(receipt(browser, cast))
+    first, second = (one.reference for one in Payment.objects.order_by("reference"))
+    assert re.fullmatch(r"PAY-20\d\d-\d\d-0001", first) and second == f"{first[:-4]}0002"
+    old = payments.record(cast.organization, Decimal(5), "CNY", "simulated", uuid4().hex, cast.root)
+    for reference in (second, old.reference):
+        found = cast.browser("root").get("/admin/billing/payment/", {"q": reference}).content.decode()
+        assert found.count('class="field-reference') == 1 or found.count(f">{reference}<") == 1
+        assert first not in found
+    assert second in cast.browser("root").get("/admin/billing/entry/", {"q": second}).content.decode()
 
 
 def test_coming_back_twice_books_once(shop: Shop, simulated: None) -> None:

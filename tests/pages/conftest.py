@@ -4,12 +4,14 @@ from collections.abc import Callable
 import pytest
 from django.test import Client
 
+from portal.kernel import remembered
 from tests.network.networked import Networked, add_network
 from tests.world import World, make_world
 
 
 @pytest.fixture
 def world(db: None, tmp_path, settings) -> World:
+    remembered.forget()  # of another world
     settings.DOORBELLS = False
     settings.STATE_DIR = tmp_path
     # What is collected does not matter here; hashes need a collected tree.

@@ -13,6 +13,7 @@ from compute.instances import keys
 from compute.instances.models import Instance, InstanceType, SshKey
 from compute.network import operations
 from compute.network.models import Port
+from portal.kernel import remembered
 from portal.kernel.models import AuditEvent
 from portal.kernel.states import database_now
 from storage.models import Image
@@ -93,6 +94,7 @@ def test_sizes_that_cannot_be_had_say_why(networked: Networked, browser) -> None
     small, client = world.type, browser("alice")
 
     def reasons() -> dict[str, str]:
+        remembered.forget()
         text = client.post(reverse("instances:summary"), form_of(networked)).content.decode()
         return {kind.slug: re.search(rf'id="why-{kind.pk}"[^>]*>([^<]*)<', text)[1] for kind in InstanceType.objects.all()}
 
@@ -114,11 +116,15 @@ def test_the_summary_says_that_a_budget_or_the_balance_refuses_it(networked: Net
     until = datetime(now.year + 1, 1, 31, 16, tzinfo=UTC)
     BudgetAlarm.objects.create(budget=red, since=now - timedelta(days=1), until=until, **block, amount=1, currency="CNY",
                                spent=2, forecast=3, at=now)
+    remembered.forget()
     text = client.post(path, sent).content.decode()
-    assert f"within it until {until:%Y-%m-%d}, or" in text and "There is room" not in text
+    assert f"within it until {until:%Y-%m-%d}, or" in text and "There is room" not in text and "“Red”" in text
+    text = browser("adam").post(path, sent).content.decode()  # of one project: the organization's budget is not his to read
+    assert f"within it until {until:%Y-%m-%d}, or" in text and "Red" not in text and "There is room" not in text
     assert "There is room" in client.post(path, form_of(networked)).content.decode()
     type(organization).objects.filter(pk=organization.pk).update(plan="trial")
     Credit.objects.filter(organization=organization).delete()
+    remembered.forget()
     text = client.post(path, form_of(networked)).content.decode()
     assert "credit left" in text and "There is room" not in text
 

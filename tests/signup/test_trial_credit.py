@@ -113,6 +113,9 @@ def test_without_credit_nothing_new_starts_and_the_answer_says_why(networked: Ne
     problem = refused.json()
     assert (refused.status_code, problem["code"], problem["left"], problem["currency"]) == (402, "no_credit", "-0.08", "CNY")
     assert "Ask your operator" in problem["detail"]
+    told = networked.post("instances", body, by="adam").json()  # runs one project: the organization's figures are not his
+    assert told["code"] == "no_credit" and not {"left", "running", "hourly", "currency"} & set(told)
+    assert told["detail"].startswith("Acme has too little credit left for this.") and "-0.08" not in str(told)
     assert networked.api("alice").post(f"{API}/instances/?dry_run=true", body, format="json").json()["allowed"] is False
     assert networked.post("floating-ips", networked.scope).status_code == 402
     assert not Instance.objects.exists() and not Operation.objects.filter(kind="instance.create").exists()

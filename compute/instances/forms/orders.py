@@ -114,7 +114,7 @@ class OrderForm(VerbForm):
 
     def __init__(self, *args: Any, offer: Offer, user: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.offer = offer
+        self.offer, self.user = offer, user
         rows = {"project": offer.projects, "region": offer.regions, "image": offer.images, "type": offer.types,
                 "subnets": offer.subnets, "security_groups": offer.groups, "ssh_keys": offer.keys}
         for name, found in rows.items():

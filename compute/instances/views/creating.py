@@ -1,7 +1,6 @@
 """The create page: a form, and a summary that says price, quota, placement and the same order for programs."""
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from django.contrib import messages
@@ -9,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 
-from billing import affording, ladder
+from billing import affording
 from billing.money import Money
 from billing.prices import Estimate, price_of
 from compute.hosts import placement
@@ -20,7 +19,7 @@ from compute.instances.offers import Offer, offer
 from compute.instances.operations import Order
 from compute.instances.spellings import Known, spellings
 from portal.kernel.errors import PortalError
-from portal.kernel.states import database_now
+from portal.kernel.remembered import LATELY_S, remembered
 from tenants.access import fetch
 from tenants.models import Project
 from tenants.pages import page
@@ -63,30 +62,19 @@ class Summary:
         order = form.order()
         if order is None:
             return cls(order=None)
-        now = database_now()
-        price, price_error = _price(order, now)
-        return cls(order=order, price=price, price_error=price_error, refused=_refusal(order, price, now),
+        price, price_error = _price(order)
+        refused = price and affording.refusal(order.project, price, order.tags, actor=form.user)
+        return cls(order=order, price=price, price_error=price_error, refused=refused,
                    spelled=tuple(spellings(order, _known(form.offer))),
                    quota=tuple(lines(order.project, order.region, order.wanted)),
                    obstacles=tuple(wording.reason(code) for code in order.obstacles))
 
 
-def _price(order: Order, now: datetime) -> tuple[Estimate | None, str]:
+def _price(order: Order) -> tuple[Estimate | None, str]:
     try:
-        return price_of(order.project.organization, order.region, order.readings, now), ""
+        return price_of(order.project.organization, order.region, order.readings, None), ""
     except PortalError as error:
         return None, error.detail
-
-
-def _refusal(order: Order, price: Estimate | None, now: datetime) -> PortalError | None:
-    if price is None:
-        return None
-    try:
-        ladder.require_paid(order.project.organization_id)
-        affording.require(order.project, price, order.tags, now=now)
-    except PortalError as error:
-        return error
-    return None
 
 
 def _known(found: Offer) -> Known:
@@ -112,7 +100,7 @@ def create(request: HttpRequest) -> HttpResponse:
 @page(PERMISSION, methods=("POST",))
 def summary(request: HttpRequest) -> HttpResponse:
     """The summary of what is chosen so far; re-fetched whenever the form changes."""
-    form = _sent(request)
+    form = _sent(request, lately=True)
     form.is_valid()
     found = Summary.of(form)
     return render(request, "instances/_summary.html", {"summary": found, "form": form, "sizes": sizes(form, found),
@@ -128,15 +116,21 @@ def check(request: HttpRequest) -> HttpResponse:
     return render(request, "instances/_checked.html", {"errors": form.errors.get(name, []) if name in form.fields else []})
 
 
-def _sent(request: HttpRequest) -> OrderForm:
-    """The form as it was sent, for the project named in it."""
-    project = fetch(request.user, Project.objects.select_related("organization"), PERMISSION, pk=request.POST.get("project"))
-    return OrderForm(request.POST, offer=_offer(request, project, request.POST.get("region", "-")), user=request.user)
+def _sent(request: HttpRequest, *, lately: bool = False) -> OrderForm:
+    """The form as it was sent, for the project named in it; `lately` as with `offer`."""
+    asked = request.POST.get("project")
+    project = next((one for one in _projects(request) if str(one.pk) == asked), None) or fetch(
+        request.user, Project.objects.select_related("organization"), PERMISSION, pk=asked)
+    return OrderForm(request.POST, offer=_offer(request, project, request.POST.get("region", "-"), lately=lately),
+                     user=request.user)
 
 
-def _offer(request: HttpRequest, project: Project, region: object) -> Offer:
-    grants = request.user.grants
-    return offer(request.user, [one for one in projects_of(request) if grants.may(PERMISSION, one.pk)], project, region)
+def _projects(request: HttpRequest) -> list[Project]:
+    return [one for one in projects_of(request) if request.user.grants.may(PERMISSION, one.pk)]
+
+
+def _offer(request: HttpRequest, project: Project, region: object, *, lately: bool = False) -> Offer:
+    return offer(request.user, _projects(request), project, region, lately=lately)
 
 
 def _order(request: HttpRequest) -> HttpResponse:
@@ -244,7 +238,9 @@ def sizes(form: OrderForm, found: Summary | None = None) -> list[Size]:
     """Without a summary only what the offer itself says is known."""
     left = {line.resource: line.limit - line.used for line in sorted(
         found.limited, key=lambda line: line.limit - line.used, reverse=True)} if found else {}
-    capacities = placement.capacities(form.offer.region) if found and form.offer.region else []
+    region = form.offer.region
+    capacities = remembered(("capacities", region.pk), lambda: placement.capacities(region),
+                            least_s=LATELY_S) if found and region else []
     return [Size(type=kind, hourly=form.offer.prices.get(kind.pk), why_not=_why_not(kind, form.offer, left, capacities))
             for kind in form.offer.types]
 

@@ -50,7 +50,7 @@ def allocate_floating_ip(project: Project, region: Region, *, actor, name: str =
     floating = add_floating_ip(project, region, name=name, pool=pool, description=description, tags=tags)
     now = database_now()
     price = price_of(project.organization, region, floating.readings(State.IDLE), now)
-    affording.require(project, price, floating.tags, now=now)
+    affording.require(project, price, floating.tags, now=now, actor=actor)
     floating.move_to(State.IDLE)
     audit.record("floating_ip.allocate", floating, actor=actor, after={"address": floating.allocation.address})
     return floating

@@ -3,7 +3,8 @@
 `tenants.lists` puts a page together from these; a room declares one `Listing` per page and nothing else.
 """
 from .columns import Column, Empty
-from .filters import Choice, Day, Exact, Filter, RowChoice, Tags, Text, row_choices
+from .filters import Choice, Day, Exact, Filter, Month, RowChoice, Tags, Text, row_choices
 from .paging import Keys, keys
 
-__all__ = ["Choice", "Column", "Day", "Empty", "Exact", "Filter", "Keys", "RowChoice", "Tags", "Text", "keys", "row_choices"]
+__all__ = ["Choice", "Column", "Day", "Empty", "Exact", "Filter", "Keys", "Month", "RowChoice", "Tags", "Text", "keys",
+           "row_choices"]

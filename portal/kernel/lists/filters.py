@@ -2,6 +2,7 @@
 
 Nonsense filters nothing: an address that somebody kept still opens. Ids of hidden things find nothing, like absent ones.
 """
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -15,6 +16,7 @@ from portal.kernel.rest.filters import tagged
 from portal.kernel.rest.parsing import is_storable
 
 LONGEST, MOST_TAGS, MOST_CHOICES = 100, 5, 200
+MONTH = re.compile(r"[0-9]{4}-[0-9]{2}")
 Choices = Sequence[tuple[str, Any]]
 
 
@@ -94,6 +96,16 @@ class Exact(Filter):
 
     def condition(self, value: str) -> Q:
         return Q(**{self.path or self.name: value})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Month(Exact):
+    """A month such as 2026-11."""
+
+    control: ClassVar[str] = "month"
+
+    def read(self, texts: Sequence[str]) -> list[str]:
+        return [text for text in super().read(texts) if MONTH.fullmatch(text)]
 
 
 @dataclass(frozen=True, kw_only=True)
