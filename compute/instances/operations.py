@@ -257,7 +257,7 @@ def _rescue(instance: Instance, actor, force: bool, *, image: Image | None) -> O
     if not placement.has_disk(instance.host, builds.least_disk_gib(image)):
         raise NoCapacity(reasons="no_disk")
     if instance.state != InstanceState.RUNNING:
-        _require_credit(instance)
+        _require_credit(instance, actor)
     operation = _submit(instance, "instance.rescue", actor, generation=instance.generation, was=instance.state, force=force)
     instance.move_to(InstanceState.RESCUING, rescue_image=image)
     return operation
@@ -279,7 +279,7 @@ def _rebuild(instance: Instance, actor, force: bool, *, image: Image, ssh_keys: 
     if errors:
         raise InvalidInput(errors=errors)
     if instance.state != InstanceState.RUNNING:
-        _require_credit(instance)
+        _require_credit(instance, actor)
     given = None if ssh_keys is None else list(dict.fromkeys(key.public_key for key in ssh_keys))
     operation = _submit(instance, "instance.rebuild", actor, generation=instance.generation, was=instance.state,
                         image=str(image.pk), public_keys=given, has_user_data=user_data is not None)
