@@ -27,6 +27,8 @@ def wishes(verb: str, instance: Instance) -> dict[str, Image]:
     return {"image": instance.image} if verb in ("rescue", "rebuild") else {}
 
 
+# A guest that has not booted yet hears no power button.
+FORCED = ("stop", "rescue", "unrescue")
 # A settled state → the verbs that lead there from any other one of these.
 WAYS = {"running": {"stopped": "start", "paused": "resume", "suspended": "resume", "rescued": "unrescue"},
         "stopped": {"running": "stop", "paused": "stop", "suspended": "resume", "recycled": "restore", "rescued": "stop"},
@@ -47,7 +49,7 @@ def the_instance(world: World, state: str) -> Instance:
         if instance.state == state:
             return instance
         verb = WAYS[state].get(instance.state, "restore")
-        act(instance, verb, actor=world.people["alice"], force=verb == "stop", **wishes(verb, instance))
+        act(instance, verb, actor=world.people["alice"], force=verb in FORCED, **wishes(verb, instance))
         drain()
         instance.refresh_from_db()
     raise AssertionError(f"{instance.state}, not {state}: {instance.fault}")

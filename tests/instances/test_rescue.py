@@ -89,10 +89,9 @@ def test_the_rescue_disk_comes_first_and_every_other_a_place_further_down(world:
     do(made, "rescue", image=helper)
     instance = Instance.objects.select_related("host__endpoint").get()
     disks = design_domain(instance, seed="/pool/s.iso", listen="127.0.0.1", rescue="/pool/r.qcow2").disks
-    root = instance.pk and made.rescue_image_id and disks[1]
     assert [(disk.file.rpartition("/")[2].partition("-")[0], disk.target) for disk in disks] == [
         ("r.qcow2", "vda"), ("volume", "vdb"), ("s.iso", "vdz")]
-    assert f"image-{helper.pk}-disk" in disks[0].backing.file and f"image-{world.image.pk}-disk" in root.backing.file
+    assert f"image-{helper.pk}-disk" in disks[0].backing.file and f"image-{world.image.pk}-disk" in disks[1].backing.file
 
 
 def test_what_fails_leaves_it_as_it_was(world: World, made: Instance, helper: Image) -> None:
@@ -165,3 +164,4 @@ def test_the_page_offers_what_is_for_rescue_first(world: World, made: Instance, 
     shown = client.get(f"/instances/{made.pk}/").content.decode()
     assert "booted from “helper”" in shown and f"/instances/{made.pk}/unrescue/" in shown
     assert client.get(page).status_code == 409
+    assert client.post(f"/api/v1/instances/{made.pk}/console/", {}, content_type="application/json").status_code == 200
