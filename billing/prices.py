@@ -3,6 +3,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 from django.db import connection
@@ -127,9 +128,9 @@ def price_of(organization: Organization, region: Region, readings: Iterable[Read
                     currency=contract.currency, lines=tuple(lines), region=region.pk)
 
 
-def each_price(organization: Organization, region: Region, readings: Iterable[Reading], at: datetime) -> dict[Reading, Money]:
-    """What each reading costs the organization an hour, to choose among; those without a price are left out. Raises NoPrice
-    while the operator has made no default book."""
+def each_price(organization: Organization, region: Region, readings: Iterable[Reading], at: Any) -> dict[Reading, Money]:
+    """What each reading costs the organization an hour, to choose among; those without a price are left out. `at` is a moment
+    or the database's clock. Raises NoPrice while the operator has made no default book."""
     readings = list(readings)
     contract = contract_of(organization, at)
     found = _prices(contract, region, readings, at)

@@ -110,9 +110,9 @@ def make_shared(cast: Cast) -> Rows:
     since = DateTimeTZRange(database_now() - timedelta(days=1), None)
     prices = [Price.objects.create(book=book, region=cast.region, meter=meter, sku=sku, price_per_hour=Decimal("0.36"),
                                    valid=since)
-              for meter, sku in (("instance.running", "small"), ("instance.stopped", "small"), ("instance.paused", "small"),
-                                 ("instance.suspended", "small"), ("volume", "local"), ("floating_ip.attached", "public"),
-                                 ("floating_ip.idle", "public"))]
+              for meter, sku in (*((f"instance.{state}", size) for size in ("small", "tiny")
+                                   for state in ("running", "stopped", "paused", "suspended")),
+                                 ("volume", "local"), ("floating_ip.attached", "public"), ("floating_ip.idle", "public"))]
     return {
         Fabric: Fabric.objects.create(region=cast.region, driver="simulated", uri="simulated:memory/scenery"),
         AddressPool: AddressPool.objects.create(
@@ -124,11 +124,19 @@ def make_shared(cast: Cast) -> Rows:
     }
 
 
+def _size(cast: Cast, project: Project, shared: Rows) -> InstanceType:
+    """The rival's instance is of the catalogue's one type, ours of another, so that it can be resized to that."""
+    if project != cast.project:
+        return shared[InstanceType]
+    return InstanceType.objects.get_or_create(slug="tiny", defaults={
+        "name": "Tiny", "vcpus": 1, "memory_mib": 256, "is_offered": False})[0]
+
+
 def make_rows(cast: Cast, project: Project, owner: User, shared: Rows, *, number: int = 0) -> Rows:
     """One of everything that a project owns."""
     common = {"project": project, "region": cast.region}
     image = Image.objects.create(**common, name=f"image-{number}", state="active", virtual_size=2**28)
-    instance = Instance.objects.create(**common, name=f"web-{number}", state="stopped", type=shared[InstanceType],
+    instance = Instance.objects.create(**common, name=f"web-{number}", state="stopped", type=_size(cast, project, shared),
                                        vcpus=1, memory_mib=256, image=image, zone=cast.zone, host=shared[Host])
     volume = Volume.objects.create(**common, name=f"root-{number}", state="in_use", size_gib=1, image=image,
                                    pool=shared[Pool])

@@ -5,7 +5,7 @@ from typing import Any
 from django.db.models import Model
 from django.urls import reverse
 
-from billing.models import Budget, Export, ExportSchedule, Invoice, Price
+from billing.models import Budget, Export, ExportSchedule, Invoice
 from compute.hosts.models import Host
 from compute.instances.models import Instance, InstanceSchedule, InstanceType, SshKey
 from compute.network.models import AddressPool, FloatingIp, Port, SecurityGroup, SecurityGroupRule, Subnet, Vpc
@@ -58,16 +58,6 @@ def placed(scene: Scene, **further: Any) -> dict[str, Any]:
 def in_project(scene: Scene) -> str:
     """Our project as forms name where a role holds."""
     return f"project:{ours(scene, Project)}"
-
-
-def larger_type(scene: Scene) -> str:
-    """A size that our instance can get, with its prices."""
-    price = scene.ours[Price]
-    for state in ("running", "stopped"):
-        Price.objects.get_or_create(book=price.book, region=price.region, meter=f"instance.{state}", sku="larger",
-                                    defaults={"price_per_hour": 1, "valid": price.valid})
-    return str(InstanceType.objects.get_or_create(slug="larger", defaults={
-        "name": "Larger", "vcpus": 2, "memory_mib": 512})[0].pk)
 
 
 # A body that is accepted, of every route that needs one: "<route name>.<method>".
@@ -142,7 +132,7 @@ BODIES: dict[str, Body] = {
     "volume-detail.PATCH": lambda scene: {"name": "renamed"},
     "image-detail.PATCH": lambda scene: {"name": "renamed"},
     "instance-detail.PATCH": lambda scene: {"name": "renamed"},
-    "instance-resize.POST": lambda scene: {"type": larger_type(scene)},
+    "instance-resize.POST": lambda scene: {"type": ours(scene, InstanceType)},
     "vpc-list.POST": placed,
     "vpc-detail.PATCH": lambda scene: {"name": "renamed"},
     "subnet-list.POST": lambda scene: {"name": "new", "vpc": ours(scene, Vpc), "cidr": "10.0.1.0/24"},
@@ -180,7 +170,7 @@ FORMS: dict[str, Body] = {
     "instances:rescue.POST": lambda scene: {"image": ours(scene, Image)},
     "instances:rebuild.POST": lambda scene: {"image": ours(scene, Image), "typed_name": scene.ours[Instance].name},
     "instances:delete.POST": lambda scene: {"confirmed": "1"},
-    "instances:resize.POST": lambda scene: {"type": larger_type(scene)},
+    "instances:resize.POST": lambda scene: {"type": ours(scene, InstanceType)},
     "instances:purge.POST": lambda scene: {"confirmed": "1", "typed_name": scene.ours[Instance].name},
     "instances:lock.POST": lambda scene: {"reason": "production"},
     "instance_schedules:create.POST": lambda scene: {

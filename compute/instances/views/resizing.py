@@ -20,7 +20,7 @@ from compute.instances.resizing import Resize, Way
 from compute.instances.verbs import VERBS
 from compute.network.views.asking import sent
 from portal.kernel.pages import acted
-from portal.kernel.states import database_now
+from portal.kernel.states import CLOCK
 from tenants.access import fetch
 from tenants.pages import page
 from tenants.quotas import lines
@@ -77,11 +77,11 @@ def cards(instance: Instance, types: Sequence[InstanceType]) -> list[Card]:
     project, region = instance.project, instance.region
     readings = {kind.pk: Instance(type=kind).readings(InstanceState.RUNNING)[0] for kind in types}
     try:
-        prices = each_price(project.organization, region, readings.values(), database_now())
+        prices = each_price(project.organization, region, readings.values(), CLOCK)
     except NoPrice:
         prices = {}
     quota: dict[str, int] = {}
-    for line in lines(project, region, {"vcpus": 0, "memory_mib": 0}):
+    for line in lines(project, region, {"vcpus": 0, "memory_mib": 0}, lately=True):
         if line.limit is not None:
             quota[line.resource] = min(line.limit - line.used, quota.get(line.resource, line.limit))
     free = placement.left(instance.host)
