@@ -52,9 +52,9 @@ def make(database: Database, file: Path) -> Manifest:
     draft = file.with_name(f"{file.name}.part")
     draft.unlink(missing_ok=True)
     os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-    # What is cached is worth nothing tomorrow.
+    # What is cached is worth nothing tomorrow; of measurements the sums stay, and samples would be most of all that there is.
     postgres.run(database, "pg_dump", "--format=custom", "--no-owner", "--no-privileges", "--exclude-table-data=cache",
-                 f"--file={draft}", server=server)
+                 "--exclude-table-data=monitoring_sample*", f"--file={draft}", server=server)
     manifest = Manifest(format=FORMAT, made_at=made_at.isoformat(timespec="seconds"), database=database.name, server=server,
                         bytes=draft.stat().st_size, sha256=sha256(draft), migrations=applied(database),
                         canary=keyring().encrypt(CANARY.encode()).decode())

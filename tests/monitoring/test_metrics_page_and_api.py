@@ -3,7 +3,6 @@ from collections.abc import Callable
 from datetime import timedelta
 from uuid import uuid4
 
-import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -39,14 +38,18 @@ def test_the_api_tells_points(watched: Watched) -> None:
     assert watched.api(**(narrow | {"to": database_now().isoformat(), "step": 3600})).json()["points"][-1]["cpu_percent"] == 50.0
 
 
-@pytest.mark.parametrize(("query", "field"), [
+NONSENSE = (
     ({"step": "7"}, "step"), ({"step": "0"}, "step"), ({"step": "-15"}, "step"), ({"step": "a"}, "step"), ({"step": "٣"}, "step"),
     ({"from": "yesterday"}, "from"), ({"from": "2026-11-30"}, "from"), ({"from": "1999-01-01T00:00:00Z"}, "from"),
-    ({"to": "9999-12-31T23:59:59Z"}, "to"), ({"to": "0001-01-01T00:00:00Z"}, "to"), ({"until": "1"}, "until"),
-])
-def test_what_makes_no_sense_is_refused_by_name(watched: Watched, query: dict, field: str) -> None:
-    answer = watched.api(**query)
-    assert answer.status_code == 400 and list(answer.json()["errors"]) == [field]
+    ({"to": "9999-12-31T23:59:59Z"}, "to"), ({"to": "0001-01-01T00:00:00Z"}, "to"), ({"until": "1"}, "until"))
+
+
+def test_what_makes_no_sense_is_refused_by_name(watched: Watched) -> None:
+    for query, field in NONSENSE:
+        answer = watched.api(**query)
+        assert answer.status_code == 400 and list(answer.json()["errors"]) == [field], query
+    backwards = {"from": database_now().isoformat(), "to": watched.now.isoformat()}
+    assert list(watched.api(**backwards).json()["errors"]) == ["from"]
 
 
 def test_answers_are_bounded(watched: Watched) -> None:

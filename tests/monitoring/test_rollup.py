@@ -154,7 +154,7 @@ def test_a_minute_that_is_not_over_or_older_than_samples_is_left_alone(watched: 
 def test_partitions_are_made_ahead_and_what_waited_for_one_is_taken_along(watched: Watched) -> None:
     now = database_now()
     assert partitions.make_ahead(now) == []
-    far = now + timedelta(days=40)
+    far = now + timedelta(days=400)
     watched.tell((far - watched.now).total_seconds(), cpu_ns=7)
     assert _count(partitions.default(SAMPLES)) == 1
     made = partitions.make_ahead(far)
@@ -162,6 +162,7 @@ def test_partitions_are_made_ahead_and_what_waited_for_one_is_taken_along(watche
     assert _count(partitions.default(SAMPLES)) == 0 and Sample.objects.get().cpu_ns == 7
     for series in SERIES:
         assert len(partitions.found(series)) > partitions.AHEAD
+    _drop(made)
 
 
 def test_partitions_go_when_all_that_is_in_them_is_too_old(watched: Watched) -> None:
@@ -175,6 +176,13 @@ def test_partitions_go_when_all_that_is_in_them_is_too_old(watched: Watched) -> 
     assert f"monitoring_sample_{begin:%Y%m%d}" in gone and not any("hour" in name for name in gone)
     assert not Sample.objects.exists()
     partitions.make_ahead(begin)
+
+
+def _drop(names: list[str]) -> None:
+    """As the database was."""
+    with connection.cursor() as cursor:
+        for name in names:
+            cursor.execute("DROP TABLE " + name)
 
 
 def _count(table: str) -> int:

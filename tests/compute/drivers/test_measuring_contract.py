@@ -1,9 +1,10 @@
 """What every driver measures: from a start on, of what runs, by one call."""
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
 from compute.hosts.drivers.contract import Measurement
+from compute.hosts.drivers.libvirt.measuring import measured
 
 from .conftest import wait_until
 from .stands import Stand
@@ -19,6 +20,7 @@ def test_what_runs_is_measured_from_its_start_on(stand: Stand) -> None:
     spec = started(stand)
     if stand.driver == "simulated":
         stand.hand.work(spec.uuid, cpu_ns=10**9, read_bytes=512, reads=1)
+    assert measurement_of(stand, spec.uuid) is not None
     # SeaBIOS looks whether the disk boots.
     wait_until(lambda: (one := measurement_of(stand, spec.uuid)) is not None and one.read_bytes > 0)
     first = measurement_of(stand, spec.uuid)
@@ -39,3 +41,51 @@ def test_measuring_costs_one_call_however_many_domains_there_are(stand: Stand) -
     fence = Recorder()
     stand.hypervisor(fence).measurements()
     assert len(fence.before_calls) == 1 and fence.before_calls == fence.after_calls
+
+
+# -- what libvirt says, in the contract's words --
+
+class SomeDomain:
+    def __init__(self) -> None:
+        self.uuid = uuid4()
+
+    def UUID(self) -> bytes:
+        return self.uuid.bytes
+
+    def ID(self) -> int:
+        return 7
+
+
+def said(disks: int = 1, cards: int = 1, **more: int) -> dict[str, int]:
+    """The n-th device has told n times what the first has."""
+    facts = {"cpu.time": 5, "balloon.current": 1000, "balloon.rss": 900, "block.count": disks, "net.count": cards}
+    for number in range(disks):
+        facts |= {f"block.{number}.{name}": value * (number + 1) for name, value in (
+            ("rd.bytes", 1000), ("wr.bytes", 100), ("rd.reqs", 10), ("wr.reqs", 1))}
+    for number in range(cards):
+        facts |= {f"net.{number}.{name}": value * (number + 1) for name, value in (
+            ("rx.bytes", 2000), ("tx.bytes", 200), ("rx.pkts", 20), ("tx.pkts", 2))}
+    return facts | {name.replace("_", "."): value for name, value in more.items()}
+
+
+@pytest.mark.parametrize(("devices", "times"), [(0, 0), (1, 1), (2, 3), (3, 6), (4, 10)])
+def test_all_disks_and_cards_are_added_up(devices: int, times: int) -> None:
+    one = measured(SomeDomain(), said(devices, devices))
+    assert (one.read_bytes, one.write_bytes, one.reads, one.writes) == (1000 * times, 100 * times, 10 * times, times)
+    assert (one.rx_bytes, one.tx_bytes, one.rx_packets, one.tx_packets) == (2000 * times, 200 * times, 20 * times, 2 * times)
+    assert (one.epoch, one.cpu_ns, one.memory_bytes, one.rss_bytes) == (7, 5, 1000 * 1024, 900 * 1024)
+
+
+def test_what_is_not_said_is_nothing_or_unknown() -> None:
+    assert measured(SomeDomain(), {}) is None
+    facts = said(2, 1)
+    for name in ("block.1.wr.bytes", "balloon.rss", "balloon.current"):
+        del facts[name]
+    one = measured(SomeDomain(), facts)
+    assert (one.write_bytes, one.read_bytes, one.rss_bytes, one.memory_bytes) == (100, 3000, None, None)
+
+
+@pytest.mark.parametrize(("given", "usable", "used"), [
+    (800, 300, 500 * 1024), (800, 800, 0), (300, 800, None), (2**62, 1, None), (2**64 - 1, 2**64 - 1, None), (800, -1, None)])
+def test_a_guests_own_words_are_believed_within_its_memory(given: int, usable: int, used: int | None) -> None:
+    assert measured(SomeDomain(), said(balloon_available=given, balloon_usable=usable)).used_bytes == used

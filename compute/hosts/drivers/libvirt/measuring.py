@@ -40,6 +40,9 @@ def _sums(values: tuple[int, ...], first: int, devices: int) -> tuple[int, ...]:
     """Of four kinds of values, each told by so many devices in turn."""
     if devices == 1:
         return values[first:first + 4]
+    if devices == 2:  # as most have: a root volume and the set-up drive
+        one, two, three, four, five, six, seven, eight = values[first:first + 8]
+        return one + two, three + four, five + six, seven + eight
     if devices == 0:
         return _NOTHING
     return tuple([sum(values[at:at + devices]) for at in range(first, first + 4 * devices, devices)])
