@@ -15,7 +15,7 @@ last digit. Usage that nothing prices is a line without price, never silently mi
 """
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
@@ -50,7 +50,7 @@ SELECT line.id, resource_id, resource.name, resource.kind, resource.deleted_at I
        line.region_id, meter, sku, {units}, share_us * 0.000001, lo,
        CASE WHEN is_open AND hi = %(now)s THEN NULL ELSE {till} END, price_id, unit_price, tier, terms_id,
        discount_percent, {list} * 0.0000000001, {amount} * 0.0000000001, currency
-FROM ({plain} UNION ALL {pooled}) AS line
+FROM ({plain} UNION ALL ({pooled})) AS line
 JOIN kernel_resource AS resource ON resource.id = resource_id
 JOIN tenants_project AS project ON project.id = line.project_id
 ORDER BY lo DESC, line.id DESC, resource_id, meter, sku, tier DESC
@@ -60,7 +60,7 @@ CHARGES = sql.SQL("""{asked} {tables}
 SELECT id AS interval_id, project_id, region_id, resource_id, meter, sku, tstzrange(lo, {till}) AS span, {units} AS units,
        share_us * 0.000001 AS quantity, price_id, unit_price, tier, discount_percent,
        {list} * 0.0000000001 AS list_amount, {amount} * 0.0000000001 AS amount, currency
-FROM ({plain} UNION ALL {pooled}) AS line
+FROM ({plain} UNION ALL ({pooled})) AS line
 WHERE price_id IS NOT NULL
 """)
 
@@ -151,7 +151,9 @@ def _values(selection: Selection, start: datetime | None, end: datetime, now: da
         return None
     chosen = {field.name: getattr(selection, field.name) for field in fields(Selection)}
     counters = {meter.name: UNIT_HOUR / meter.size for meter in registry.meters.values() if meter.kind == COUNTER}
-    return {"start": start, "cut": cut, "now": now, "under": None, "counters": [*counters], "factors": [*counters.values()]} | {
+    before = start and start - timedelta(days=32)  # the month that it is in began later
+    return {"start": start, "before": before, "cut": cut, "now": now, "under": None, "counters": [*counters],
+            "factors": [*counters.values()]} | {
         name: list(value) if isinstance(value, Collection) else value for name, value in chosen.items() if value is not None}
 
 

@@ -2,9 +2,9 @@
 
 There are two kinds of lines, each in a statement of its own. *Plain* ones depend on their interval alone. *Pooled* ones are of
 meters with tiers: where they stand in the month depends on everything that the organization used of the meter, so all that is
-read, put into its order, and only then is taken what was asked for. Their place is that of the month as it stands at `now`,
-so that parts of a month add up to it. Both hand on the same columns: `start_us` to `end_us` is what the line bills, in
-unit-microseconds counted from `lo` on, and `alike` how many lines the row stands for.
+read, put into its order as far as that matters, and only then is taken what was asked for. Their place is that of the month as
+it stands at `now`, so that parts of a month add up to it. Both hand on the same columns: `start_us` to `end_us` is what the line
+bills, in unit-microseconds counted from `lo` on, and `alike` how many lines the row stands for.
 """
 from dataclasses import replace
 
@@ -45,7 +45,8 @@ def pool(selection: Selection) -> sql.Composable:
 
 START, CUT, NOW = (sql.SQL(text) for text in ("COALESCE(%(start)s::timestamptz, '-infinity')", "%(cut)s::timestamptz",
                                               "%(now)s::timestamptz"))
-MONTH_BEFORE = sql.SQL("({} - interval '32 days')").format(START)  # a bound that the planner knows; the months' own cut the rest
+MONTH_BEFORE = sql.SQL("COALESCE(%(before)s::timestamptz, '-infinity')")  # the planner knows it; the months' own cut the rest
+FIRST_MONTH = sql.SQL("(SELECT min(since) FROM months)")  # all that ran then is alike
 DOWN = sql.SQL("""CASE WHEN down_since IS NOT NULL THEN COALESCE(down_before[width_bucket({x}, down_since)]
     + {length}, 0) ELSE 0 END""")
 
@@ -72,7 +73,7 @@ def billed(since: str, until: str) -> sql.Composed:
 # Usage as it is metered, an interval a row …
 EACH = sql.SQL("""
     SELECT id, resource_id, project_id, region_id, meter, sku, quantity AS units, start AS begun, upper_inf(period) AS is_open,
-           GREATEST(start, {since}) AS lo, LEAST(upper(period), {until}) AS hi, 1 AS alike, false AS counted
+           GREATEST(start, {first}) AS lo, LEAST(upper(period), {until}) AS hi, 1 AS alike, false AS counted
     FROM billing_usageinterval WHERE period && tstzrange({since}, {cut}) AND {which} AND {chosen} OFFSET 0
 """)
 # … or, for sums, what costs the same as one row: `alike` intervals that have all in common that matters. When they began matters
@@ -80,7 +81,7 @@ EACH = sql.SQL("""
 ALIKE = sql.SQL("""
     SELECT NULL::uuid AS id, CASE WHEN was_down THEN resource_id END AS resource_id, project_id, region_id, meter, sku,
            quantity AS units, CASE WHEN was_down OR (SELECT bool_or(starts IS NOT NULL) FROM rates) THEN start END AS begun,
-           NULL::boolean AS is_open, GREATEST(start, {since}) AS lo, LEAST(upper(period), {until}) AS hi, count(*) AS alike,
+           NULL::boolean AS is_open, GREATEST(start, {first}) AS lo, LEAST(upper(period), {until}) AS hi, count(*) AS alike,
            false AS counted
     FROM (SELECT *, {was_down} AS was_down FROM billing_usageinterval) AS used
     WHERE period && tstzrange({since}, {cut}) AND {which} AND {chosen}
@@ -126,7 +127,7 @@ PRICED = sql.SQL("""
     FROM ({used}) AS used
     JOIN unnest((SELECT array_agg(payers) FROM {payers} AS payers WHERE since < {cut} AND until > {since})) AS {contract}
       ON contract.project_id = used.project_id
-    LEFT JOIN unnest((SELECT array_agg(rates) FROM rates WHERE since < {cut} AND until > {since})) AS {rate}
+    LEFT JOIN unnest((SELECT array_agg(rates) FROM rates WHERE since < {cut} AND until > {since} AND {rates})) AS {rate}
       ON rate.sku = used.sku AND rate.meter = used.meter AND rate.region_id = used.region_id
          AND rate.context = contract.context
     LEFT JOIN unnest((SELECT array_agg(outages) FROM outages)) AS {outage}
@@ -142,11 +143,42 @@ FROM (SELECT *, units * {billed} AS end_us, '0'::xid AS hashed FROM ({priced}) A
 """)
 
 # The order within a month: what begins first, of that what ends first, and so on, down to the interval's id; what is alike stands
-# together. `place` is how much came before. A row of several lines is cut where tiers begin: into whole lines, and at most one
-# part of a line at either side.
+# together. `place` is how much came before. It is added up by the day first: of a day within which no tier begins, no line needs
+# to know more. What begins as a day does, as all that ran when the month or a price began, is told apart by the day of its end.
+# Days are counted from the start of what is asked, which is a month's most of the time; of any length the lines are the same.
+# A row of several lines is cut where tiers begin: into whole lines, and at most one part of a line at either side.
 ORDER = sql.SQL("""lo, hi, sku COLLATE "C", units, project_id, {was_down}, begun, resource_id, id""").format(
     was_down=WAS_DOWN)
+DAY_OF = "date_bin('1 day', {}, COALESCE(%(start)s::timestamptz, 'epoch'))"
+OF_DAY = sql.SQL("""(within.pool, within.day, within.until, within.price) = (used.pool, used.day, used.ends, used.price_id)""")
+DAY_ROW = sql.SQL("""within (pool bigint, day timestamptz, until timestamptz, price uuid, before numeric, unit_price numeric,
+    rate numeric, tier numeric, is_split boolean)""")
 POOLED = sql.SQL("""
+WITH used AS MATERIALIZED (
+    SELECT {shared}, alike, lo, hi, line_us, pool, day,
+           CASE WHEN lo = day THEN {last_day} ELSE 'infinity' END AS ends
+    FROM (SELECT *, units * {billed} AS line_us, {day} AS day
+          FROM ({priced}) AS priced WHERE lo < hi OFFSET 0) AS used
+), days AS (
+    SELECT pool, day, ends, price_id, place, step.price_per_hour AS unit_price, step.rate, step.tier,
+           bool_or(beyond_us >= step.beyond) OVER (PARTITION BY pool, day, ends) AS is_split
+    FROM (SELECT *, beyond_us - sum(us) OVER (PARTITION BY pool, day, ends) AS place
+          FROM (SELECT pool, day, ends, price_id, us, sum(us) OVER (PARTITION BY pool ORDER BY day, ends) AS beyond_us
+                FROM (SELECT pool, day, ends, price_id, sum(line_us * alike) AS us
+                      FROM used GROUP BY pool, day, ends, price_id) AS days) AS days) AS days
+    JOIN unnest((SELECT array_agg(steps) FROM steps)) AS {step}
+      ON step.of_price = price_id AND place >= step.first AND place < step.beyond
+), known AS (
+    SELECT array_agg(days) AS days FROM days
+)
+SELECT {shared}, alike, GREATEST(lo, {start}) AS lo, LEAST(hi, {cut}) AS hi, unit_price, rate, tier, 0 AS start_us, end_us,
+       end_us AS share_us, hashed
+FROM (
+    SELECT {shared}, '0'::xid AS hashed, alike, lo, hi, within.unit_price, within.rate, within.tier, is_split,
+           CASE WHEN lo < {start} OR hi > {cut} THEN units * {part} ELSE line_us END AS end_us
+    FROM used JOIN unnest((SELECT days FROM known)) AS {within} ON {of_day} OFFSET 0
+) AS line WHERE NOT is_split AND lo < {cut} AND hi > {start} AND {chosen}
+UNION ALL
 SELECT {shared}, alike, lo, hi, unit_price, rate, tier, start_us, end_us, end_us - start_us AS share_us, hashed
 FROM (
     SELECT {shared}, '0'::xid AS hashed, lo, hi, unit_price, rate, tier,
@@ -172,10 +204,10 @@ FROM (
                     FROM (
                         SELECT *, generate_series(0, CASE WHEN is_cut THEN alike - 1 ELSE 0 END) AS line
                         FROM (
-                            SELECT *, sum(line_us * alike) OVER (PARTITION BY pool ORDER BY {order} ROWS UNBOUNDED PRECEDING)
-                                   - line_us * alike AS place, lo < {start} OR hi > {cut} AS is_cut
-                            FROM (SELECT *, units * {billed} AS line_us FROM ({priced}) AS priced
-                                  WHERE lo < hi OFFSET 0) AS counted
+                            SELECT used.*, lo < {start} OR hi > {cut} AS is_cut, before - line_us * alike + sum(line_us * alike)
+                                   OVER (PARTITION BY used.pool, used.day, ends ORDER BY {order} ROWS UNBOUNDED PRECEDING)
+                                   AS place
+                            FROM used JOIN unnest((SELECT days FROM known)) AS {within} ON {of_day} WHERE is_split
                         ) AS placed
                     ) AS placed
                     WHERE lo < {cut} AND hi > {start} AND {chosen} OFFSET 0
@@ -200,9 +232,9 @@ def usage(*, is_each: bool, counts: bool, **values: sql.Composable) -> sql.Compo
 
 def plain(chosen: sql.Composable, **how: bool) -> sql.Composed:
     """Of meters without tiers, and what nothing prices; `how` as for `usage`."""
-    used = usage(**how, since=START, until=CUT, cut=CUT, which=IS_PLAIN, chosen=chosen)
+    used = usage(**how, since=START, first=START, until=CUT, cut=CUT, which=IS_PLAIN, chosen=chosen)
     priced = PRICED.format(used=used, since=START, cut=CUT, payers=sql.SQL("payers"), contract=CONTRACT, rate=RATE_ROW,
-                           outage=OUTAGE_ROW, which=sql.SQL("rate.tiered IS NOT TRUE"))
+                           rates=sql.SQL("true"), outage=OUTAGE_ROW, which=sql.SQL("rate.tiered IS NOT TRUE"))
     return PLAIN.format(shared=SHARED, billed=billed("lo", "hi"), priced=priced)
 
 
@@ -210,10 +242,11 @@ def pooled(chosen: sql.Composable, pool: sql.Composable, **how: bool) -> sql.Com
     """Of meters with tiers; `pool` selects all usage that counts for where the chosen stands."""
     # The subquery is asked once, before anything is read.
     which = sql.SQL("COALESCE(rate.tiered, false) AND (SELECT bool_or(tiered) FROM rates)")
-    used = usage(**how, since=MONTH_BEFORE, until=NOW, cut=CUT, which=IS_POOLED, chosen=pool)
+    used = usage(**how, since=MONTH_BEFORE, first=FIRST_MONTH, until=NOW, cut=CUT, which=IS_POOLED, chosen=pool)
     priced = PRICED.format(used=used, since=MONTH_BEFORE, cut=CUT, which=which, payers=sql.SQL("monthly"), contract=CONTRACT,
-                           rate=RATE_ROW, outage=OUTAGE_ROW)
+                           rate=RATE_ROW, rates=sql.SQL("tiered"), outage=OUTAGE_ROW)
     return POOLED.format(shared=SHARED, order=ORDER, start=START, cut=CUT,
                          skipped=billed("lo", f"GREATEST(lo, {START.as_string()})"),
                          part=billed(f"GREATEST(lo, {START.as_string()})", f"LEAST(hi, {CUT.as_string()})"),
-                         billed=billed("lo", "hi"), priced=priced, chosen=chosen, step=STEP_ROW)
+                         billed=billed("lo", "hi"), priced=priced, chosen=chosen, step=STEP_ROW, within=DAY_ROW, of_day=OF_DAY,
+                         day=sql.SQL(DAY_OF.format("lo")), last_day=sql.SQL(DAY_OF.format("hi")))
