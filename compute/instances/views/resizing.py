@@ -20,12 +20,15 @@ from compute.instances.resizing import Resize, Way
 from compute.instances.verbs import VERBS
 from compute.network.views.asking import sent
 from portal.kernel.pages import acted
+from portal.kernel.remembered import remembered
 from portal.kernel.states import CLOCK
 from tenants.access import fetch
 from tenants.pages import page
 from tenants.quotas import lines
 
 VERB = VERBS["resize"]
+# For how long it is believed what a host has left; seconds.
+LATELY_S = 5
 WORDS = {"vcpus": "vCPU", "memory_mib": "MiB"}
 
 
@@ -84,7 +87,8 @@ def cards(instance: Instance, types: Sequence[InstanceType]) -> list[Card]:
     for line in lines(project, region, {"vcpus": 0, "memory_mib": 0}, lately=True):
         if line.limit is not None:
             quota[line.resource] = min(line.limit - line.used, quota.get(line.resource, line.limit))
-    free = placement.left(instance.host)
+    # Only to be shown: the verb looks again.
+    free = remembered(("left", instance.host_id), lambda: placement.left(instance.host), least_s=LATELY_S)
     found = []
     for kind in types:
         wanted, hourly = Resize(instance=instance, type=kind), prices.get(readings[kind.pk])
