@@ -239,7 +239,8 @@ def _granted(organization: Organization, credits: list[Credit], currency: str,
     start, regions = min(credit.created_at for credit in credits), {credit.region_id for credit in credits} - {None}
 
     def read() -> dict[UUID, Decimal]:
-        return scopes.paid_by(left, _unbilled_parts(organization, start, currency, regions, now or database_now()))
+        parts = _unbilled_parts(organization, start, currency, regions, now or database_now())
+        return scopes.paid_by(left, parts, max(ZERO, sum(parts.values(), ZERO)))  # as closing: what is given back is not paid
 
     key = ("scoped credit", organization.pk, currency, *((credit.pk, rest) for credit, rest in left))
     paid = read() if now else remembered(key, read, least_s=LATELY_S)

@@ -4,7 +4,6 @@ The verbs check; what they refuse is said beside its field.
 """
 from itertools import pairwise
 from typing import Any
-from zoneinfo import available_timezones
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
@@ -20,6 +19,7 @@ from billing.models import BillingProfile, Charge, Invoice, Issuer, Payment
 from billing.profiles import FIELDS, TERMS, set_profile
 from portal.kernel.errors import InvalidInput
 from portal.kernel.forms import VerbForm
+from portal.kernel.timezones import time_zones
 
 MANUAL = "manual"
 """The provider of payments that an operator saw in the bank."""
@@ -49,6 +49,10 @@ class BillingProfileForm(OfVerb):
 
     def carry_out(self, values: dict[str, Any]) -> BillingProfile:
         organization = values.get("organization") or self.instance.organization
+        if self.instance._state.adding and BillingProfile.objects.filter(pk=organization.pk).exists():
+            raise InvalidInput.field("organization", _("It has one already: change that."))
+        if organization.deleted_at is not None:
+            raise InvalidInput.field("organization", _("This organization is deleted."))
         return set_profile(organization, actor=self.actor, **{
             name: values[name] for name in self.changed_data if name != "organization"})
 
@@ -120,7 +124,7 @@ class IssuerForm(forms.ModelForm):
 
     def clean_time_zone(self) -> str:
         name = self.cleaned_data["time_zone"]
-        if name not in available_timezones():
+        if name not in time_zones():
             raise forms.ValidationError(_("A name like Asia/Shanghai."))
         return name
 

@@ -73,7 +73,7 @@ def _returnable(organization: Organization, currency: str) -> Decimal:
     if not credit.prepaid_among([organization]):
         return there
     left = {one.left.currency: one.left.amount for one in credit.balances([organization], now=database_now())}
-    return min(there, left.get(currency, there))
+    return min(there, left.get(currency, ZERO))
 
 
 def _wrong_names(currency: str, provider: str, reference: str) -> dict[str, list[object]]:

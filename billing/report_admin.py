@@ -41,7 +41,7 @@ CLOSES_FOR_S = 20
 NOTHING = _("Nothing.")
 MAY_CLOSE = "billing.change_invoice"
 PAGES = {"revenue": _("Revenue"), "receivables": _("Receivables"), "unbilled": _("Unbilled usage"),
-         "closing": _("Close a month"),         "preview": _("A month under another book")}
+         "closing": _("Close a month"), "preview": _("A month under another book")}
 
 
 @dataclass(frozen=True)
@@ -272,7 +272,7 @@ def _closed(request: HttpRequest, month: Month, organization: Organization | Non
     if "confirmed" not in request.POST:
         messages.error(request, _("Nothing was closed: confirm it below."))
         return redirect(_closing(month, organization and organization.pk))
-    waiting = list(closing.to_close(month).filter(**({"pk": organization.pk} if organization else {})))
+    waiting = list(closing.to_close(month, organization and organization.pk))
     ends, count, issued, failed = monotonic() + CLOSES_FOR_S, 0, [], []
     for one, invoices in closing.close_each(waiting, month, now=now, actor=request.user):
         count, issued = count + 1, issued + (invoices or [])

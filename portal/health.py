@@ -15,7 +15,7 @@ from django.db import Error as DatabaseFault
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.db.models import Count, F, Max, Min, Q, QuerySet, Sum
-from django.db.models.functions import Now
+from django.db.models.functions import Coalesce, Now
 from django.http import HttpRequest, HttpResponse, HttpResponseNotFound, JsonResponse
 from django.urls import path
 from django.utils.crypto import constant_time_compare
@@ -29,7 +29,8 @@ from redis.retry import Retry
 from compute.hosts.models import Host
 from compute.instances.console.models import ConsoleTicket
 from compute.instances.models import Instance
-from compute.monitoring.models import Due, MeasuringPass
+from compute.monitoring import measuring
+from compute.monitoring.models import Due
 from portal.kernel import maintenance
 from portal.kernel.models import AuditChain, Operation
 from portal.kernel.rest import rate
@@ -194,10 +195,13 @@ def _condition() -> Iterator[Metric]:
 
 
 def _measuring() -> Iterator[Metric]:
-    """How measuring goes, by region: the oldest news of a host that answers, the slowest pass, and passes that failed."""
-    rows = MeasuringPass.objects.filter(host__health=Host.Health.UP).order_by().values(region=F("host__region__slug")).annotate(
-        oldest=Min("at"), slowest=Max("duration_ms"), failing=Count("pk", filter=~Q(fault="")), passes=Sum("passes"),
-        failures=Sum("failures"))
+    """How measuring goes, by region: the oldest news of a host that is asked, the slowest pass, and passes that failed. One that
+    was never measured is as old as its row. What counts up is of all hosts: it must not fall when one goes away."""
+    asked = Q(pk__in=measuring.hosts())
+    rows = Host.objects.order_by().values(place=F("region__slug")).annotate(
+        oldest=Min(Coalesce("measuring__at", "created_at"), filter=asked), slowest=Max("measuring__duration_ms", filter=asked),
+        failing=Count("measuring", filter=asked & Q(measuring__fault__gt="")), passes=Sum("measuring__passes"),
+        failures=Sum("measuring__failures"))
     families = {
         "age": GaugeMetricFamily("mains_measuring_age_seconds", "Age of the oldest host's newest pass.", labels=["region"]),
         "slowest": GaugeMetricFamily("mains_measuring_pass_seconds", "Duration of the slowest newest pass.", labels=["region"]),
@@ -206,9 +210,12 @@ def _measuring() -> Iterator[Metric]:
         "failures": CounterMetricFamily("mains_measuring_failures", "Passes over hosts that failed.", labels=["region"])}
     now = database_now()
     for row in rows:
-        told = row | {"age": (now - row["oldest"]).total_seconds(), "slowest": row["slowest"] / 1000}
+        told = row | {"passes": row["passes"] or 0, "failures": row["failures"] or 0}
+        told["age"] = row["oldest"] and (now - row["oldest"]).total_seconds()
+        told["slowest"] = row["slowest"] and row["slowest"] / 1000
         for name, family in families.items():
-            family.add_metric([row["region"]], told[name])
+            if told[name] is not None:  # of a region where no host is asked
+                family.add_metric([row["place"]], told[name])
     yield from families.values()
     yield GaugeMetricFamily("mains_measuring_due_minutes", "Minutes whose samples are not yet summed up.",
                             value=Due.objects.values("at").distinct().count())

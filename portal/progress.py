@@ -79,7 +79,7 @@ def cancel_refusal(operation: Operation, user: Any) -> str | None:
     if operation.cancel_requested_at:
         return _("Cancelling has been asked for; it is honoured after the present step.")
     kind = kinds.get(operation.kind)
-    if kind is None or kind.is_past_pivot(operation):
+    if kind is None or not kind.is_cancellable(operation):
         return _("It is past the point of return: from here it only goes forward.")
     if not user.grants.allows("operation.cancel", operation):
         return _("Your role does not include cancelling operations.")

@@ -77,24 +77,41 @@
   // The legend tells what the pointer is at, and the newest figures when it is nowhere.
   const tellNewest = () => plots.forEach((plot) => plot.setLegend({idx: plot.data[0].length - 1}));
 
+  // One notice: that nobody answers, or what the portal says to a question that it refuses.
+  const notice = document.getElementById("not-fetched"), said = notice.querySelector("span"), away = said.textContent;
+  const tell = (text) => { said.textContent = text; notice.hidden = !text; };
+  const refusalOf = async (answer) => {
+    const {detail, errors} = await answer.json().catch(() => ({}));
+    const words = Object.values(errors || {}).flat().join(" ") || detail || String(answer.status);
+    return Object.assign(new Error(words), {words, status: answer.status});
+  };
+
   const fetchFrom = async (since) => {
     const query = new URLSearchParams({from: new Date(since * 1000).toISOString(), step: String(step)});
     const answer = await fetch(`${root.dataset.metrics}?${query}`, {headers: {Accept: "application/json"}});
-    if (!answer.ok) throw new Error(String(answer.status));
+    if (answer.status >= 500) throw new Error(String(answer.status));
+    if (!answer.ok) throw await refusalOf(answer);
     return (await answer.json()).points.map((point) => ({...point, time: Date.parse(point.at) / 1000}));
   };
+
+  let isRefused = false;
   // The last step may have been told before it was over: it is asked for again, and what is known of it replaced.
   const goOn = async () => {
+    if (isRefused) return;
     const now = Date.now() / 1000, since = points.length ? points[points.length - 1].time : now - length + 1;
+    let fresh;
     try {
-      const fresh = await fetchFrom(Math.max(since, now - length + 1));
-      const first = fresh.length ? fresh[0].time : Infinity;
-      points = [...points.filter((point) => point.time < first && point.time >= now - length), ...fresh];
-      document.getElementById("not-fetched").hidden = true;
-      draw();
-    } catch (_fault) {
-      document.getElementById("not-fetched").hidden = false;
+      fresh = await fetchFrom(Math.max(since, now - length + 1));
+    } catch (fault) {
+      // Asked again it would be refused again, unless it was only asked too often.
+      isRefused = Boolean(fault.words) && fault.status !== 429;
+      tell(fault.words || away);
+      return;
     }
+    const first = fresh.length ? fresh[0].time : Infinity;
+    points = [...points.filter((point) => point.time < first && point.time >= now - length), ...fresh];
+    tell("");
+    draw();
   };
 
   let waiting = 0;
@@ -103,7 +120,7 @@
   new MutationObserver(soon).observe(document.documentElement, {attributes: true, attributeFilter: ["data-bs-theme"]});
   root.addEventListener("mouseleave", tellNewest);
   const timer = setInterval(() => {
-    if (!root.isConnected) clearInterval(timer);
+    if (!root.isConnected || isRefused) clearInterval(timer);
     else if (!document.hidden) goOn();
   }, Math.max(15, Math.min(step, 60)) * 1000);
   document.addEventListener("visibilitychange", () => { if (!document.hidden) goOn(); });

@@ -80,6 +80,12 @@ class PoolAdmin(CatalogueAdmin):
             messages.info(request, _("The host is being prepared, which makes the pool."))
 
 
+def _why_not_for_rescue(image: Image) -> Any:
+    if image.visibility != Image.Visibility.PUBLIC:
+        return _("It is shown to its project only.")
+    return ALREADY if image.is_for_rescue else ""
+
+
 @admin.register(Image)
 class ImageAdmin(ReadOnlyAdmin):
     list_display = ("name", "state_now", "shown_to", "is_for_rescue", "os", "size", "min_disk_gib", "project", "created_at")
@@ -101,7 +107,7 @@ class ImageAdmin(ReadOnlyAdmin):
     def hide(self, row: Image, actor) -> None:
         operations.set_image_visibility(row, Image.Visibility.PRIVATE, actor=actor)
 
-    @act(_("Offer it for rescue"), why_not=lambda row: ALREADY if row.is_for_rescue else "")
+    @act(_("Offer it for rescue"), why_not=_why_not_for_rescue)
     def for_rescue(self, row: Image, actor) -> None:
         operations.set_image_for_rescue(row, True, actor=actor)
 

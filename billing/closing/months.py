@@ -14,7 +14,7 @@ from uuid import UUID
 import structlog
 from django.db import transaction
 from django.db.backends.postgresql.psycopg_any import DateTimeTZRange
-from django.db.models import F, Q, QuerySet, Sum
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, Sum
 from django.utils.translation import gettext_lazy as _
 
 from billing import issuing, ledger, outbox, payments, scopes
@@ -131,12 +131,16 @@ def close_each(organizations: Iterable[Organization], month: Month, *, now: date
 
 
 def close_due(now: datetime) -> None:
-    """What the clock closes: what failed in earlier months, the oldest first, and then the month that is over."""
+    """What the clock closes: what failed before, the oldest first, and then what else is open of the month that is over. Not
+    what somebody tried by hand of a month whose day of waiting is not over."""
     last = last_to_close(now)
-    earlier = ClosingFailure.objects.exclude(month=str(last)).select_related("organization").order_by("month", "pk")
-    for failure in earlier:
+    failed = ClosingFailure.objects.filter(month__lte=str(last)).select_related("organization").order_by("month", "pk")
+    tried = set()
+    for failure in failed:
         _try(failure.organization, Month.named(failure.month), now, None)
-    close_all(last, now=now)
+        tried |= {failure.organization_id} if failure.month == str(last) else set()
+    for _closed in close_each(to_close(last).exclude(pk__in=tried), last, now=now):
+        pass
 
 
 def _try(organization: Organization, month: Month, now: datetime, actor) -> list[Invoice] | None:
@@ -159,7 +163,7 @@ def _keep(organization: Organization, month: Month, error: Exception, now: datet
 
 def has_to_close(organization: UUID, month: Month) -> bool:
     """Whether something of the month waits to be invoiced."""
-    return to_close(month).filter(pk=organization).exists()
+    return to_close(month, organization).exists()
 
 
 def waiting(month: Month) -> QuerySet[Charge]:
@@ -167,9 +171,12 @@ def waiting(month: Month) -> QuerySet[Charge]:
     return Charge.objects.filter(line=None, created_at__lt=period_of(month).upper + CLOSES_AFTER)
 
 
-def to_close(month: Month) -> QuerySet[Organization]:
-    """Those that used something in the month or have charges that wait for it, and have no invoice of it."""
-    asked = statements.users_of(period_of(month)).union(
-        waiting(month).order_by().values_list("organization_id", flat=True).distinct())
+def to_close(month: Month, organization: UUID | None = None) -> QuerySet[Organization]:
+    """Those that used something in the month or have charges that wait for it, and have no invoice of it: of all, or of this
+    one. Last those that failed before, so that they keep nobody waiting."""
+    charges = waiting(month) if organization is None else waiting(month).filter(organization=organization)
+    asked = statements.users_of(period_of(month), organization).union(
+        charges.order_by().values_list("organization_id", flat=True).distinct())
     done = Invoice.objects.filter(month=str(month), kind=Invoice.Kind.INVOICE).values("organization")
-    return Organization.objects.filter(pk__in=asked).exclude(pk__in=done).order_by("pk")
+    has_failed = Exists(ClosingFailure.objects.filter(organization=OuterRef("pk"), month=str(month)))
+    return Organization.objects.filter(pk__in=asked).exclude(pk__in=done).order_by(has_failed, "pk")

@@ -114,11 +114,12 @@ FROM ({differences}) AS found
 """)
 
 
-def users_of(period: DateTimeTZRange) -> set[UUID]:
-    """Organizations that used anything then."""
-    metered = UsageInterval.objects.filter(period__overlap=period).order_by().values("project")
+def users_of(period: DateTimeTZRange, organization: UUID | None = None) -> set[UUID]:
+    """Organizations that used anything then; `organization`: only whether that one did."""
+    whose = {} if organization is None else {"project__in": Project.objects.filter(organization=organization)}
+    metered = UsageInterval.objects.filter(period__overlap=period, **whose).order_by().values("project")
     counted = Counter.objects.filter(Exists(CounterSample.objects.filter(
-        counter=OuterRef("pk"), at__gte=period.lower, at__lt=period.upper))).order_by().values("project")
+        counter=OuterRef("pk"), at__gte=period.lower, at__lt=period.upper)), **whose).order_by().values("project")
     projects = Project.objects.filter(Q(pk__in=metered) | Q(pk__in=counted))
     return set(projects.order_by().values_list("organization_id", flat=True))
 

@@ -83,7 +83,7 @@ def _months(first: str, last: str, now: datetime) -> tuple[Month, Month]:
         try:
             found[name] = Month.named(text, zone)
         except ValueError:
-            errors[name] = [_("A month like 2026-10.")]
+            errors[name] = [_("A month like 2026-11.")]
         else:
             if str(found[name]) > str(Month.of(now.astimezone(ZoneInfo(zone)), zone)):
                 errors[name] = [_("This month is to come.")]

@@ -14,6 +14,7 @@ last digit. Usage that nothing prices is a line without price, never silently mi
   an hour: a tier from 100 on begins at 100 GB.
 """
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import fields
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -151,7 +152,10 @@ def _values(selection: Selection, start: datetime | None, end: datetime, now: da
         return None
     chosen = {field.name: getattr(selection, field.name) for field in fields(Selection)}
     counters = {meter.name: UNIT_HOUR / meter.size for meter in registry.meters.values() if meter.kind == COUNTER}
-    before = start and start - timedelta(days=32)  # the month that it is in began later
+    before = None  # from the first second on
+    if start is not None:
+        with suppress(OverflowError):  # in the first month that there is
+            before = start - timedelta(days=32)  # the month that it is in began later
     return {"start": start, "before": before, "cut": cut, "now": now, "under": None, "counters": [*counters],
             "factors": [*counters.values()]} | {
         name: list(value) if isinstance(value, Collection) else value for name, value in chosen.items() if value is not None}

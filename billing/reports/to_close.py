@@ -48,8 +48,8 @@ class ToClose:
 def to_close(month: Month, *, now: datetime, organization: Organization | None = None) -> ToClose:
     """Of one organization, or of all. A month that is not over has none."""
     is_over = now >= closing.period_of(month).upper
-    open_ones = closing.to_close(month) if is_over else Organization.objects.none()
-    names = dict((open_ones.filter(pk=organization.pk) if organization else open_ones).values_list("pk", "name"))
+    open_ones = closing.to_close(month, organization and organization.pk) if is_over else Organization.objects.none()
+    names = dict(open_ones.values_list("pk", "name"))
     amounts = _amounts(month, now, set(names)) if names else {}
     failed = dict(ClosingFailure.objects.filter(month=str(month), organization__in=names).values_list("organization_id", "error"))
     rows = [Closable(organization=pk, name=name, error=failed.get(pk, ""), money=tuple(

@@ -16,6 +16,7 @@ from compute.hosts.models import Verdict
 from compute.instances import guarding, keys, operations, rescuing
 from compute.instances.console.operations import issue_ticket, principal_of, ticket_answer
 from compute.instances.errors import InstanceLocked, InstanceProtected, NeedsRestart, NotSupported
+from compute.instances.guards_api import LockSerializer, locked_by
 from compute.instances.models import Instance, InstanceType, SshKey, purge_time
 from compute.instances.networks import MOST_CARDS, Networks, cards_by_instance
 from compute.instances.resizing import Resize
@@ -112,11 +113,12 @@ class InstanceSerializer(ResourceSerializer):
                                          help_text="What it boots from while it is rescued.")
     fault = serializers.DictField(read_only=True, allow_null=True)
     purge_at = serializers.SerializerMethodField(help_text="When it is deleted for good; null outside the recycle bin.")
-    locked_by = serializers.UUIDField(source="locked_by_id", read_only=True, allow_null=True)
+    locked_by = serializers.SerializerMethodField()
 
     example = {"state": "running", "observed_state": "running", "memory_mib": 1024, "host": None, "rescue_image": None,
                "fault": None, "purge_at": None, "locked_at": None, "locked_by": None, "lock_reason": "", "is_protected": True}
-    reads = {"host": ("host_id",), "addresses": ("pk",), "purge_at": ("state", "recycled_at")}
+    reads = {"host": ("host_id",), "addresses": ("pk",), "purge_at": ("state", "recycled_at"),
+             "locked_by": ("locked_by_id", "is_locked_by_operator")}
 
     class Meta(ResourceSerializer.Meta):
         model = Instance
@@ -137,6 +139,10 @@ class InstanceSerializer(ResourceSerializer):
     @extend_schema_field(AddressSerializer(many=True))
     def get_addresses(self, instance: Instance) -> list[dict[str, Any]]:
         return self.context[CARDS].get(instance.pk, [])
+
+    @extend_schema_field(serializers.UUIDField(allow_null=True))
+    def get_locked_by(self, instance: Instance) -> Any:
+        return locked_by(instance, self.context["request"].user)
 
     def get_purge_at(self, instance: Instance) -> datetime | None:
         return purge_time(instance.state, instance.recycled_at)
@@ -190,11 +196,6 @@ class PlacedSerializer(serializers.Serializer):
 
 class ForceSerializer(StrictSerializer):
     force = serializers.BooleanField(required=False, default=False)
-
-
-class LockSerializer(StrictSerializer):
-    example = {"reason": "production; ask ops first"}
-    reason = serializers.CharField(max_length=guarding.LONGEST_REASON, required=False, allow_blank=True)
 
 
 class RescueSerializer(StrictSerializer):
@@ -425,10 +426,12 @@ def forecast(order: operations.Order) -> dict[str, Any]:
 
 def _forecast_resize(instance: Instance, type: InstanceType, allow_restart: bool) -> dict[str, Any]:
     VERBS["resize"].require(instance)
+    guarding.require(instance, "resize")
     wanted, now = Resize(instance=instance, type=type), database_now()
     wanted.check(allow_restart=allow_restart)
     price = wanted.price(now)
-    return _told(instance.project, instance.region, wanted.more, price, wanted.obstacles, wanted.is_affordable(price, now))
+    more = {name: max(0, amount) for name, amount in wanted.more.items()}
+    return _told(instance.project, instance.region, more, price, wanted.obstacles, wanted.is_affordable(price, now))
 
 
 def _told(project: Project, region: Region, wanted: dict[str, int], price: Estimate, reasons: list[str],

@@ -71,7 +71,10 @@ def unlock(instance: Instance, *, actor: Any) -> Instance:
     if why_not_unlock(row, actor):
         raise _locked(row)
     if row.locked_at is not None:
-        before = {"reason": row.lock_reason, "locked_at": row.locked_at, "locked_by": str(row.locked_by or "")}
+        # Tenants read this too, and are not told which operator it was.
+        who = "" if row.is_locked_by_operator else str(row.locked_by or "")
+        before = {"reason": row.lock_reason, "locked_at": row.locked_at, "locked_by": who,
+                  "is_locked_by_operator": row.is_locked_by_operator}
         _set(row, locked_at=None, locked_by=None, lock_reason="", is_locked_by_operator=False)
         audit.record("instance.unlock", row, actor=actor, before=before)
     return row

@@ -1,4 +1,7 @@
 """How the operations on instances are carried out and end: steps in order, and the state that the instance is left in."""
+from collections.abc import Mapping
+from typing import Any
+
 from django.utils.translation import gettext_lazy as _
 
 from compute.hosts import placement
@@ -74,12 +77,18 @@ def _is_rescued(run: Run) -> dict:
 
 
 def _rescue_failed(run: Run, error: dict) -> None:
-    steps.target_of(run).move_to(run.arguments["was"], rescue_image=None, fault=error)
+    instance = steps.target_of(run)
+    instance.move_to(run.arguments["was"], rescue_image=None, fault=error, **_defined_anew(run, instance))
+
+
+def _defined_anew(run: Run, instance: Instance) -> Mapping[str, Any]:
+    """After a power cut that was undone, its domain has the room to grow that it is defined with today."""
+    return Headroom.of(instance).columns if instance.generation > run.arguments["generation"] else {}
 
 
 def _is_rebuilt(run: Run) -> dict:
     Instance.objects.filter(pk=run.operation.target_id).update(next_user_data="")
-    return _is_running(run)
+    return _has_booted(run)
 
 
 def _rebuild_failed(run: Run, error: dict) -> None:
@@ -87,7 +96,7 @@ def _rebuild_failed(run: Run, error: dict) -> None:
     instance = steps.target_of(run)
     is_lost = rebuilding.is_lost(run, instance)
     instance.move_to(InstanceState.ERROR if is_lost else run.arguments["was"], fault=error, next_user_data="",
-                     **({"observed_state": "off", "observed_at": database_now()} if is_lost else {}))
+                     **({"observed_state": "off", "observed_at": database_now()} if is_lost else _defined_anew(run, instance)))
 
 
 def _is_recycled(run: Run) -> dict:
@@ -111,7 +120,7 @@ def _is_resized(run: Run) -> dict:
     """From now on it is metered as its new type, and counts for no more than that."""
     instance, to = steps.target_of(run), run.arguments["to"]
     type_, was = InstanceType.objects.get(pk=run.arguments["type"]), run.arguments["was"]
-    grows = Headroom.of(resize_steps.sized(run, instance, "to")).columns if "boot" in run.operation.plan else {}
+    grows = {} if "grow" in run.operation.plan else Headroom.of(resize_steps.sized(run, instance, "to")).columns
     instance.move_to(was, type=type_, **to, **grows, observed_at=database_now(), fault=None)
     placement.change(instance, instance.host_id, instance.wanted)
     return {"instances": [str(instance.pk)]}
@@ -119,7 +128,8 @@ def _is_resized(run: Run) -> dict:
 
 def _resize_failed(run: Run, error: dict) -> None:
     instance = steps.target_of(run)
-    instance.move_to(run.arguments["was"], **run.arguments["from"], fault=error)
+    grows = {} if "grow" in run.operation.plan else Headroom.of(resize_steps.sized(run, instance, "from")).columns
+    instance.move_to(run.arguments["was"], **run.arguments["from"], **grows, fault=error)
     placement.change(instance, instance.host_id, instance.wanted)
 
 
@@ -192,7 +202,8 @@ register(Kind(
     name="instance.rescue", label=_("Rescue instance"), deadline_s=900, step_labels=LABELS,
     steps=(Step("connect", each(steps.connect)), Step("image", each(rescuing.bring_image), limit_s=600),
            Step("rescue_disk", each(rescuing.make_disk), each(rescuing.remove_files)), Step("seed", each(steps.make_seed)),
-           Step("shut_down", each(steps.shut_down)), Step("power_off", each(steps.cut), each(steps.mend_cut)),
+           Step("shut_down", each(steps.shut_down), each(steps.run_on)),
+           Step("power_off", each(steps.cut), each(steps.mend_cut)),
            Step("define", each(steps.define)), Step("boot", each(steps.boot), each(steps.unboot)),
            Step("link", each(steps.link))),
     succeeded=_is_rescued, failed=_rescue_failed))
@@ -200,18 +211,20 @@ register(Kind(
     name="instance.unrescue", label=_("Let instance leave rescue"), pivot="shut_down", step_labels=LABELS,
     steps=(Step("shut_down", each(steps.shut_down)), Step("power_off", each(steps.cut)),
            Step("leave_rescue", each(rescuing.leave)), Step("boot", each(steps.boot)), Step("link", each(steps.link))),
-    succeeded=_is_running, failed=_cannot_fail))
+    succeeded=_has_booted, failed=_cannot_fail))
 register(Kind(
-    name="instance.rebuild", label=_("Rebuild instance"), deadline_s=900, step_labels=LABELS,
+    # An erased disk does not come back: who cancelled then would only be left with less.
+    name="instance.rebuild", label=_("Rebuild instance"), deadline_s=900, stands="erase", step_labels=LABELS,
     steps=(Step("connect", each(steps.connect)), Step("image", each(rebuilding.bring_image), limit_s=600),
            Step("power_off", each(steps.cut), each(rebuilding.mend_cut)), Step("erase", each(rebuilding.erase)),
            Step("volume", each(steps.make_volume)), Step("seed", each(steps.make_seed)), Step("define", each(steps.define)),
            Step("boot", each(steps.boot), each(steps.unboot)), Step("link", each(steps.link))),
     succeeded=_is_rebuilt, failed=_rebuild_failed))
 register(Kind(
-    name="instance.resize", label=_("Resize instance"), step_labels=LABELS,
+    # Guests seldom give back what they got.
+    name="instance.resize", label=_("Resize instance"), stands="grow", step_labels=LABELS,
     # `resizing.STEPS` says which of these it takes.
-    steps=(Step("shut_down", each(steps.shut_down), each(resize_steps.run_again)), Step("power_off", each(steps.power_off)),
+    steps=(Step("shut_down", each(steps.shut_down), each(resize_steps.run_again)), Step("power_off", each(resize_steps.cut)),
            Step("define", each(resize_steps.define), each(resize_steps.define_back)),
            # Guests seldom give memory back: a host that is busy is waited for rather than turned back from.
            Step("grow", each(resize_steps.grow), each(resize_steps.shrink), limit_s=480),

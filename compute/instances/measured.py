@@ -8,7 +8,8 @@ from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from compute.instances.models import Instance
+from compute.hosts.models import Host
+from compute.instances.models import ON_SCREEN, Instance
 from compute.monitoring.reading import Point, Question, read
 from compute.monitoring.series import SAMPLE_S
 from portal.kernel.admin.columns import size_text
@@ -94,6 +95,8 @@ def _figures(point: Point) -> list[str]:
 
 
 def _why_nothing(instance: Instance) -> str:
-    if instance.state != Instance.State.RUNNING:
+    if instance.state not in ON_SCREEN:
         return _("Only what runs is measured, and it did not run in this time.")
+    if instance.host.health == Host.Health.UNREACHABLE:
+        return _("Its host does not answer, so that nothing is measured. It goes on by itself when the host answers again.")
     return _("It is asked every 15 seconds, and summed up every minute. Whatever comes appears here by itself.")

@@ -292,10 +292,10 @@ def _resize(instance: Instance, actor, force: bool, *, type: InstanceType, allow
     both sizes, and costs what it cost."""
     wanted = Resize(instance=instance, type=type)
     wanted.take(allow_restart=allow_restart, actor=actor)
-    generation = instance.generation + 1
+    # What grows while it runs is not started anew: its consoles stay open.
+    generation = instance.generation + (wanted.way is not Way.LIVE)
     operation = _submit(instance, "instance.resize", actor, steps=wanted.steps, generation=generation, **wanted.arguments)
-    anew = {"vnc_password": vnc_password()} if wanted.way is Way.RESTART else {}
-    instance.move_to(InstanceState.RESIZING, generation=generation, fault=None, **wanted.larger, **anew)
+    instance.move_to(InstanceState.RESIZING, generation=generation, fault=None, **wanted.larger)
     return operation
 
 

@@ -5,6 +5,8 @@ Rescue may fail at any step: what ran before then runs again from its own disk. 
 """
 from typing import Any
 
+from django.db.models import Q
+
 from compute.instances import steps
 from compute.instances.builds import least_disk_gib
 from compute.instances.models import Instance
@@ -15,8 +17,10 @@ from storage.models import GIB, Image
 
 
 def default_image(user: Any, instance: Instance) -> Image | None:
-    """What it is rescued with when nobody chose: the newest that operators offer for that, else the image that it has."""
-    rows = Image.objects.visible_to(user).filter(state=Image.State.ACTIVE, region=instance.region_id)
+    """What it is rescued with when nobody chose: the newest that operators offer for that, else the image that it has. Never a
+    private one of somebody else, whatever the user may see."""
+    rows = Image.objects.visible_to(user).filter(Q(visibility=Image.Visibility.PUBLIC) | Q(project=instance.project_id),
+                                                 state=Image.State.ACTIVE, region=instance.region_id)
     offered = rows.filter(is_for_rescue=True).order_by("-created_at", "-pk").first()
     return offered or rows.filter(pk=instance.image_id).first()
 

@@ -5,6 +5,7 @@ from compute.hosts.connections import hypervisor
 from compute.hosts.drivers.contract import Power
 from compute.instances import steps
 from compute.instances.models import Instance
+from compute.instances.operations import vnc_password
 from portal.kernel.operations import Done, Run, Wait
 
 
@@ -12,6 +13,13 @@ def sized(run: Run, instance: Instance, which: Literal["to", "from"]) -> Instanc
     """The instance as it will be, or was; not to be saved."""
     instance.vcpus, instance.memory_mib = (run.arguments[which][name] for name in ("vcpus", "memory_mib"))
     return instance
+
+
+def cut(run: Run, instance: Instance) -> None:
+    """The power is cut, and only then its screen has another password: until here it may still run on."""
+    steps.power_off(run, instance)
+    with run.guarded():
+        Instance.objects.filter(pk=instance.pk).update(vnc_password=vnc_password())
 
 
 def define(run: Run, instance: Instance) -> None:
@@ -40,6 +48,9 @@ def boot(run: Run, instance: Instance) -> Done | Wait:
 
 
 def run_again(run: Run, instance: Instance) -> Done | Wait:
-    """What was shut down for a size that it did not get runs as before."""
+    """What was shut down for a size that it did not get runs as before. Whoever was asked may still obey, and is waited for."""
+    if steps.may_obey(run, instance):
+        return Wait(1)
+    run.facts.pop("asked_at", None)
     define_back(run, instance)
     return steps.boot(run, instance)

@@ -12,7 +12,7 @@ from uuid import UUID
 from django.utils.translation import gettext_lazy as _
 
 from billing import affording
-from billing.prices import Estimate, price_of
+from billing.prices import Estimate, NoPrice, price_of
 from compute.hosts import placement
 from compute.instances.errors import NeedsRestart, NoRoomOnHost
 from compute.instances.headroom import BLOCK_MIB
@@ -56,7 +56,7 @@ class Resize:
 
     @property
     def is_smaller(self) -> bool:
-        """It only gives back, which nobody has to pay or make room for."""
+        """It only gives back, which nobody has to make room for."""
         return all(amount <= 0 for amount in self.more.values()) and any(self.more.values())
 
     @property
@@ -112,8 +112,17 @@ class Resize:
         price_of(organization, region, self._readings(InstanceState.RUNNING), at)
         return price_of(organization, region, self._readings(self.instance.state), at)
 
+    def is_cheaper(self, price: Estimate, at: datetime) -> bool:
+        """Whether it costs no more than now; a smaller size may be the dearer one. What has no price now is free."""
+        readings = Instance(type=self.instance.type).readings(self.instance.state)
+        try:
+            return price.hourly.amount <= price_of(
+                self.instance.project.organization, self.instance.region, readings, at).hourly.amount
+        except NoPrice:
+            return False
+
     def is_affordable(self, price: Estimate, at: datetime) -> bool:
-        return self.is_smaller or affording.is_affordable(
+        return self.is_cheaper(price, at) or affording.is_affordable(
             self.instance.project, price, self.instance.tags, now=at, instead_of=self.instance.pk)
 
     def check(self, *, allow_restart: bool) -> None:
@@ -139,7 +148,7 @@ class Resize:
             reserve(instance.project, instance.region, {name: max(0, amount) for name, amount in self.more.items()})
         now = database_now()
         price = self.price(now)
-        if not self.is_smaller:
+        if not self.is_cheaper(price, now):
             affording.require(instance.project, price, instance.tags, now=now, instead_of=instance.pk, actor=actor)
         try:
             placement.change(instance, instance.host_id, {

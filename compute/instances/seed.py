@@ -10,7 +10,7 @@ import yaml
 # Processors and memory that are plugged in while the guest runs are put to work, where its distribution does not do it by itself.
 HOTPLUG = """\
 SUBSYSTEM=="cpu", ACTION=="add", TEST=="online", ATTR{online}=="0", ATTR{online}="1"
-SUBSYSTEM=="memory", ACTION=="add", TEST=="state", ATTR{state}=="offline", ATTR{state}="online"
+SUBSYSTEM=="memory", ACTION=="add", TEST=="state", ATTR{state}=="offline", ATTR{state}="online_movable"
 """
 # What cloud-init does besides the user data, which may replace it.
 VENDOR = {"write_files": [{"path": "/etc/udev/rules.d/80-mains-hotplug.rules", "content": HOTPLUG}]}

@@ -1,7 +1,7 @@
 """Steps of the instance operations, for one instance each. Each is "make it so" and safe to repeat; composed in `operations`."""
 import time
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from urllib.parse import urlsplit
@@ -27,6 +27,7 @@ from storage.models import Attachment, Pool, Volume
 
 # How long a guest may take to obey the power button before its power is cut; seconds.
 SHUTDOWN_LIMIT_S = 30
+OBEYS = timedelta(seconds=SHUTDOWN_LIMIT_S)
 
 
 # How long one turn works through instances before its lease is renewed; seconds.
@@ -255,6 +256,15 @@ def shut_down(run: Run, instance: Instance) -> Done | Wait:
     return Wait(1, progress=min(45, round(45 * waited / SHUTDOWN_LIMIT_S)))
 
 
+def may_obey(run: Run, instance: Instance) -> bool:
+    """Whether a guest that was asked to shut down still runs, and may yet do so."""
+    if "asked_at" not in run.facts or database_now() - datetime.fromisoformat(run.facts["asked_at"]) > OBEYS:
+        return False
+    with hypervisor(instance.host, run) as driver:
+        seen = driver.domain(instance.pk)
+    return seen is not None and seen.power is Power.RUNNING
+
+
 def power_off(run: Run, instance: Instance) -> None:
     """The power of the generation that was meant is cut; off already is success."""
     with hypervisor(instance.host, run) as driver:
@@ -273,9 +283,15 @@ def cut(run: Run, instance: Instance) -> None:
 
 def mend_cut(run: Run, instance: Instance) -> Done | Wait:
     """Undo of `cut`: defined with its own disk, and running if it ran."""
+    run.facts.pop("asked_at", None)  # whoever was asked is off since
     instance.rescue_image = None  # the row is settled by the end of the operation
     define(run, instance)
     return boot(run, instance) if run.arguments["was"] == InstanceState.RUNNING else Done()
+
+
+def run_on(run: Run, instance: Instance) -> Done | Wait:
+    """Undo of a `shut_down` before a cut: a guest that was asked may still obey, and would be off in the end."""
+    return Wait(1) if may_obey(run, instance) else mend_cut(run, instance)
 
 
 def unboot(run: Run, instance: Instance) -> None:

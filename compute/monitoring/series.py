@@ -33,7 +33,7 @@ SAMPLES = Series(table="monitoring_sample", step_s=SAMPLE_S, unit="day",
                  keep=lambda: timedelta(hours=settings.METRICS_RAW_HOURS))
 MINUTES = Series(table="monitoring_minute", step_s=60, unit="day", keep=lambda: timedelta(days=7))
 HOURS = Series(table="monitoring_hour", step_s=3600, unit="month", keep=lambda: timedelta(days=90))
-DAYS = Series(table="monitoring_day", step_s=86400, unit="year", keep=lambda: timedelta(days=730))
+DAYS = Series(table="monitoring_day", step_s=86400, unit="year", keep=lambda: timedelta(days=731))  # two years at most
 SERIES = (SAMPLES, MINUTES, HOURS, DAYS)
 
 

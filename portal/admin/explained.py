@@ -64,7 +64,7 @@ def why_no_cancel(operation: Operation) -> Any:
         return _("It is being undone already.")
     if operation.kind not in kinds:
         return _("This release does not know its kind.")
-    return _("It is past the point of return and only goes forward.") if _is_past_pivot(operation) else ""
+    return "" if kinds[operation.kind].is_cancellable(operation) else _("It is past the point of return and only goes forward.")
 
 
 def step_word(operation: Operation, name: str) -> str:

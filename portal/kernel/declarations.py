@@ -146,9 +146,10 @@ ProjectHook = Callable[[Any, Any], None]
 that deletes it, where they take that away again as far as nothing uses it."""
 
 SuspensionHook = Callable[[], None]
+"""An organization was suspended, and this is committed: rooms do what its policy asks."""
+
 ResumptionHook = Callable[[UUID, datetime], None]
 """Of which organization that may act again, suspended since when; in the transaction that says so."""
-"""An organization was suspended, and this is committed: rooms do what its policy asks."""
 
 UnpaidHook = Callable[[Any, str], None]
 """(organization, rung): it does not pay, and stands on a rung (`stopped`, `recycled`) where what runs is to be stopped; called

@@ -7,7 +7,8 @@ No HTTP library is imported here.
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
-from typing import ClassVar
+from string import Formatter
+from typing import ClassVar, Self
 
 from django.utils.translation import gettext_lazy as _
 
@@ -50,6 +51,13 @@ class PortalError(Exception):
         facts = {name: value if isinstance(value, (int, bool, type(None))) else str(value)
                  for name, value in self.facts.items()}
         return {"code": self.code, "detail": self.detail, "facts": facts}
+
+    def for_everybody(self) -> Self:
+        """The same for readers that nobody knows yet: with the facts that its brief sentence names, where it has one."""
+        if not self.brief:
+            return self
+        named = {name for _text, name, *_how in Formatter().parse(str(self.brief)) if name}
+        return type(self)(errors=self.errors, **{name: value for name, value in self.facts.items() if name in named})
 
 
 class InvalidInput(PortalError):

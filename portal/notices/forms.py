@@ -1,13 +1,13 @@
 """The form of somebody's notifications: for each kind whether the bell rings, and when a mail comes."""
 from collections.abc import Iterator
 from typing import Any
-from zoneinfo import available_timezones
 
 from django import forms
 from django.forms import BoundField
 from django.utils.translation import gettext_lazy as _
 
 from compute.network.forms import VerbForm
+from portal.kernel.timezones import time_zones
 from portal.notices.models import How, Preferences
 from portal.notices.preferences import Choice, choices
 
@@ -21,7 +21,7 @@ class PreferencesForm(VerbForm):
     def __init__(self, *args: Any, preferences: Preferences, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.offered = choices(preferences)
-        self.fields["time_zone"].choices = [("", "UTC"), *((name, name) for name in sorted(available_timezones()))]
+        self.fields["time_zone"].choices = [("", "UTC"), *((name, name) for name in sorted(time_zones()))]
         self.fields["time_zone"].initial = preferences.time_zone
         for choice in self.offered:
             if choice.rings is not None:

@@ -5,7 +5,6 @@ them: outbox, queue and log in one row, as a webhook's delivery is.
 """
 import uuid
 from typing import Any, ClassVar, Self
-from zoneinfo import available_timezones
 
 from django.conf import settings
 from django.contrib.postgres.indexes import GinIndex
@@ -14,6 +13,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from portal.kernel.timezones import time_zones
 from tenants.models import Organization, Project
 
 
@@ -25,7 +25,7 @@ class How(models.TextChoices):
 
 def check_zone(name: str) -> None:
     """A name of the time zone database, and nothing that leads to another file."""
-    if name not in available_timezones():
+    if name not in time_zones():
         raise ValidationError(_("There is no such time zone."))
 
 

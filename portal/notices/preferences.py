@@ -3,7 +3,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from django.core import signing
 from django.db import transaction
@@ -12,6 +12,7 @@ from django.utils.translation import gettext
 from portal.kernel import audit
 from portal.kernel.declarations import NoticeKind, registry
 from portal.kernel.errors import InvalidInput
+from portal.kernel.timezones import time_zones
 from portal.notices.models import How, Preferences
 from tenants.models import User
 
@@ -49,7 +50,7 @@ def choices(preferences: Preferences) -> list[Choice]:
 
 def next_digest(preferences: Preferences | None, now: datetime) -> datetime:
     """When the day's mail goes out: at eight where they live, or UTC."""
-    zone = preferences.time_zone if preferences and preferences.time_zone in available_timezones() else "UTC"
+    zone = preferences.time_zone if preferences and preferences.time_zone in time_zones() else "UTC"
     local = now.astimezone(ZoneInfo(zone))
     today = local.replace(hour=DIGEST_HOUR, minute=0, second=0, microsecond=0)
     return (today if local < today else today + timedelta(days=1)).astimezone(UTC)
@@ -66,7 +67,7 @@ def choose(user: User, *, mails: Mapping[str, str] | None = None, bell: Mapping[
     row.mails = _mails(row.mails, mails or {})
     row.silent = _silent(row.silent, bell or {})
     if time_zone is not None:
-        if time_zone and time_zone not in available_timezones():
+        if time_zone and time_zone not in time_zones():
             raise InvalidInput.field("time_zone", gettext("There is no such time zone."))
         row.time_zone = time_zone
     if _told(row) != before:

@@ -223,6 +223,18 @@ def test_what_failed_is_tried_again_when_its_month_is_not_the_last_one_any_more(
     assert Invoice.objects.get().month == "2026-10" and not ClosingFailure.objects.exists()
 
 
+def test_the_clock_does_not_close_early_what_somebody_tried_by_hand(shop: Shop) -> None:
+    Issuer.objects.create(id=1, name="Waterworks")
+    shop.burnt(shop.lamp(), october(3), october(3, 10))
+    early = SECOND_OF_NOVEMBER - DAY
+    ClosingFailure.objects.create(organization=shop.cast.organization, month="2026-10", error="no paper", first_at=early,
+                                  last_at=early)
+    closing.close_due(early)
+    assert not Invoice.objects.exists()
+    closing.close_due(SECOND_OF_NOVEMBER)
+    assert Invoice.objects.get().month == "2026-10" and not ClosingFailure.objects.exists()
+
+
 def test_the_command_closes_a_month(shop: Shop, capsys: pytest.CaptureFixture) -> None:
     Issuer.objects.create(id=1, name="Waterworks")
     shop.burnt(shop.lamp(), datetime(2026, 9, 3, tzinfo=UTC), datetime(2026, 9, 3, 10, tzinfo=UTC))

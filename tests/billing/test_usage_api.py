@@ -144,6 +144,12 @@ def test_nonsense_is_refused_by_name(shop: Shop, field: str, query: str) -> None
     assert list(response.json()["errors"]) == [field]
 
 
+def test_from_the_first_month_that_there_is(shop: Shop) -> None:
+    shop.burnt(shop.lamp(), TEN, TEN + HOUR)
+    response = shop.cast.api("vera").get(f"{USAGE}?start=0001-01-10T00:00:00Z")
+    assert (response.status_code, len(response.json()["results"])) == (200, 1)
+
+
 def test_a_tag_with_quotes_is_only_a_name(shop: Shop) -> None:
     shop.burnt(shop.lamp(tags={"a'b": "x"}), TEN, TEN + HOUR)
     assert amounts(rows(shop.cast.api("vera"), "?group_by=tag:a'b"), "tags") == [({"a'b": "x"}, "0.36")]

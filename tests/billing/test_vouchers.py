@@ -8,7 +8,7 @@ import pytest
 from django.db import IntegrityError, transaction
 from django.urls import reverse
 
-from billing import credit, operations, scopes, vouchers
+from billing import closing, credit, operations, scopes, vouchers
 from billing.models import Credit, CreditUse, Invoice, Voucher, VoucherUse
 from billing.prices import price_of
 from portal.kernel.errors import InvalidInput, PaymentRequired, TooManyRequests
@@ -16,7 +16,7 @@ from portal.kernel.models import AuditEvent, Region
 from portal.kernel.states import database_now
 from tenants.models import Organization
 from tests.billing.lamps import BIG, OIL, SMALL, Shop
-from tests.billing.months import HOUR, books_add_up, close, give, october
+from tests.billing.months import HOUR, SECOND_OF_NOVEMBER, books_add_up, close, give, october
 from tests.billing.races import at_once
 
 YEAR = timedelta(days=365)
@@ -357,6 +357,18 @@ def test_what_is_left_for_oil_alone_starts_oil_and_nothing_else(shop: Shop) -> N
     credit.require(shop.cast.organization, of_oil, now=october(4))
     with pytest.raises(PaymentRequired):
         credit.require(shop.cast.organization, of_lamp, now=october(4))
+
+
+def test_meanwhile_and_closing_agree_on_what_is_given_back(shop: Shop) -> None:
+    burn(shop)
+    give_for(shop, "50", until=october(31) + YEAR)
+    give_for(shop, "70", "lamp.oil", region=shop.cast.region)
+    closing.adjust(shop.cast.organization, Decimal("-1.50"), "Sorry", None, now=october(20))
+    (before,) = credit.balances([shop.cast.organization], now=october(31, 23))
+    close(shop)
+    (after,) = credit.balances([shop.cast.organization], now=SECOND_OF_NOVEMBER)
+    assert [rest.left for rest in before.scoped] == [rest.left for rest in after.scoped]
+    assert before.left == after.left
 
 
 def test_meanwhile_and_closing_agree(shop: Shop) -> None:

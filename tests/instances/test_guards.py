@@ -17,6 +17,7 @@ from portal.kernel.models import AuditEvent, Operation
 from tenants import structure
 from tenants.errors import NotEmpty
 from tests.billing.races import at_once
+from tests.instances.test_verb_table import wishes_of
 from tests.world import World, drain
 
 GUARDS = {"nothing": (), "tenant": ("tenant",), "operator": ("operator",), "protected": ("protected",),
@@ -37,11 +38,11 @@ def put(world: World, instance: Instance, guard: str) -> None:
         guarding.lock(instance, actor=world.people["root" if guard == "operator" else "oscar"], reason="mind the gap")
 
 
-def outcome(instance: Instance, verb: str, actor: object) -> str:
+def outcome(world: World, instance: Instance, verb: str, actor: object) -> str:
     """What a verb comes to; nothing of it stays."""
     with transaction.atomic():
         try:
-            act(instance, verb, actor=actor)
+            act(instance, verb, actor=actor, **wishes_of(world, verb))
             found = "done"
         except PortalError as error:
             found = error.code
@@ -67,8 +68,8 @@ def test_every_verb_in_every_state_under_every_guard(world: World, instance: Ins
             elif guard == "protected" and name in ("delete", "purge"):
                 wanted = "protected"
             for who in ("alice", "root"):
-                assert outcome(instance, name, world.people[who]) == wanted, (state, name, who)
-            assert outcome(instance, name, None) == "done", "the platform's own"
+                assert outcome(world, instance, name, world.people[who]) == wanted, (state, name, who)
+            assert outcome(world, instance, name, None) == "done", f"the platform's own {name} in {state}"
             assert bool(verb.why_not(instance)) == (wanted != "done")
             looked_at += 1
     assert looked_at == sum(len(verb.legal) for verb in VERBS.values()) and Operation.objects.count() == operations
@@ -111,6 +112,10 @@ def test_whoever_may_operate_it_locks_and_unlocks_but_not_what_operators_locked(
     assert send("oscar", "lock", reason="x" * 201).status_code == 400
     send("oscar", "lock")
     assert send("root", "lock", reason="abuse").json()["is_locked_by_operator"] is True
+    for who, told in (("alice", None), ("root", str(world.people["root"].pk))):
+        shown = browser(who).get(address).json()
+        assert (shown["locked_by"], shown["lock_reason"]) == (told, "abuse"), who
+        assert browser(who).get("/api/v1/instances/").json()["results"][0]["locked_by"] == told
     refused = send("alice", "unlock")
     assert (refused.status_code, refused.json()["code"], refused.json()["by"]) == (409, "locked", "an operator")
     assert "root" not in refused.content.decode()
@@ -119,6 +124,8 @@ def test_whoever_may_operate_it_locks_and_unlocks_but_not_what_operators_locked(
     assert browser("alice").post(reverse("instances:unlock", args=[instance.pk])).status_code == 409
     assert send("root", "unlock").json()["is_locked_by_operator"] is False
     rows = AuditEvent.objects.filter(action__in=["instance.lock", "instance.unlock"], result="ok").order_by("at")
+    assert [rows.filter(action="instance.unlock").values_list("before__locked_by", "before__is_locked_by_operator")[one]
+            for one in (0, 1)] == [("oscar", False), ("", True)]
     assert list(rows.values_list("action", "actor__username")) == [
         ("instance.lock", "oscar"), ("instance.unlock", "adam"), ("instance.lock", "oscar"), ("instance.lock", "root"),
         ("instance.unlock", "root")]
@@ -126,11 +133,13 @@ def test_whoever_may_operate_it_locks_and_unlocks_but_not_what_operators_locked(
 
 def test_on_pages_it_is_locked_with_a_reason_and_protected(world: World, instance: Instance, browser) -> None:
     client, pk = browser("alice"), [instance.pk]
-    assert client.get(reverse("instances:lock", args=pk)).status_code == 200
+    assert "Every action on it is refused" in client.get(reverse("instances:lock", args=pk)).content.decode()
     assert client.post(reverse("instances:lock", args=pk), {"reason": "x" * 201}).status_code == 400
     client.post(reverse("instances:lock", args=pk), {"reason": "hands off"})
     page = client.get(reverse("instances:detail", args=pk)).content.decode()
     assert "hands off" in page and reverse("instances:unlock", args=pk) in page
+    again = client.post(reverse("instances:lock", args=pk), {"reason": "other"}, follow=True).content.decode()
+    assert "was locked before" in again and "other" not in again, "the first lock stays"
     assert client.post(reverse("instances:protect", args=pk)).status_code == 409, "locked is locked"
     client.post(reverse("instances:unlock", args=pk))
     client.post(reverse("instances:protect", args=pk))
@@ -186,8 +195,9 @@ def test_the_platform_does_not_ask(world: World, instance: Instance, settings) -
 
 
 def waiting() -> bool:
+    """Whether somebody waits for what this connection holds."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))")
         return cursor.fetchone()[0] > 0
 
 

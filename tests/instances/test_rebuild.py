@@ -6,13 +6,14 @@ from compute.hosts.connections import hypervisor
 from compute.hosts.drivers.contract import Power
 from compute.hosts.drivers.simulated import SimulatedHost
 from compute.hosts.models import Claim
+from compute.instances.headroom import Headroom
 from compute.instances.models import Instance, SshKey
 from compute.instances.operations import act, create_instance
 from compute.instances.reconcile import reconcile_host
 from compute.instances.steps import guest_id
 from portal.kernel.errors import InvalidInput, StateConflict
 from portal.kernel.models import AuditEvent, Operation
-from portal.kernel.operations import request_cancel
+from portal.kernel.operations import engine, request_cancel
 from storage import operations as storage
 from storage.connections import volume_pool
 from storage.models import GIB, Image, Volume
@@ -58,8 +59,10 @@ def backing(world: World) -> str:
 def test_the_disk_is_written_anew_and_all_else_stays(world: World, made: Instance, other: Image, key: SshKey) -> None:
     volume, generation, first = Volume.objects.get(), made.generation, guest_id(made)
     usage = UsageInterval.objects.get(resource=volume)
+    Instance.objects.update(max_vcpus=0)
     do(made, "rebuild", image=other, ssh_keys=[key], user_data="#!/bin/sh\necho new")
     again = Volume.objects.get()
+    assert made.max_vcpus == Headroom.of(made).vcpus  # of the domain that it has now
     assert (made.state, made.image, made.generation, power(world, made)) == ("running", other, generation + 1, Power.RUNNING)
     assert (again.pk, again.size_gib, again.image) == (volume.pk, volume.size_gib, other)
     assert backing(world) == f"image-{other.pk}-disk"
@@ -100,6 +103,24 @@ def test_cancelled_before_anything_is_lost_it_goes_on(world: World, made: Instan
     drain()
     made.refresh_from_db()
     assert (made.state, made.image, power(world, made)) == ("running", world.image, Power.RUNNING)
+
+
+def test_once_its_disk_is_erased_nobody_cancels_it(world: World, made: Instance, other: Image) -> None:
+    host = SimulatedHost(world.host.endpoint.uri)
+    host.fail("ensure_volume", kind="lost")
+    operation = act(made, "rebuild", actor=None, image=other)
+    for _turn in range(9):
+        engine.advance()
+        operation.refresh_from_db()
+        if "erase" in operation.plan[:operation.step]:
+            break
+        Operation.objects.unfinished().update(run_after="2020-01-01T00:00:00Z")
+    with pytest.raises(StateConflict):
+        request_cancel(operation)
+    Operation.objects.unfinished().update(run_after="2020-01-01T00:00:00Z")
+    drain()
+    made.refresh_from_db()
+    assert (made.state, made.image) == ("running", other)
 
 
 def test_what_cannot_work_is_refused_and_changes_nothing(world: World, made: Instance, other: Image, browser) -> None:

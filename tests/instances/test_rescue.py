@@ -11,12 +11,14 @@ from compute.hosts.drivers.simulated.store import open_store
 from compute.hosts.models import Host
 from compute.instances import rescuing, suspension
 from compute.instances.design import design_domain
+from compute.instances.headroom import Headroom
 from compute.instances.models import Instance
 from compute.instances.operations import act, create_instance
 from compute.instances.reconcile import reconcile_host
 from compute.instances.steps import guest_id
 from portal.kernel.errors import InvalidInput, NoCapacity
 from portal.kernel.models import AuditEvent, Operation
+from portal.kernel.operations import engine, request_cancel
 from storage import operations as storage
 from storage.connections import volume_pool
 from storage.models import Image
@@ -79,7 +81,9 @@ def test_there_and_back_again(world: World, made: Instance, helper: Image, begin
     assert guest_id(made) == f"{made.pk}-rescue"
     told = AuditEvent.objects.get(action="instance.rescue")
     assert (told.before["image"], told.after["image"]) == ("demo", "helper")
+    Instance.objects.update(max_vcpus=0)
     do(made, "unrescue")
+    assert made.max_vcpus == Headroom.of(made).vcpus  # of the domain that it has now
     assert (made.state, made.rescue_image, made.generation, made.pk.hex) == ("running", None, generation + 2, own)
     assert (power(world, made), metered(made), rescue_files(world)) == (Power.RUNNING, "instance.running", set())
     assert not any("rescue" in path for path in opened(world, made)) and guest_id(made) == str(made.pk)
@@ -104,6 +108,26 @@ def test_what_fails_leaves_it_as_it_was(world: World, made: Instance, helper: Im
         assert (power(world, made), rescue_files(world), metered(made)) == (Power.RUNNING, set(), "instance.running")
         assert not any("rescue" in path for path in opened(world, made))
     assert do(made, "rescue", image=helper).fault is None
+
+
+def test_cancelled_while_the_guest_shuts_down_it_runs_on(world: World, made: Instance, helper: Image) -> None:
+    operation = act(made, "rescue", actor=None, image=helper)
+    for _turn in range(9):
+        engine.advance()
+        Operation.objects.unfinished().update(run_after="2020-01-01T00:00:00Z")
+        if power(world, made) is Power.OFF:  # it obeyed at once, which the portal has not seen yet
+            break
+    request_cancel(operation)
+    drain()
+    operation.refresh_from_db()
+    made.refresh_from_db()
+    assert (operation.state, operation.plan[0], made.state, made.rescue_image) == ("cancelled", "connect", "running", None)
+    assert (power(world, made), rescue_files(world)) == (Power.RUNNING, set())
+
+
+def test_what_others_keep_for_themselves_is_nobodys_default(world: World, made: Instance, helper: Image) -> None:
+    Image.objects.filter(pk=helper.pk).update(visibility="private", project=world.rival_project)
+    assert rescuing.default_image(world.people["root"], made) == world.image
 
 
 def test_what_cannot_work_is_refused_and_changes_nothing(world: World, made: Instance, helper: Image, browser) -> None:

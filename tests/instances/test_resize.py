@@ -16,9 +16,9 @@ from compute.instances.headroom import Headroom
 from compute.instances.models import Instance, InstanceType
 from compute.instances.operations import act, create_instance
 from compute.instances.resizing import Resize, Way, coming
-from portal.kernel.errors import QuotaExceeded
+from portal.kernel.errors import PaymentRequired, QuotaExceeded, StateConflict
 from portal.kernel.models import AuditEvent, Operation
-from portal.kernel.operations import engine
+from portal.kernel.operations import engine, request_cancel
 from portal.kernel.states import database_now
 from tenants.models import Organization, Quota
 from tenants.quotas import lines
@@ -150,24 +150,52 @@ def test_one_that_fails_leaves_guest_quota_usage_and_rows_as_before(world: World
     assert resize(Instance.objects.get(), types["huge"], **allowed).type.slug == "huge"
 
 
-def test_who_grew_and_is_then_called_back_gives_it_back_once_the_guest_does(world: World, made: Instance, types) -> None:
+def test_what_grew_and_then_fails_gives_it_back_once_the_guest_does(world: World, made: Instance, types) -> None:
     before, hand = books(made), SimulatedHost(world.host.endpoint.uri)
     operation = act(made, "resize", actor=None, type=types["medium"])
     hand.keep_memory(made.pk)
     hand.fail("ensure_size", kind="lost")  # it has grown, and nobody knows
+    hand.fail("ensure_size", kind="error")
     for _turn in range(3):
         engine.advance()
-        Operation.objects.unfinished().update(run_after="2020-01-01T00:00:00Z", cancel_requested_at=database_now())
+        Operation.objects.unfinished().update(run_after="2020-01-01T00:00:00Z")
     operation.refresh_from_db()
     assert operation.is_live and operation.undoing and on_host(world, made) == (2, 512)
     assert books(made)["quota"] == {"vcpus": 2, "memory_mib": 512}  # for as long as the host has it
     hand.keep_memory(made.pk, False)
     drain()
     operation.refresh_from_db()
-    assert operation.state == "cancelled" and books(made) == before and on_host(world, made) == (1, 256)
-    # Without a call back, an answer that was lost is asked for again.
+    assert operation.state == "failed" and books(made) == before and on_host(world, made) == (1, 256)
+    # An answer that was lost is asked for again, and who cancels by then comes too late.
     hand.fail("ensure_size", kind="lost")
-    assert resize(Instance.objects.get(), types["medium"]).type.slug == "medium" and on_host(world, made) == (2, 512)
+    operation = act(Instance.objects.get(), "resize", actor=None, type=types["medium"])
+    engine.advance()
+    with pytest.raises(StateConflict):
+        request_cancel(operation)
+    Operation.objects.unfinished().update(run_after="2020-01-01T00:00:00Z", cancel_requested_at=database_now())
+    drain()
+    assert books(made) == as_booked("medium") and on_host(world, made) == (2, 512)
+
+
+def test_cancelled_while_it_shuts_down_it_runs_on_and_its_screen_has_the_same_password(
+        world: World, made: Instance, types) -> None:
+    before, password = books(made), made.vnc_password
+    operation = act(made, "resize", actor=None, type=types["huge"], allow_restart=True)
+    engine.advance()
+    request_cancel(operation)
+    drain()
+    assert books(made) == before and Instance.objects.get().vnc_password == password
+    with hypervisor(world.host) as driver:
+        assert driver.domain(made.pk).power is Power.RUNNING
+
+
+def test_a_dearer_size_is_paid_for_even_if_it_is_smaller(world: World, made: Instance, types) -> None:
+    resize(made, types["medium"])
+    Organization.objects.update(plan="trial")
+    with pytest.raises(PaymentRequired):
+        act(Instance.objects.get(), "resize", actor=None, type=types["odd"], allow_restart=True)
+    resize(Instance.objects.get(), types["small"], allow_restart=True)  # that is the cheaper one
+    assert books(made) == as_booked("small")
 
 
 def test_a_guest_that_ends_meanwhile_keeps_its_old_size(world: World, made: Instance, types) -> None:
@@ -206,7 +234,7 @@ def test_bad_input_is_told_and_changes_nothing(world: World, made: Instance, typ
             transaction.set_rollback(True)
 
 
-def test_quota_and_room_are_asked_for_the_difference_only_and_given_back(world: World, made: Instance, types) -> None:
+def test_quota_and_room_are_asked_for_the_difference_only_and_given_back(world: World, made: Instance, types, browser) -> None:
     quota = Quota.objects.create(project=world.project, region=world.region, dimension="memory_mib", limit=512)
     Host.objects.update(memory_mib=512 + world.host.reserved_memory_mib)
     resize(made, types["medium"])
@@ -215,6 +243,11 @@ def test_quota_and_room_are_asked_for_the_difference_only_and_given_back(world: 
         create_instance(world.order(name="other"), actor=None)
     # Who has more than the quota that is allowed now may still become smaller.
     Quota.objects.filter(pk=quota.pk).update(limit=1)
+    client, smaller = browser("alice"), {"type": str(types["small"].pk), "allow_restart": True}
+    page = client.get(reverse("instances:resize", args=[made.pk])).content.decode()
+    assert "disabled" not in page[page.index(f'value="{types["small"].pk}"'):].partition("</label>")[0]
+    told = client.post(f"/api/v1/instances/{made.pk}/actions/resize/?dry_run=true", smaller, content_type="application/json")
+    assert told.json()["allowed"]
     resize(Instance.objects.get(), types["small"], allow_restart=True)
     Quota.objects.filter(pk=quota.pk).update(limit=512)
     create_instance(world.order(name="other"), actor=None)

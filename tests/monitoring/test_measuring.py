@@ -6,14 +6,17 @@ from datetime import timedelta
 from django.db import connection, connections, transaction
 
 from compute.hosts.drivers.contract import Measurement
+from compute.hosts.drivers.libvirt.measuring import measured
 from compute.hosts.drivers.simulated import SimulatedHost
 from compute.hosts.models import Endpoint, Host
 from compute.monitoring import measuring, tasks
 from compute.monitoring.measuring import measure_host
 from compute.monitoring.models import Due, MeasuringPass, Minute, Sample
+from compute.monitoring.reading import Question, read
 from compute.monitoring.rollup import roll_up
 from portal.kernel import crash, maintenance
 from portal.kernel.states import database_now
+from tests.compute.drivers.test_measuring_contract import SomeDomain, said
 from tests.monitoring.conftest import Watched, make_instance
 
 
@@ -47,6 +50,22 @@ def test_a_host_tells_nothing_of_what_others_run(watched: Watched) -> None:
 def test_numbers_beyond_what_a_column_holds_do_not_lose_the_others(watched: Watched) -> None:
     watched.tell(0, rx_bytes=2**64 - 1, cpu_ns=5)
     assert Sample.objects.values_list("rx_bytes", "cpu_ns").get() == (measuring.MOST, 5)
+
+
+def test_a_guest_that_was_busy_makes_no_peak(watched: Watched) -> None:
+    """libvirt then says of its disks only how many there are; they have read 10 GB, and go on at 1,000 bytes a second."""
+    domain = SomeDomain()
+    domain.uuid = watched.instance.pk
+    for number, is_busy in enumerate((False, False, True, False)):
+        facts = said(2, 1) | {"block.1.rd.bytes": 10**10 + 15_000 * number}
+        if is_busy:
+            facts = {name: value for name, value in facts.items() if name == "block.count" or not name.startswith("block.")}
+        one = measured(domain, facts)
+        measuring.keep(watched.world.host, [one] if one else [], at=watched.now + timedelta(seconds=15 * number))
+    points = read(watched.instance.pk, Question(start=watched.now, end=watched.now + timedelta(minutes=1), step_s=15))
+    assert [point.disk_read_bytes for point in points] == [None, 1000.0, 1000.0]
+    roll_up()
+    assert Minute.objects.get().read_bytes == 45_000
 
 
 def test_a_host_that_fails_is_noted_and_one_that_is_away_is_not_asked(watched: Watched) -> None:

@@ -1,6 +1,7 @@
 """What was measured, to be read: by the API, on the page, by Prometheus; by whom, and what is refused."""
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
 from django.db import connection
@@ -8,9 +9,13 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
+from compute.instances.measured import charts
+from compute.instances.models import Instance
 from compute.monitoring import measuring
-from compute.monitoring.reading import MOST_POINTS
+from compute.monitoring.models import MeasuringPass
+from compute.monitoring.reading import GRACE, MOST_POINTS
 from compute.monitoring.rollup import roll_up
+from compute.monitoring.series import DAYS, MINUTES, SAMPLES
 from portal.kernel.states import database_now
 from tests.monitoring.conftest import Watched
 
@@ -52,13 +57,29 @@ def test_what_makes_no_sense_is_refused_by_name(watched: Watched) -> None:
     assert list(watched.api(**backwards).json()["errors"]) == ["from"]
 
 
-def test_answers_are_bounded(watched: Watched) -> None:
-    def ask(length_s: float, step: int) -> int:
-        return watched.api(**{"from": (database_now() - timedelta(seconds=length_s)).isoformat(), "step": step}).status_code
+def ask(watched: Watched, age: timedelta, length: timedelta | None = None, **query: object) -> Any:
+    """From so long ago on; up to now unless said."""
+    start = database_now() - age
+    return watched.api(**({"from": start.isoformat()} | ({"to": (start + length).isoformat()} if length else {}) | query))
 
-    assert ask(MOST_POINTS * 60 - 5, 60) == 200 and ask(MOST_POINTS * 60 + 60, 60) == 400
-    assert ask(25 * 3600, 15) == 400  # samples are gone by then
-    assert watched.api(**{"from": (database_now() - timedelta(days=700)).isoformat()}).json()["step"] == 86400
+
+def test_answers_are_bounded(watched: Watched) -> None:
+    most = timedelta(minutes=MOST_POINTS)
+    assert ask(watched, most - timedelta(seconds=5), step=60).status_code == 200
+    assert ask(watched, most + timedelta(minutes=1), step=60).json()["errors"]["step"][0].startswith("More than 1500 points")
+    assert ask(watched, timedelta(days=700)).json()["step"] == 86400
+
+
+def test_what_is_gone_is_refused_and_the_last_days_are_not(watched: Watched) -> None:
+    """However long the question is on its way."""
+    late, few = timedelta(seconds=5), timedelta(minutes=10)
+    for series, step in ((SAMPLES, 15), (MINUTES, 60)):
+        assert ask(watched, series.keep() + late, few, step=step).status_code == 200
+        gone = ask(watched, series.keep() + GRACE + late, few, step=step)
+        assert gone.json()["errors"] == {"step": ["Steps so short are not kept for so long: take longer ones."]}
+    assert ask(watched, timedelta(days=7) + late).json()["step"] == 1800
+    assert ask(watched, DAYS.keep() + late).status_code == 200
+    assert ask(watched, DAYS.keep() + GRACE + late).json()["errors"] == {"from": ["Measurements are kept for two years."]}
 
 
 def test_who_may_not_see_the_instance_sees_no_measurement(watched: Watched) -> None:
@@ -88,6 +109,18 @@ def test_the_page_has_four_charts_and_a_table(watched: Watched, browser: Callabl
     assert browser("mallory").get(address).status_code == 404
 
 
+def test_the_page_says_why_there_is_nothing(watched: Watched) -> None:
+    def told(state: str, health: str) -> str:
+        type(watched.world.host).objects.filter(pk=watched.world.host.pk).update(health=health)
+        instance = Instance.objects.get(pk=watched.instance.pk)
+        instance.state = state
+        return charts(instance, "1h")["why_nothing"]
+
+    for state in ("running", "rescued"):
+        assert "every 15 seconds" in told(state, "up") and "does not answer" in told(state, "unreachable")
+    assert "Only what runs" in told("stopped", "up") == told("stopped", "unreachable")
+
+
 # -- /metrics --
 
 def test_prometheus_needs_the_token_from_elsewhere(watched: Watched, settings) -> None:
@@ -100,11 +133,26 @@ def test_prometheus_needs_the_token_from_elsewhere(watched: Watched, settings) -
     assert Client().get("/readyz", headers={"Authorization": "Bearer s3cret"}, **STRANGER).json() == {"status": "ok"}
 
 
-def test_prometheus_learns_how_measuring_goes(watched: Watched) -> None:
-    def value(name: str) -> float:
-        text = Client().get("/metrics").content.decode()
-        return next(float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(name))
+def value(name: str) -> float | None:
+    """What Prometheus learns; None where it learns nothing."""
+    text = Client().get("/metrics").content.decode()
+    return next((float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(name)), None)
 
+
+def test_prometheus_learns_of_hosts_that_were_never_measured_and_sums_over_all(watched: Watched) -> None:
+    host, age = watched.world.host, 'mains_measuring_age_seconds{region="lab"}'
+    hosts = type(host).objects.filter(pk=host.pk)
+    hosts.update(health="up", created_at=database_now() - timedelta(minutes=9))
+    assert not MeasuringPass.objects.exists() and value(age) >= 540
+    assert value('mains_measuring_passes_total{region="lab"}') == value('mains_measuring_failing_hosts{region="lab"}') == 0
+    measuring.keep(host, [], fault="no answer in time", duration_ms=1500)
+    assert value(age) < 60 and value('mains_measuring_pass_seconds{region="lab"}') == 1.5
+    hosts.update(health="unreachable")
+    assert value(age) is None and value('mains_measuring_failing_hosts{region="lab"}') == 0
+    assert value('mains_measuring_passes_total{region="lab"}') == value('mains_measuring_failures_total{region="lab"}') == 1
+
+
+def test_prometheus_learns_how_measuring_goes(watched: Watched) -> None:
     host = watched.world.host
     type(host).objects.filter(pk=host.pk).update(health="up")
     watched.tell(0)

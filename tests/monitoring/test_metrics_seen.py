@@ -1,10 +1,12 @@
 """The tab of measurements in a browser: four charts, in both themes and on a telephone; what comes later appears by itself."""
 import math
+import re
 
 import pytest
 from django.conf import settings as site
 from django.db import connection
 from django.test import Client
+from playwright.sync_api import Page, Route
 
 from compute.monitoring.rollup import roll_up
 from tests.monitoring.conftest import Watched
@@ -65,4 +67,35 @@ def test_the_charts_are_drawn_and_go_on(watched: Watched, tmp_path_factory) -> N
             page.wait_for_function(DRAWN)
             page.screenshot(path=shots / f"phone-{language}.png", full_page=True)
             assert walker.faults == []
+            if language == "en":
+                _is_told_why_there_are_no_more(page)
             walker.context.close()
+
+
+ASK = "() => document.dispatchEvent(new Event('visibilitychange'))"
+"""As when somebody comes back to the page."""
+
+
+def _is_told_why_there_are_no_more(page: Page) -> None:
+    """A portal that does not answer is asked again; what it refuses is said in its own words, and not asked again."""
+    notice, asked, metrics = page.locator("#not-fetched"), [], re.compile(r"/metrics/\?")
+    refusal = {"detail": "Please correct the fields named below.", "errors": {"from": ["<b>It begins after its end.</b>"]}}
+
+    def answer(route: Route) -> None:
+        asked.append(route.request.url)
+        if len(asked) == 1:
+            route.fulfill(status=503)
+        elif len(asked) == 2:
+            route.continue_()
+        elif len(asked) == 3:
+            route.fulfill(status=429, json={"detail": "Too many."})
+        else:
+            route.fulfill(status=400, json=refusal)
+
+    page.route(metrics, answer)
+    for text in ("The portal does not answer just now", "", "Too many.", "<b>It begins after its end.</b>"):
+        page.evaluate(ASK)
+        notice.get_by_text(text).wait_for() if text else notice.wait_for(state="hidden")
+    page.evaluate(ASK)
+    page.evaluate("() => fetch('/livez')")  # what was asked before is known by then
+    assert notice.is_visible() and len(asked) == 4

@@ -1,11 +1,16 @@
 """Rates and sums: nothing negative, no giant peak, and what is summed up quickly is what slow arithmetic finds."""
 import random
-from collections.abc import Iterable
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
-from django.db import connection
+from django.db import connection, connections, transaction
 
 from compute.monitoring import partitions
 from compute.monitoring.measuring import COUNTERS
@@ -112,10 +117,16 @@ def test_sums_are_those_of_slow_arithmetic_in_whatever_order_samples_come(watche
             Due.objects.create(host=watched.world.host.pk, at=minute)
 
 
+def at_noon(watched: Watched) -> Watched:
+    """So that what is told is of one hour and one day, whenever this runs."""
+    return replace(watched, now=watched.now.astimezone(UTC).replace(hour=12, minute=0))
+
+
 def test_longer_steps_are_read_from_the_sums(watched: Watched) -> None:
+    watched = at_noon(watched)
     for number in range(9):
         watched.tell(15 * number, cpu_ns=number * 3 * 10**9, write_bytes=number * 15_000, memory_bytes=2**28)
-    roll_up()
+    roll_up(watched.now + timedelta(minutes=5))
     for step_s, series in ((60, MINUTES), (300, MINUTES), (3600, HOURS), (86400, DAYS)):
         assert series.step_s <= step_s
         points = read(watched.instance.pk, Question(start=watched.now - timedelta(days=1), end=watched.now + timedelta(hours=1),
@@ -125,12 +136,14 @@ def test_longer_steps_are_read_from_the_sums(watched: Watched) -> None:
 
 
 def test_a_minute_that_breaks_off_is_summed_up_later(watched: Watched) -> None:
+    watched = at_noon(watched)
+    after = watched.now + timedelta(minutes=5)
     for number in range(5):
         watched.tell(15 * number, cpu_ns=number)
     with pytest.raises(RuntimeError), connection.execute_wrapper(_fail_at_days):
-        roll_up()
+        roll_up(after)
     assert not Minute.objects.exists() and not Hour.objects.exists() and Due.objects.count() == 2
-    assert roll_up() == 2 and Day.objects.get().cpu_ns == 4
+    assert roll_up(after) == 2 and Day.objects.get().cpu_ns == 4
 
 
 def _fail_at_days(execute, statement, values, many, context):
@@ -151,44 +164,121 @@ def test_a_minute_that_is_not_over_or_older_than_samples_is_left_alone(watched: 
 
 # -- partitions --
 
-def test_partitions_are_made_ahead_and_what_waited_for_one_is_taken_along(watched: Watched) -> None:
-    now = database_now()
-    assert partitions.make_ahead(now) == []
-    far = now + timedelta(days=400)
+FAR = timedelta(days=400)
+
+
+@pytest.fixture
+def noon(watched: Watched) -> Iterator[datetime]:
+    """Of today, for which there are all partitions, and none too old, however old the database is; as it is left, too."""
+    noon = at_noon(watched).now
+    before = {name for series in SERIES for name in partitions.found(series)}
+    partitions.make_ahead(noon)
+    partitions.drop_old(noon)
+    yield noon
+    for series in SERIES:
+        for name in set(partitions.found(series)) - before:
+            _asked("DROP TABLE " + name)
+    partitions.make_ahead(database_now())
+
+
+def test_partitions_are_made_ahead_and_what_waited_for_one_is_taken_along(watched: Watched, noon: datetime) -> None:
+    assert partitions.make_ahead(noon) == []
+    far = noon + FAR
     watched.tell((far - watched.now).total_seconds(), cpu_ns=7)
     assert _count(partitions.default(SAMPLES)) == 1
     made = partitions.make_ahead(far)
-    assert f"monitoring_sample_{far:%Y%m%d}" in made and partitions.make_ahead(far) == []
+    new = f"monitoring_sample_{far:%Y%m%d}"
+    assert new in made and partitions.make_ahead(far) == []
     assert _count(partitions.default(SAMPLES)) == 0 and Sample.objects.get().cpu_ns == 7
     for series in SERIES:
         assert len(partitions.found(series)) > partitions.AHEAD
-    _drop(made)
+    # Roll-ups look for a time, of all domains.
+    assert _asked("SELECT count(*) FROM pg_indexes WHERE tablename = %s AND indexdef LIKE '%%USING brin (at)%%'", new) == 1
 
 
-def test_partitions_go_when_all_that_is_in_them_is_too_old(watched: Watched) -> None:
-    watched.tell(0)
-    assert partitions.drop_old(watched.now + timedelta(minutes=10)) == []
-    begin = SAMPLES.begin(watched.now.astimezone(UTC))
-    partitions.make_ahead(begin)
+def test_partitions_go_when_all_that_is_in_them_is_too_old(watched: Watched, noon: datetime) -> None:
+    replace(watched, now=noon).tell(0)
+    assert partitions.drop_old(noon + timedelta(minutes=10)) == []
+    begin = SAMPLES.begin(noon)
     still = SAMPLES.after(begin) + SAMPLES.keep() - timedelta(seconds=1)
     assert f"monitoring_sample_{begin:%Y%m%d}" not in partitions.drop_old(still) and Sample.objects.count() == 1
     gone = partitions.drop_old(still + timedelta(seconds=1))
     assert f"monitoring_sample_{begin:%Y%m%d}" in gone and not any("hour" in name for name in gone)
     assert not Sample.objects.exists()
-    partitions.make_ahead(begin)
 
 
-def _drop(names: list[str]) -> None:
-    """As the database was."""
+def test_what_is_too_old_goes_from_the_default_partition_too(watched: Watched, noon: datetime) -> None:
+    for age in (FAR, SAMPLES.keep() + FAR):
+        replace(watched, now=noon - age).tell(0)
+    rest = partitions.default(SAMPLES)
+    assert _count(rest) == 2
+    partitions.drop_old(noon - FAR + SAMPLES.keep())
+    assert _count(rest) == 1
+    partitions.drop_old(noon - FAR + SAMPLES.keep() + timedelta(seconds=1))
+    assert _count(rest) == 0
+
+
+@contextmanager
+def elsewhere(act: Callable[[], object], until: Callable[[], bool] = lambda: False) -> Iterator[None]:
+    """Another connection is in the transaction of this act, and ends it when this is so, or with the block."""
+    begun, over = threading.Event(), threading.Event()
+
+    def work() -> None:
+        try:
+            with transaction.atomic():
+                act()
+                begun.set()
+                latest = time.monotonic() + 10
+                while not over.wait(0.01) and not until() and time.monotonic() < latest:
+                    pass
+        finally:
+            begun.set()
+            connections.close_all()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    assert begun.wait(10)
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(10)
+
+
+def _somebody_waits() -> bool:
+    return _asked("SELECT count(*) FROM pg_locks JOIN pg_database AS base ON base.oid = pg_locks.database "
+                  "WHERE NOT granted AND datname = current_database()") > 0
+
+
+def test_what_is_just_being_written_to_the_default_partition_is_taken_along(watched: Watched, noon: datetime) -> None:
+    far = replace(watched, now=noon + FAR)
+    with elsewhere(lambda: far.tell(0, cpu_ns=7), until=_somebody_waits):
+        made = partitions.make_ahead(far.now)
+    assert f"monitoring_sample_{far.now:%Y%m%d}" in made
+    assert _count(partitions.default(SAMPLES)) == 0 and Sample.objects.get().cpu_ns == 7
+
+
+def test_who_is_in_the_way_of_a_partition_is_not_waited_for(watched: Watched, noon: datetime, monkeypatch) -> None:
+    monkeypatch.setattr(partitions, "PATIENCE", "50ms")
+    far, name = noon + FAR, f"monitoring_sample_{SAMPLES.begin(noon):%Y%m%d}"
+    late = SAMPLES.after(SAMPLES.begin(noon)) + SAMPLES.keep()
+    with elsewhere(lambda: _count("monitoring_sample_default")):
+        assert not [one for one in partitions.make_ahead(far) if "sample" in one]
+    with elsewhere(lambda: _count("monitoring_sample")):
+        assert name not in partitions.drop_old(late) and name in partitions.found(SAMPLES)
+    with transaction.atomic():  # as in a migration, which goes on as patiently as before
+        assert f"monitoring_sample_{far:%Y%m%d}" in partitions.make_ahead(far) and name in partitions.drop_old(late)
+        assert _asked("SHOW lock_timeout") == "10s"
+
+
+def _asked(query: str, *values: object) -> Any:
     with connection.cursor() as cursor:
-        for name in names:
-            cursor.execute("DROP TABLE " + name)
+        cursor.execute(query, values or None)
+        return cursor.fetchone()[0] if cursor.description else None
 
 
 def _count(table: str) -> int:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM " + table)
-        return cursor.fetchone()[0]
+    return _asked("SELECT count(*) FROM " + table)
 
 
 def test_a_sum_of_a_minute_without_samples_is_none(watched: Watched) -> None:

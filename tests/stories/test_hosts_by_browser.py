@@ -18,6 +18,7 @@ ROWS_OF_A_HOST = (
     "DELETE FROM storage_pool WHERE host_id = %s RETURNING 1", "DELETE FROM hosts_verdict WHERE host_id = %s RETURNING 1",
     "DELETE FROM hosts_discovered WHERE host_id = %s RETURNING 1",
     "DELETE FROM network_trafficcount WHERE host_id = %s RETURNING 1",
+    "DELETE FROM monitoring_measuringpass WHERE host_id = %s RETURNING 1",
     "DELETE FROM hosts_host WHERE provider_id = %s RETURNING 1",
     "DELETE FROM hosts_provider WHERE id = %s RETURNING 1")
 # What the beat does every 30 s.

@@ -1,10 +1,13 @@
 """Operators' view of schedules: read only, but for enabling and disabling. The owner stays who it is."""
 from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
 
 from compute.instances.models import InstanceSchedule
-from compute.instances.schedules.verbs import change_schedule
+from compute.instances.schedules.reasons import REASONS
+from compute.instances.schedules.verbs import UNREAD, change_schedule, lacks
 from portal.kernel.admin import ALREADY, ReadOnlyAdmin, act
 from tenants.models import User
 
@@ -19,7 +22,10 @@ class InstanceScheduleAdmin(ReadOnlyAdmin):
     ordering = ("-created_at", "-id")
     actions = ("enable", "disable")
 
-    @act(_("Enable"), why_not=lambda row: ALREADY if row.is_enabled else "")
+    def get_queryset(self, request: HttpRequest) -> QuerySet[InstanceSchedule]:
+        return super().get_queryset(request).select_related("instance").defer(*UNREAD)
+
+    @act(_("Enable"), why_not=lambda row: ALREADY if row.is_enabled else REASONS.get(lacks(row), ""))
     def enable(self, row: InstanceSchedule, actor: User) -> None:
         change_schedule(row, actor=actor, enabled=True)
 

@@ -22,6 +22,7 @@ from tenants.errors import ProjectArchived
 VIEW, MANAGE = verbs.VIEW, verbs.MANAGE
 EXAMPLE = {"name": "nights off", "verb": "stop", "instance": None, "tag_key": "env", "tag_value": "test", "cron": "0 20 * * 1-5",
            "time_zone": "Asia/Shanghai"}
+NOW = "now of schedules"
 MOMENTS = serializers.ListField(child=serializers.DateTimeField())
 
 
@@ -30,7 +31,7 @@ class InstanceScheduleSerializer(serializers.ModelSerializer):
     the name of `owner`, who saved it last. `next_runs` are five moments; none while it is disabled."""
 
     example = {**EXAMPLE, "state": "enabled"}
-    reads = {"next_runs": ("state", "cron", "time_zone", "next_at")}
+    reads = {"next_runs": ("state", "cron", "time_zone")}
     project = serializers.UUIDField(source="project_id", read_only=True)
     instance = serializers.UUIDField(source="instance_id", read_only=True, allow_null=True)
     owner = serializers.UUIDField(source="owner_id", read_only=True, allow_null=True)
@@ -42,11 +43,15 @@ class InstanceScheduleSerializer(serializers.ModelSerializer):
                   "next_runs", "created_at", "updated_at")
         read_only_fields = fields
 
+    def prepare(self, rows: list[Any]) -> None:
+        self.context[NOW] = database_now()
+
     @extend_schema_field(MOMENTS)
     def get_next_runs(self, row: Any) -> list[datetime]:
+        """From now on: the moment that it waits for may be long over, in a suspended organization or during maintenance."""
         if row.state != InstanceSchedule.State.ENABLED:
             return []
-        return [row.next_at, *cron.upcoming(row.cron, row.time_zone, row.next_at, 4)]
+        return cron.upcoming(row.cron, row.time_zone, self.context[NOW])
 
 
 class CreateInstanceScheduleSerializer(StrictSerializer):

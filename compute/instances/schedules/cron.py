@@ -1,19 +1,20 @@
 """Cron expressions in a time zone, as moments. No row is read and no clock: whoever asks says what time it is.
 
-Five fields, by the rules of Debian's cron. Every time of the wall clock is due once a day: one that is skipped when the clock
-goes forward is due at the moment of the change (with whatever is due then), one that comes twice when it goes back is due the
-first time. So cronsim gets times without a zone, and the zone comes in here.
+Five fields, written as for Debian's cron, with cronsim's L and # besides. When clocks change it is another rule than there,
+where fields with a `*` go by the time that has passed: here every time of the wall clock is due once a day. One that is skipped
+when the clock goes forward is due at the moment of the change (with whatever is due then), one that comes twice when it goes back
+is due the first time. So cronsim gets times without a zone, and the zone comes in here.
 """
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from itertools import islice
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 from django.utils.translation import gettext as _
 
 from portal.kernel.errors import InvalidInput
+from portal.kernel.timezones import time_zones
 
 FIELDS, LONGEST = 5, 100
 LEAST = timedelta(minutes=5)
@@ -27,7 +28,7 @@ def check(expression: str, time_zone: str, now: datetime) -> None:
     """Raise InvalidInput for an expression that is none, that is never due, or whose runs are less than LEAST apart on the wall
     clock, and for a time zone that there is not."""
     errors: dict[str, list[str]] = {}
-    if time_zone not in _zones():
+    if time_zone not in time_zones():
         errors["time_zone"] = [_("A time zone like Asia/Shanghai, or UTC.")]
     if found := _wrong(expression, now.replace(tzinfo=None)):
         errors["cron"] = [found]
@@ -52,11 +53,6 @@ def _wrong(expression: str, now: datetime) -> str:
     if last is None:
         return _("This is never due.")
     return ""
-
-
-@cache
-def _zones() -> frozenset[str]:
-    return frozenset(available_timezones())
 
 
 def moments(expression: str, time_zone: str, after: datetime) -> Iterator[datetime]:

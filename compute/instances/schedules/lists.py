@@ -4,21 +4,20 @@ from typing import Any
 
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
-from compute.instances.models import InstanceSchedule, ScheduleRun
-from compute.instances.schedules.running import GONE, LEFT, NO_RIGHT, SLEPT
-from compute.instances.schedules.verbs import MANAGE
+from compute.instances.models import Instance, InstanceSchedule, ScheduleRun
+from compute.instances.schedules.reasons import REASONS
+from compute.instances.schedules.verbs import MANAGE, UNREAD
 from portal.kernel.lists import Choice, Column, Empty
+from portal.kernel.models import Operation
 from tenants.lists import BY_NAME, CREATED, ID, NAME, PROJECT, STATE, Listing, states
 from tenants.scope import current_project
 
-REASONS: dict[str, Any] = {
-    LEFT: _("Nobody is left in whose name it acts."), NO_RIGHT: _("Its owner may not operate instances there any more."),
-    GONE: _("The instance is gone."), SLEPT: _("It was too late when the portal came to it.")}
-OUTCOMES: dict[str, Any] = {"accepted": _("accepted"), "unchanged": _("was so already"), "refused": _("refused")}
+OUTCOMES: dict[str, Any] = {"accepted": _("was begun"), "unchanged": _("was so already"), "refused": _("refused")}
 TONES = {"accepted": "ok", "unchanged": "off", "refused": "bad"}
 
 
@@ -45,7 +44,7 @@ class ScheduleList(Listing):
                   text=_("Stop what nobody needs at night, and start it before people come."))
 
     def rows(self) -> QuerySet[InstanceSchedule]:
-        rows = InstanceSchedule.objects.visible_to(self.user).select_related("project__organization", "instance")
+        rows = InstanceSchedule.objects.visible_to(self.user).select_related("project__organization", "instance").defer(*UNREAD)
         project = current_project(self.request)
         return rows if project is None else rows.filter(project=project)
 
@@ -56,6 +55,9 @@ class Outcome:
 
     pk: str
     name: str
+    has_page: bool
+    operation: str
+    """What was begun, where there is still something to look at."""
     tone: str
     label: Any
     reason: Any
@@ -63,13 +65,12 @@ class Outcome:
     error: dict[str, Any] | None
     """What the verb was refused with, as it is stored."""
 
-    def __str__(self) -> str:
-        why = self.reason or (self.error or {}).get("detail", "")
-        return f"{self.name}: {self.label} {why}".strip()
 
-
-def outcomes(run: ScheduleRun) -> list[Outcome]:
-    return [Outcome(pk=one["instance"], name=one["name"], tone=TONES[one["outcome"]], label=OUTCOMES[one["outcome"]],
+def outcomes(run: ScheduleRun, pages: set[str]) -> list[Outcome]:
+    """In words; `pages` are ids of instances and operations that the reader may look at."""
+    return [Outcome(pk=one["instance"], name=one["name"], has_page=one["instance"] in pages,
+                    operation=one["operation"] if one["operation"] in pages else "",
+                    tone=TONES[one["outcome"]], label=OUTCOMES[one["outcome"]],
                     reason=REASONS.get((one["error"] or {}).get("code", ""), ""), error=one["error"]) for one in run.results]
 
 
@@ -80,8 +81,7 @@ class RunList(Listing):
     url_name = "instance_schedules:list"
     columns = (
         ID, Column(label=_("Due"), value=lambda line: line.row.due_at), STATE,
-        Column(label=_("What became of it"), value=lambda line: "; ".join(
-            map(str, line.item[0])) or line.item[1]),
+        Column(label=_("What became of it"), value=lambda line: render_to_string("instances/run.txt", {"item": line.item})),
         Column(label=CREATED.label, sort="created_at", kind="wide-only", value=CREATED.value))
     filters = (states(ScheduleRun.State.choices),)
     polls = True
@@ -99,4 +99,8 @@ class RunList(Listing):
         return ScheduleRun.objects.visible_to(self.user).filter(schedule=self.schedule)
 
     def items(self, rows: list[ScheduleRun]) -> list[tuple[list[Outcome], str]]:
-        return [(outcomes(row), str(REASONS.get(row.reason, ""))) for row in rows]
+        results = [one for row in rows for one in row.results]
+        shown = (Instance.objects.live().visible_to(self.user).filter(pk__in={one["instance"] for one in results}),
+                 Operation.objects.visible_to(self.user).filter(pk__in={one["operation"] for one in results} - {None}))
+        pages = {str(pk) for found in shown for pk in found.values_list("pk", flat=True)}
+        return [(outcomes(row, pages), str(REASONS.get(row.reason, ""))) for row in rows]

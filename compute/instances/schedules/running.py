@@ -2,7 +2,8 @@
 
 Claiming is a transaction: the run's row (one for each schedule and moment, by a constraint), whom it concerns, and when the next
 one is due. Then every instance has a transaction of its own, in which the verb is accepted and the run remembers it. So a worker
-that is killed anywhere leaves a run that the next look carries on, and two that look at once do everything once.
+that is killed anywhere leaves a run that the next look carries on, and two that look at once do everything once: the run is
+written last, and only as it was read, so whoever comes second takes all back that they did.
 
 What was slept through is not made up for, save the latest moment, and that only when it is younger than LATEST.
 """
@@ -15,11 +16,12 @@ import structlog
 from django.db import transaction
 from django.db.models import Q
 
-from compute.instances.models import IN_BIN, Instance
+from compute.instances.models import HEAVY, IN_BIN, Instance
 from compute.instances.operations import act
 from compute.instances.schedules.cron import moments
 from compute.instances.schedules.models import InstanceSchedule, ScheduleRun
-from compute.instances.schedules.verbs import MANAGE, next_after
+from compute.instances.schedules.reasons import GONE, SLEPT
+from compute.instances.schedules.verbs import UNREAD, next_after, refusal
 from compute.instances.verbs import VERBS
 from portal.kernel import audit
 from portal.kernel.errors import PortalError
@@ -29,7 +31,6 @@ log = structlog.get_logger(__name__)
 LATEST = timedelta(hours=1)
 MOST_REFUSALS = 3
 INSTANT = timedelta(microseconds=1)
-LEFT, NO_RIGHT, GONE, SLEPT = "owner_left", "no_right", "instance_gone", "too_late"
 State = ScheduleRun.State
 
 
@@ -42,8 +43,7 @@ def run_due(now: datetime | None = None) -> int:
         project__organization__suspended_at=None, project__organization__deleted_at=None).order_by("next_at", "pk")
     begun = sum(_alone(_claim, pk, now) for pk in list(due.values_list("pk", flat=True)))
     for pk in list(ScheduleRun.objects.filter(state=State.RUNNING).order_by("due_at", "pk").values_list("pk", flat=True)):
-        while _alone(_do_one, pk, now):
-            pass
+        _alone(_carry_on, pk, now)
     return begun
 
 
@@ -59,7 +59,7 @@ def _alone(work: Any, pk: UUID, now: datetime) -> bool:
 def _claim(pk: UUID, now: datetime) -> bool:
     """Make the row of the run that is due; whether one begins."""
     schedule = (InstanceSchedule.objects.select_for_update(skip_locked=True, of=("self",))
-                .select_related("project__organization", "owner", "instance")
+                .select_related("project__organization", "owner", "instance").defer(*UNREAD)
                 .filter(pk=pk, state=InstanceSchedule.State.ENABLED, next_at__lte=now).first())
     if schedule is None:
         return False
@@ -75,7 +75,7 @@ def _claim(pk: UUID, now: datetime) -> bool:
 
 
 def _begin(schedule: InstanceSchedule, due: datetime, now: datetime) -> bool:
-    reason = _refusal(schedule)
+    reason = refusal(schedule)
     if reason:
         if _add(schedule, due, now, state=State.REFUSED, reason=reason):
             _count_refusal(schedule, reason)
@@ -95,17 +95,8 @@ def _add(schedule: InstanceSchedule, due: datetime, now: datetime, **values: Any
     return run if is_new else None
 
 
-def _refusal(schedule: InstanceSchedule) -> str:
-    """Why it may not act in its owner's name now; empty when it may."""
-    if schedule.instance is not None and schedule.instance.deleted_at is not None:
-        return GONE
-    if schedule.owner is None or not schedule.owner.is_active:
-        return LEFT
-    return "" if schedule.owner.grants.may(MANAGE, schedule.project_id) else NO_RIGHT
-
-
 def _count_refusal(schedule: InstanceSchedule, reason: str) -> None:
-    """Tell the owner; the third in a row is the last, and what is about nothing any more ends at once."""
+    """Tell whom it concerns; the third in a row is the last, and what is about nothing any more ends at once."""
     schedule.refusals += 1
     told = {"reason": reason, "owner": str(schedule.owner_id or "")}
     if schedule.refusals < MOST_REFUSALS and reason != GONE:
@@ -124,37 +115,74 @@ def _targets(schedule: InstanceSchedule) -> list[UUID]:
     return list(rows.order_by("pk").values_list("pk", flat=True))
 
 
+def _carry_on(pk: UUID, now: datetime) -> bool:
+    """Give each instance of the run that is still pending its turn, once."""
+    failed: set[str] = set()
+    while _do_one(pk, now, failed):
+        pass
+    return True
+
+
 @transaction.atomic
-def _do_one(pk: UUID, now: datetime) -> bool:
-    """Do the verb to the next instance of the run, or end it; whether there may be more to do. The run's row is locked before
-    anything else, and nobody else locks it with an instance in hand."""
-    run = (ScheduleRun.objects.select_for_update(skip_locked=True, of=("self",))
-           .select_related("schedule__owner", "schedule__instance").filter(pk=pk, state=State.RUNNING).first())
-    if run is None:
+def _do_one(pk: UUID, now: datetime, failed: set[str]) -> bool:
+    """Do the verb to the next instance of the run, or end it; whether there may be more to do.
+
+    The run's row is not held meanwhile: verbs take the instance and then its organization, and who deletes a project has its
+    organization when they come to its runs (`verbs.end_with_project`).
+    """
+    run = (ScheduleRun.objects.select_related("schedule__owner", "schedule__instance")
+           .defer(*(f"schedule__{name}" for name in UNREAD)).filter(pk=pk, state=State.RUNNING).first())
+    if run is None or (run.pending and run.pending[0] in failed):
         return False
-    if not run.pending:
+    was = run.pending
+    if not was:
         run.state = State.DONE
     elif now - run.due_at > LATEST:
-        run.state, run.reason = State.MISSED, SLEPT
+        names = dict(Instance.objects.filter(pk__in=was).values_list("pk", "name"))
+        run.results += [_said(one, names.get(UUID(one), ""), SLEPT) for one in was]
+        run.state, run.reason, run.pending = State.MISSED, SLEPT, []
     else:
-        one, *run.pending = run.pending
-        run.results.append(_outcome(run.schedule, one))
-    run.save(update_fields=["state", "reason", "pending", "results"])
-    return run.in_flight
+        _take_turn(run, failed)
+    is_ours = ScheduleRun.objects.filter(pk=pk, state=State.RUNNING, pending=was).update(
+        state=run.state, reason=run.reason, pending=run.pending, results=run.results)
+    if not is_ours:  # another was quicker, or the schedule is being deleted
+        transaction.set_rollback(True)
+    return bool(is_ours) and run.in_flight
+
+
+def _take_turn(run: ScheduleRun, failed: set[str]) -> None:
+    """What fails in a way that nobody expected is put behind the others, to be tried again at the next look."""
+    one, *rest = run.pending
+    try:
+        with transaction.atomic():
+            said = _outcome(run.schedule, one)
+    except Exception:
+        log.exception("schedules.instance_failed", run=str(run.pk), instance=one)
+        failed.add(one)
+        run.pending = [*rest, one]
+    else:
+        run.pending = rest
+        run.results.append(said)
 
 
 def _outcome(schedule: InstanceSchedule, pk: str) -> dict[str, Any]:
     """What became of one instance. The right is asked anew: it may have been lost since the claim."""
-    verb, instance = VERBS[schedule.verb], Instance.objects.live().filter(pk=pk).select_related("host__endpoint").first()
-    said: dict[str, Any] = {"instance": pk, "name": instance.name if instance else "", "outcome": "refused", "operation": None,
-                            "error": None}
-    if instance is None or (reason := _refusal(schedule)):
-        return said | {"error": {"code": GONE if instance is None else reason, "detail": "", "facts": {}}}
+    verb, instance = VERBS[schedule.verb], Instance.objects.defer(*HEAVY).filter(pk=pk).first()
+    if instance is None or instance.deleted_at is not None:
+        return _said(pk, instance.name if instance else "", GONE)
+    if reason := refusal(schedule):
+        return _said(pk, instance.name, reason)
+    said = _said(pk, instance.name)
     if instance.state == verb.settled and instance.state not in verb.legal:
         return said | {"outcome": "unchanged"}
     try:
-        with transaction.atomic():
-            operation = act(instance, verb.name, actor=schedule.owner)
+        operation = act(instance, verb.name, actor=schedule.owner)
     except PortalError as error:
-        return said | {"error": error.as_row()}
+        return said | {"error": error.for_everybody().as_row()}
     return said | {"outcome": "accepted", "operation": str(operation.pk)}
+
+
+def _said(pk: str, name: str, reason: str = "") -> dict[str, Any]:
+    """An outcome as it is stored: refused, as long as nothing else is said."""
+    return {"instance": pk, "name": name, "outcome": "refused", "operation": None,
+            "error": {"code": reason, "detail": "", "facts": {}} if reason else None}

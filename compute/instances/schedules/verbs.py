@@ -10,18 +10,22 @@ from uuid import UUID
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from compute.instances.models import Instance
+from compute.instances.models import HEAVY, Instance
 from compute.instances.schedules.cron import check, moments
 from compute.instances.schedules.models import InstanceSchedule
+from compute.instances.schedules.reasons import GONE, LEFT, NO_RIGHT, REASONS
 from portal.kernel import audit
 from portal.kernel.errors import InvalidInput, NotFound
 from portal.kernel.names import are_tags
 from portal.kernel.states import database_now
+from tenants.errors import NotForAnother
 from tenants.models import Project, User
 from tenants.quotas import reserve
 
 VIEW, MANAGE, DIMENSION = "instance.view", "instance.operate", "instance_schedules"
 CHANGEABLE = ("name", "verb", "instance", "tag_key", "tag_value", "cron", "time_zone")
+UNREAD = tuple(f"instance__{name}" for name in HEAVY)
+"""What nobody who reads schedules with their instances looks at."""
 State = InstanceSchedule.State
 
 
@@ -31,8 +35,9 @@ def create_schedule(project: Project, *, name: str, verb: str, cron: str, actor:
                     now: datetime | None = None) -> InstanceSchedule:
     """A schedule of one instance of the project, or of all in it with the tag (any value of it, when none is given).
 
-    Raises InvalidInput for what can never work, QuotaExceeded, ProjectArchived.
+    Raises InvalidInput for what can never work, NotForAnother, QuotaExceeded, ProjectArchived.
     """
+    _require_oneself(actor)
     now = now or database_now()
     row = InstanceSchedule(project=project, name=name, verb=verb, cron=cron, time_zone=time_zone, instance=instance,
                            tag_key=tag_key, tag_value=tag_value, owner=actor, created_at=now)
@@ -49,21 +54,19 @@ def change_schedule(schedule: InstanceSchedule, *, actor: User, enabled: bool | 
                     **values: Any) -> InstanceSchedule:
     """Set any of CHANGEABLE, or whether it is enabled; a tag takes the instance's place, and the other way round. With other
     times, or enabled again, it begins anew: what was due until now is not made up for. Raises InvalidInput as
-    `create_schedule`, NotFound when it was deleted meanwhile."""
+    `create_schedule` and where it is enabled for nothing, NotForAnother, NotFound when it was deleted meanwhile."""
+    _require_oneself(actor)
     row, now = _held(schedule.pk), now or database_now()
     before, was = _told(row), (row.cron, row.time_zone, row.is_enabled)
-    values = {name: value for name, value in values.items() if name in CHANGEABLE}
-    if values.get("instance") is not None and not values.get("tag_key"):
-        values |= {"tag_key": "", "tag_value": ""}
-    elif values.get("tag_key") and values.get("instance") is None:
-        values |= {"instance": None, "tag_value": values.get("tag_value", "")}
-    for name, value in values.items():
+    for name, value in _of_one_or_a_tag(row, values).items():
         setattr(row, name, value)
-    _check(row, now)
-    if enabled is not None:
-        row.state = State.ENABLED if enabled else State.DISABLED
     if not actor.is_superuser:
         row.owner = actor
+    _check(row, now)
+    if enabled and (why := why_not_enable(row, actor)):
+        raise InvalidInput.field("enabled", why)
+    if enabled is not None:
+        row.state = State.ENABLED if enabled else State.DISABLED
     row.refusals = 0
     if (row.cron, row.time_zone, row.is_enabled) != was:
         row.next_at = next_after(row, now)
@@ -86,16 +89,54 @@ def end_with_project(project: Project, actor: User | None) -> None:
         delete_schedule(row, actor=actor)
 
 
+def lacks(schedule: InstanceSchedule) -> str:
+    """What it needs and has no more: GONE, LEFT, or nothing."""
+    if schedule.instance is not None and schedule.instance.deleted_at is not None:
+        return GONE
+    return LEFT if schedule.owner is None or not schedule.owner.is_active else ""
+
+
+def refusal(schedule: InstanceSchedule) -> str:
+    """Why it may not act in its owner's name now; empty when it may."""
+    return lacks(schedule) or ("" if schedule.owner.grants.may(MANAGE, schedule.project_id) else NO_RIGHT)
+
+
+def why_not_enable(schedule: InstanceSchedule, actor: User) -> str:
+    """A sentence why it would do nothing if this person enabled it; empty when it would. Whoever is no operator becomes its
+    owner, so that none is missing."""
+    reason = lacks(schedule)
+    return "" if not reason or (reason == LEFT and not actor.is_superuser) else str(REASONS[reason])
+
+
 def next_after(schedule: InstanceSchedule, now: datetime) -> datetime:
     return next(moments(schedule.cron, schedule.time_zone, now))
 
 
 def _held(pk: UUID, *, no_key: bool = True) -> InstanceSchedule:
     rows = InstanceSchedule.objects.select_for_update(no_key=no_key, of=("self",))
-    found = rows.select_related("project__organization", "instance").filter(pk=pk).first()
+    found = rows.select_related("project__organization", "instance", "owner").defer(*UNREAD).filter(pk=pk).first()
     if found is None:
         raise NotFound
     return found
+
+
+def _require_oneself(actor: User) -> None:
+    """Raise NotForAnother where an operator acts as the actor: what they chose would be done in the user's name long after."""
+    if actor.acted_by is not None:
+        raise NotForAnother
+
+
+def _of_one_or_a_tag(row: InstanceSchedule, values: dict[str, Any]) -> dict[str, Any]:
+    """What is set. Raises InvalidInput for another tag without its value: with none it would be all that bear the key."""
+    values = {name: value for name, value in values.items() if name in CHANGEABLE}
+    key = values.get("tag_key")
+    if values.get("instance") is not None and not key:
+        return values | {"tag_key": "", "tag_value": ""}
+    if not key or values.get("instance") is not None:
+        return values
+    if "tag_value" not in values and row.tag_key not in ("", key):
+        raise InvalidInput.field("tag_value", _("Say the value of the other tag, too; an empty one stands for any."))
+    return values | {"instance": None}
 
 
 def _check(row: InstanceSchedule, now: datetime) -> None:

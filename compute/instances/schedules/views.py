@@ -29,7 +29,7 @@ def listing(request: HttpRequest) -> HttpResponse:
 
 
 def _schedule(request: HttpRequest, pk: UUID, permission: str = MANAGE) -> InstanceSchedule:
-    rows = InstanceSchedule.objects.select_related("project__organization", "instance", "owner")
+    rows = InstanceSchedule.objects.select_related("project__organization", "instance", "owner").defer(*verbs.UNREAD)
     return fetch(request.user, rows, permission, pk=pk)
 
 
@@ -43,7 +43,7 @@ def detail(request: HttpRequest, pk: UUID) -> HttpResponse:
     found = _schedule(request, pk, VIEW)
     upcoming = cron.upcoming(found.cron, found.time_zone, database_now()) if found.is_enabled else []
     return RunList(request, found).answer(
-        schedule=found, of_what=of_what(found), upcoming=upcoming,
+        schedule=found, of_what=of_what(found), upcoming=upcoming, why_not_enable=verbs.why_not_enable(found, request.user),
         may_manage=request.user.grants.allows(MANAGE, found))
 
 
@@ -66,8 +66,17 @@ def edit(request: HttpRequest, pk: UUID) -> HttpResponse:
     form = ScheduleForm(request.POST or None, user=request.user, schedule=found)
     if request.method == "POST" and "preview" not in request.POST and form.carried_out(
             lambda: verbs.change_schedule(found, actor=request.user, **form.values())):
-        return acted(request, _("The schedule was changed. It acts in your name from now on."), _page_of(found), leave=True)
+        return acted(request, _changed(form.made, request.user), _page_of(found), leave=True)
     return _form(request, form, title=_("Change schedule"), back=_page_of(found), action=_("Save"))
+
+
+def _changed(schedule: InstanceSchedule, user: Any) -> str:
+    """An operator who helps leaves the owner as it is."""
+    if schedule.owner == user:
+        return _("The schedule was changed. It acts in your name from now on.")
+    if schedule.owner is None:
+        return _("The schedule was changed. Nobody is left in whose name it acts.")
+    return _("The schedule was changed. It goes on acting in the name of %(owner)s.") % {"owner": schedule.owner}
 
 
 def _form(request: HttpRequest, form: ScheduleForm, *, action: str = "", **context: Any) -> HttpResponse:
@@ -87,7 +96,9 @@ def _form(request: HttpRequest, form: ScheduleForm, *, action: str = "", **conte
 @page(MANAGE, methods=("POST",))
 def enable(request: HttpRequest, pk: UUID) -> HttpResponse:
     found = verbs.change_schedule(_schedule(request, pk), actor=request.user, enabled=True)
-    return acted(request, _("The schedule is enabled. It acts in your name from now on."), _page_of(found), leave=True)
+    text = _("The schedule is enabled. It acts in your name from now on.") if found.owner == request.user else _(
+        "The schedule is enabled. It goes on acting in the name of %(owner)s.") % {"owner": found.owner}
+    return acted(request, text, _page_of(found), leave=True)
 
 
 @page(MANAGE, methods=("POST",))
@@ -101,7 +112,8 @@ def delete(request: HttpRequest, pk: UUID) -> HttpResponse:
     found = _schedule(request, pk)
     if "confirmed" not in request.POST:
         return render(request, "ui/confirm.html", {
-            "action": request.path, "back": _page_of(found), "title": _("Delete the schedule “%(name)s”?") % {"name": found.name},
+            "action": request.path, "back": _page_of(found),
+            "title": _("Delete the instance schedule “%(name)s”?") % {"name": found.name},
             "yes": _("Delete"), "text": _("Nothing is done by it any more, and the log of its runs goes with it.")})
     verbs.delete_schedule(found, actor=request.user)
-    return acted(request, _("The schedule was deleted."), reverse(LIST), leave=True)
+    return acted(request, _("The instance schedule was deleted."), reverse(LIST), leave=True)

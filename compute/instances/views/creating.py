@@ -52,11 +52,6 @@ class Summary:
         """Only what has a limit is worth a bar."""
         return [line for line in self.quota if line.limit is not None]
 
-    @property
-    def is_possible(self) -> bool:
-        is_refused = self.price_error or self.refused or self.obstacles
-        return self.order is not None and not is_refused and all(line.fits for line in self.quota)
-
     @classmethod
     def of(cls, form: OrderForm) -> "Summary":
         order = form.order()

@@ -28,12 +28,15 @@ def lock(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Asks why."""
     found, form = _instance(request, guarding.LOCK, pk), LockForm(sent(request))
     if request.method == "POST" and form.carried_out(lambda: guarding.lock(found, actor=request.user, **form.cleaned_data)):
-        return acted(request, _("“%(name)s” is locked.") % {"name": found.name}, _page_of(found), leave=True)
+        is_new = form.made.locked_at != found.locked_at
+        text = _("“%(name)s” is locked.") if is_new else _("“%(name)s” was locked before: who did it and why stays as it was.")
+        return acted(request, text % {"name": found.name}, _page_of(found), leave=True)
     return render(request, "network/form.html", {
         "form": form, "title": _("Lock “%(name)s”") % {"name": found.name}, "action": _("Lock"), "back": _page_of(found),
         "crumbs": "instances:list", "lead": _(
-            "Nothing is started, stopped, changed or deleted until somebody unlocks it; schedules and bulk actions leave it out. "
-            "Whoever may operate it may unlock it.")}, status=form.status)
+            "Every action on it is refused until somebody unlocks it: start, stop, resize, rebuild, delete and the others, from "
+            "the list and by schedules too. Its name, tags, volumes and network cards can still be changed. Whoever may operate "
+            "it may unlock it.")}, status=form.status)
 
 
 @page(guarding.LOCK, methods=("POST",))

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from billing.money import Money
 from billing.prices import NoPrice, each_price
 from compute.hosts import placement
-from compute.instances import operations
+from compute.instances import guarding, operations
 from compute.instances.forms import ResizeForm
 from compute.instances.lists.instances import HEAVY
 from compute.instances.models import Instance, InstanceState, InstanceType
@@ -65,6 +65,7 @@ def resize(request: HttpRequest, pk: UUID) -> HttpResponse:
     rows = Instance.objects.select_related("project__organization", "region", "type", "host__endpoint").defer(*HEAVY)
     instance = fetch(request.user, rows, VERB.permission, pk=pk)
     VERB.require(instance)
+    guarding.require(instance, VERB.name)
     types = list(InstanceType.objects.visible_to(request.user))
     form = ResizeForm(sent(request), types=types, is_running=instance.state == InstanceState.RUNNING)
     if request.method == "POST" and form.carried_out(
@@ -102,9 +103,9 @@ def _why_not(wanted: Resize, hourly: Money | None, quota: Mapping[str, int], fre
         return _("It has this size.")
     if hourly is None:
         return _("It has no price here yet.")
-    if more["vcpus"] > quota.get("vcpus", more["vcpus"]):
+    if more["vcpus"] > max(0, quota.get("vcpus", more["vcpus"])):
         return _("Your quota has %(left)s vCPUs left.") % {"left": max(0, quota["vcpus"])}
-    if more["memory_mib"] > quota.get("memory_mib", more["memory_mib"]):
+    if more["memory_mib"] > max(0, quota.get("memory_mib", more["memory_mib"])):
         return _("Your quota has %(left)s MiB of memory left.") % {"left": max(0, quota["memory_mib"])}
     if more["vcpus"] > max(0, free["vcpu"]) or more["memory_mib"] > max(0, free["memory_mib"]):
         return _("Its host has not so much room, and its disk is on that host.")

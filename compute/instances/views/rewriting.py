@@ -6,7 +6,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from compute.instances import operations
+from compute.instances import guarding, operations
 from compute.instances.forms.rewriting import RebuildForm, RescueForm
 from compute.instances.lists.instances import rows_of
 from compute.instances.models import Instance
@@ -36,6 +36,7 @@ def rebuild(request: HttpRequest, pk: UUID) -> HttpResponse:
 def _possible(request: HttpRequest, verb: Verb, pk: UUID) -> Instance:
     instance = fetch(request.user, rows_of(request).select_related("region", "host__endpoint"), verb.permission, pk=pk)
     verb.require(instance)
+    guarding.require(instance, verb.name)
     return instance
 
 

@@ -84,7 +84,7 @@ def _turn(operation: Operation) -> bool:
     may_turn_back = not operation.undoing and not kind.is_past_pivot(operation)
     if operation.undoing:
         return _undo_one(operation, kind)
-    if may_turn_back and cancelled:
+    if may_turn_back and cancelled and kind.is_cancellable(operation):
         return _turn_back(operation, Cancelled(), kind)
     if operation.step == len(operation.plan):
         return _settle_succeeded(operation, kind)

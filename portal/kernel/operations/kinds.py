@@ -58,6 +58,8 @@ class Kind:
 
     `makes`: something new comes of it, and it counts among a project's operations in flight. Whatever works on a thing that is
     there does not: of that there is one at a time for each thing, and nobody is to be kept from stopping or deleting.
+
+    `stands`: from this step on nobody cancels it any more, though it may still fail and be undone.
     """
 
     name: str
@@ -68,6 +70,7 @@ class Kind:
     pivot: str | None = None
     deadline_s: int = 600
     makes: bool = False
+    stands: str | None = None
     step_labels: dict[str, Any] = field(default_factory=dict)
 
     def step(self, name: str) -> Step:
@@ -80,9 +83,17 @@ class Kind:
 
     def is_past_pivot(self, operation: Operation) -> bool:
         """Whether what was done is not undone any more. Never for a plan in which the pivot is not found."""
-        if self.pivot is None:
+        return self._is_at(self.pivot, operation)
+
+    def is_cancellable(self, operation: Operation) -> bool:
+        """Whether the engine would turn back now because somebody asked."""
+        return not (self._is_at(self.pivot, operation) or self._is_at(self.stands, operation))
+
+    def _is_at(self, step: str | None, operation: Operation) -> bool:
+        """Whether the step has begun. Never for a plan in which it is not found."""
+        if step is None:
             return False
-        names = _names(self.step(self.pivot))
+        names = _names(self.step(step))
         return operation.step >= next((at for at, name in enumerate(operation.plan) if name in names), len(operation.plan) + 1)
 
     def unknown_steps(self, operation: Operation) -> list[str]:

@@ -46,11 +46,11 @@ def _take_holds(operation: Operation, resource_ids: set[UUID]) -> None:
 
 @transaction.atomic
 def request_cancel(operation: Operation) -> None:
-    """Ask the engine to undo; honoured between steps until the pivot, then StateConflict."""
+    """Ask the engine to undo; honoured between steps while its kind is cancellable, then StateConflict."""
     fresh = Operation.objects.select_for_update(no_key=True).get(pk=operation.pk)
     if not fresh.is_live or fresh.undoing:
         raise StateConflict(state=fresh.state)
-    if fresh.kind not in kinds or kinds[fresh.kind].is_past_pivot(fresh):
+    if fresh.kind not in kinds or not kinds[fresh.kind].is_cancellable(fresh):
         raise StateConflict(state=fresh.step_name)
     Operation.objects.filter(pk=fresh.pk).update(cancel_requested_at=Now(), run_after=Now(), updated_at=Now())
     announce(fresh)

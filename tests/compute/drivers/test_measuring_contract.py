@@ -76,13 +76,22 @@ def test_all_disks_and_cards_are_added_up(devices: int, times: int) -> None:
     assert (one.epoch, one.cpu_ns, one.memory_bytes, one.rss_bytes) == (7, 5, 1000 * 1024, 900 * 1024)
 
 
-def test_what_is_not_said_is_nothing_or_unknown() -> None:
+def without(facts: dict[str, int], *names: str) -> dict[str, int]:
+    return {name: value for name, value in facts.items() if name not in names}
+
+
+def test_memory_that_is_not_said_is_unknown() -> None:
+    one = measured(SomeDomain(), without(said(2, 1), "balloon.rss", "balloon.current"))
+    assert (one.write_bytes, one.read_bytes, one.rss_bytes, one.memory_bytes) == (300, 3000, None, None)
+
+
+@pytest.mark.parametrize("name", ["cpu.time", "block.0.rd.bytes", "block.1.wr.reqs", "net.0.rx.bytes", "net.0.tx.pkts"])
+def test_of_whom_a_counter_is_missing_nothing_is_known(name: str) -> None:
+    """0 would look like a counter that began anew, and what it says next like all that ever was."""
+    assert measured(SomeDomain(), said(2, 1)) is not None
+    assert measured(SomeDomain(), without(said(2, 1), name)) is None
+    assert measured(SomeDomain(), without(said(2, 1), name, "balloon.rss")) is None
     assert measured(SomeDomain(), {}) is None
-    facts = said(2, 1)
-    for name in ("block.1.wr.bytes", "balloon.rss", "balloon.current"):
-        del facts[name]
-    one = measured(SomeDomain(), facts)
-    assert (one.write_bytes, one.read_bytes, one.rss_bytes, one.memory_bytes) == (100, 3000, None, None)
 
 
 @pytest.mark.parametrize(("given", "usable", "used"), [

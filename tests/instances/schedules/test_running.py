@@ -1,9 +1,12 @@
 """Schedules are carried out once, in the name of whoever may, whatever the clocks and the workers do."""
+import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db import connection, transaction
 
 from compute.instances import guarding
 from compute.instances.models import Instance, InstanceSchedule, ScheduleRun
@@ -13,11 +16,15 @@ from compute.instances.schedules.running import run_due
 from compute.instances.tasks import run_schedules
 from portal.kernel import maintenance
 from portal.kernel.models import AuditEvent, Operation
+from portal.notices import letters
+from portal.notices.letters import hearable
 from portal.notices.models import Notice
 from portal.upkeep.retention import prune
 from tenants import people, structure
 from tenants.models import User
+from tenants.standing import lock_organization
 from tests.billing.races import at_once
+from tests.instances.test_guards import waiting
 from tests.world import World, drain
 
 MONDAY = datetime(2026, 11, 30, 20, tzinfo=UTC)
@@ -129,12 +136,13 @@ def test_a_worker_that_is_killed_between_two_instances_leaves_the_rest_to_the_ne
 
     def killed(*arguments: Any, **further: Any) -> Operation:
         if len(done) == 1:
-            raise RuntimeError("killed")
+            raise SystemExit
         done.append(real(*arguments, **further))
         return done[-1]
 
     monkeypatch.setattr(running, "act", killed)
-    run_due(MONDAY)
+    with pytest.raises(SystemExit):
+        run_due(MONDAY)
     run = ScheduleRun.objects.get()
     assert (run.state, len(run.pending), len(run.results)) == ("running", 2, 1)
     monkeypatch.setattr(running, "act", real)
@@ -144,15 +152,70 @@ def test_a_worker_that_is_killed_between_two_instances_leaves_the_rest_to_the_ne
     assert Operation.objects.filter(kind="instance.stop").count() == 3
 
 
-def test_what_an_hour_later_is_still_to_be_done_is_left(world: World, monkeypatch) -> None:
-    instances(world, a={"env": "test"})
+def test_what_an_hour_later_is_still_to_be_done_is_left_and_the_log_says_of_each(world: World, monkeypatch) -> None:
+    instances(world, a={"env": "test"}, b={"env": "test"}, c={"env": "test"})
     make(world)
     real = running.act
     monkeypatch.setattr(running, "act", lambda *_arguments, **_further: 1 / 0)
     run_due(MONDAY)
+    run = ScheduleRun.objects.get()
+    assert (run.state, len(run.pending), run.results) == ("running", 3, [])
     monkeypatch.setattr(running, "act", real)
     run_due(MONDAY + timedelta(minutes=61))
-    assert (ScheduleRun.objects.get().state, Instance.objects.get().state) == ("missed", "running")
+    run.refresh_from_db()
+    assert (run.state, run.reason, run.pending) == ("missed", "too_late", [])
+    assert told(run) == dict.fromkeys("abc", "too_late")
+    assert set(Instance.objects.values_list("state", flat=True)) == {"running"}
+
+
+def test_an_instance_that_fails_in_any_way_keeps_none_of_the_others_back(world: World, monkeypatch) -> None:
+    a, *_others = sorted(instances(world, a={"env": "test"}, b={"env": "test"}, c={"env": "test"}), key=lambda one: str(one.pk))
+    make(world)
+    real, asked = running.act, []
+
+    def broken(instance: Instance, *arguments: Any, **further: Any) -> Operation:
+        asked.append(instance)
+        return real(instance, *arguments, **further) if instance != a else 1 / 0
+
+    monkeypatch.setattr(running, "act", broken)
+    run_due(MONDAY)
+    run = ScheduleRun.objects.get()
+    assert (run.state, run.pending, len(asked)) == ("running", [str(a.pk)], 3), "each had its turn, once"
+    assert list(told(run).values()) == ["accepted", "accepted"]
+    monkeypatch.setattr(running, "act", real)
+    run_due(MONDAY + timedelta(minutes=1))
+    run.refresh_from_db()
+    assert (run.state, told(run)) == ("done", dict.fromkeys("abc", "accepted"))
+
+
+def test_whoever_deletes_its_project_and_the_clock_do_not_wait_for_each_other(world: World) -> None:
+    """A start asks for the organization, which whoever deletes a project holds when they come to the runs."""
+    [web] = instances(world, web={})
+    act(web, "stop", actor=world.people["alice"])
+    drain()
+    make(world, verb="start", instance=web)
+    operations = Operation.objects.count()
+
+    def clock() -> None:
+        try:
+            run_due(MONDAY)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=clock, daemon=True)
+    with transaction.atomic():
+        lock_organization(world.project.organization_id)
+        thread.start()
+        deadline = time.monotonic() + 20
+        while not waiting():
+            assert time.monotonic() < deadline, "the clock did not come to the organization"
+            time.sleep(0.02)
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL lock_timeout = '500ms'")  # nothing of it is held, so there is nothing to wait for
+        verbs.end_with_project(world.project, None)
+    thread.join(20)
+    assert not thread.is_alive() and not InstanceSchedule.objects.exists() and not ScheduleRun.objects.exists()
+    assert (Instance.objects.get().state, Operation.objects.count()) == ("stopped", operations), "what was begun is taken back"
 
 
 def leave(world: World) -> None:
@@ -167,17 +230,21 @@ def erased(world: World) -> None:
     InstanceSchedule.objects.update(owner=None)
 
 
-@pytest.mark.parametrize(("lose", "reason", "mails"), [
-    (leave, "no_right", 3), (inactive, "owner_left", 0), (erased, "owner_left", 0)])
+@pytest.mark.parametrize(("lose", "reason", "hearing", "why"), [
+    (leave, "no_right", {"oscar"}, "It acts in your name, and you may not"),
+    (inactive, "owner_left", {"adam", "alice"}, "Nobody is left in whose name"),
+    (erased, "owner_left", {"adam", "alice", "oscar"}, "Nobody is left in whose name")])
 def test_who_may_not_any_more_is_told_and_after_three_times_it_is_disabled(
-        world: World, lose: Callable[[World], None], reason: str, mails: int) -> None:
+        world: World, lose: Callable[[World], None], reason: str, hearing: set[str], why: str) -> None:
     instances(world, a={"env": "test"})
     schedule = make(world)
     lose(world)
     for day in range(4):
         assert run_due(MONDAY + timedelta(days=day)) == 0
     assert list(ScheduleRun.objects.values_list("state", "reason")) == [("refused", reason)] * 3
-    assert Notice.objects.filter(kind="instance.schedules", user=world.people["oscar"]).count() == mails
+    notices = Notice.objects.filter(kind="instance.schedules").select_related("user", "organization", "project")
+    assert sorted(notice.user.username for notice in notices) == sorted([*hearing] * 3)
+    assert all(hearable(fresh(notice.user), [notice]) and why in letters._line(notice).text for notice in notices)
     schedule.refresh_from_db()
     assert (schedule.state, Instance.objects.get().state) == ("disabled", "running")
     assert [event.action.rpartition(".")[2] for event in AuditEvent.objects.filter(

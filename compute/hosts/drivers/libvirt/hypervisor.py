@@ -54,6 +54,8 @@ _LIVE = libvirt.VIR_DOMAIN_AFFECT_LIVE
 _PARSER = etree.XMLParser(resolve_entities=False, no_network=True)
 # How long a worker waits for a call that takes as long as a guest has memory; then it is looked at again.
 _PATIENCE_S = 4
+# For the bulk question to a host that is busy: it is over before it is asked again, 15 s after.
+_MEASURING_S = 12
 # For how long the outcome of such a call waits for who asked: what another process asked about meanwhile, nobody fetches.
 _FRESH_S = 60
 
@@ -159,7 +161,7 @@ class LibvirtHypervisor(Caller):
         flags = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_ACTIVE
         flags |= libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT if self._is_qemu else 0
         told = self._call("domains.measure", _begin, partial(self._host().getAllDomainStats, GROUPS, flags))
-        if not wait([told], _PATIENCE_S).done:
+        if not wait([told], _MEASURING_S).done:
             raise HostFault(reasons.TOO_BUSY, transient=True)
         return [one for domain, facts in self._result("domains.measure", told) if (one := measured(domain, facts)) is not None]
 

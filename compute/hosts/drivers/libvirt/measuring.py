@@ -16,7 +16,8 @@ _ONCE = ("balloon.current", "balloon.rss")
 
 
 def measured(domain: libvirt.virDomain, facts: dict[str, int]) -> Measurement | None:
-    """None of a domain of which nothing is said: it is busy, or its driver does not measure. Its number on the host is the epoch:
+    """None of a domain of which not all counters are said: it is busy, or its driver does not measure. A counter that is left out
+    for once must not be taken for 0: all that it ever counted would be the next step's. Its number on the host is the epoch:
     libvirt gives another one to every start."""
     cpu = facts.get("cpu.time")
     if cpu is None:
@@ -25,8 +26,10 @@ def measured(domain: libvirt.virDomain, facts: dict[str, int]) -> Measurement | 
     read, keys = _reader(disks, cards)
     try:
         values = read(facts)
-    except KeyError:  # not every disk tells everything
-        values = tuple(facts.get(key, None if key in _ONCE else 0) for key in keys)
+    except KeyError:
+        values = tuple(map(facts.get, keys))
+        if None in values[len(_ONCE):]:
+            return None
     size, held = values[:2]
     # These two are the guest's own words, if it has any, and nobody vouches for them.
     given, usable = facts.get("balloon.available", -1), facts.get("balloon.usable", -1)
