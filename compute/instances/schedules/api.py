@@ -30,7 +30,7 @@ class InstanceScheduleSerializer(serializers.ModelSerializer):
     """At the moments of `cron` in `time_zone`, `verb` is done to `instance`, or to all instances of the project with the tag; in
     the name of `owner`, who saved it last. `next_runs` are five moments; none while it is disabled."""
 
-    example = {**EXAMPLE, "state": "enabled"}
+    example = {**EXAMPLE, "state": "enabled", "next_runs": ["2026-12-01T12:00:00Z"]}
     reads = {"next_runs": ("state", "cron", "time_zone")}
     project = serializers.UUIDField(source="project_id", read_only=True)
     instance = serializers.UUIDField(source="instance_id", read_only=True, allow_null=True)
