@@ -84,7 +84,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
-    "django_structlog.middlewares.RequestMiddleware",
+    "portal.kernel.requests.LogMiddleware",
     "portal.kernel.pages.ErrorMiddleware",
     "axes.middleware.AxesMiddleware",
 ]

@@ -56,6 +56,8 @@ class SignupForm(AllauthSignupForm):
         self.fields["password1"].help_text = _("At least 10 characters.")
         for field in self.fields.values():
             field.widget.attrs.pop("placeholder", None)
+        if not settings.SIGNUP_OPEN:  # nobody but the invited gets here, and an invitation is to one organization
+            del self.fields["organization"]
 
     def clean_organization(self) -> str:
         name = self.cleaned_data["organization"]
@@ -66,7 +68,7 @@ class SignupForm(AllauthSignupForm):
     @transaction.atomic
     def save(self, request: HttpRequest) -> User:
         user = super().save(request)
-        named = self.cleaned_data["organization"]
+        named = self.cleaned_data.get("organization", "")
         if named or invitations.of_visitor(request) is None:  # whoever is invited has a place to go
             open_account(user, named or derived_name(user.email))
         return user

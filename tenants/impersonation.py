@@ -2,7 +2,8 @@
 
 The session stays the operator's and holds only which impersonation it is in. Every request asks whether that is still good, so
 it ends with its time, with the operator's session, and when the operator is no operator any more. What is done meanwhile is
-in the trail as the operator's doing on the user's behalf. Rights that outlast it are left out: people, keys, webhooks.
+in the trail as the operator's doing on the user's behalf. Rights that outlast it are left out: people, keys, webhooks,
+exports that are sent somewhere.
 """
 from collections.abc import Callable
 from datetime import timedelta
@@ -29,11 +30,12 @@ from tenants.scope import SESSION_KEY as PROJECT_KEY
 
 KEY = "impersonation"
 LONGEST = timedelta(minutes=30)
-LEFT_OUT = frozenset({"member.manage", "organization.manage", "apikey.manage", "webhook.manage"})
+LEFT_OUT = frozenset({"member.manage", "organization.manage", "apikey.manage", "webhook.manage", "billing.manage"})
 """Of the user's rights: what they give would outlast the impersonation."""
-OWN_PAGES = frozenset({"profile", "invitations", "api_keys", "service_users", "sessions", "mfa", "webhooks"})
+OWN_PAGES = frozenset({"profile", "invitations", "api_keys", "service_users", "sessions", "mfa", "webhooks", "notifications"})
 """Namespaces of pages on which people change what is theirs alone."""
-OWN_ADDRESSES = ("/accounts/", "/api/v1/me/", "/api/v1/api-keys/", "/api/v1/service-users/", "/api/v1/sessions/")
+OWN_ADDRESSES = ("/accounts/", "/api/v1/me/", "/api/v1/api-keys/", "/api/v1/service-users/", "/api/v1/sessions/",
+                 "/api/v1/notifications/")
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 LIVE = Composed(lambda pk: Impersonation.objects.live().select_related("operator", "user").filter(

@@ -38,7 +38,7 @@ def create_organization(name: str, *, owner: User, actor: User | None,
     organization = Organization.objects.create(name=name, plan=plan)
     bind(owner, "owner", organization)
     audit.record("organization.create", organization, actor=actor,
-                 after={"name": name, "plan": plan, "owner": owner.username})
+                 after={"name": name, "plan": plan, "owner": str(owner.pk)})
     return organization
 
 

@@ -204,6 +204,8 @@ def delete_organization(organization: Organization, *, actor: User | None) -> No
             for pk, name in projects.values_list("pk", "name")[:MOST_NAMED]])
     for invitation in Invitation.objects.pending().filter(organization=organization):
         revoke_invitation(invitation, actor=actor)
+    for hook in registry.organization_end_hooks:
+        hook(organization, actor)
     audit.record("organization.delete", organization, actor=actor, before={"name": organization.name})
     for binding in (OrganizationUserBinding, OrganizationGroupBinding):
         binding.objects.filter(content_object=organization).delete()

@@ -199,8 +199,10 @@ def _take(host: Host, consumer: Resource, wanted: Amounts) -> bool:
     try:
         with transaction.atomic():
             # The lock first, in a statement of its own: the sum below then sees every claim committed before it.
-            capacity = Host.objects.select_for_update(of=("self",), no_key=True).get(pk=host.pk).capacity
-            if not _insert(host, consumer, wanted, capacity):
+            locked = Host.objects.select_for_update(of=("self",), no_key=True).get(pk=host.pk)
+            # Thought of before the lock: meanwhile it may have been kept away from new instances.
+            is_open = locked.state == Host.State.READY and not locked.is_in_maintenance
+            if not (is_open and _insert(host, consumer, wanted, locked.capacity)):
                 raise _Full
     except _Full:
         return False

@@ -17,10 +17,14 @@ def least_disk_gib(image: Image) -> int:
     return max(image.min_disk_gib, -(-image.virtual_size // GIB))
 
 
-def image_errors(image: Image, region: Region, *, even_retired: bool = False) -> Errors:
+def image_errors(image: Image, project: Project, region: Region, *, is_kept: bool = False) -> Errors:
+    """Whoever sees a private image in one project does not start from it in another. `is_kept`: the instance was made from it,
+    which may go on with it whatever became of it."""
+    if not is_kept and image.visibility != Image.Visibility.PUBLIC and image.project_id != project.pk:
+        return {"image": [str(_("This image is another project's."))]}
     if image.region_id != region.pk:
         return {"image": [str(_("This image is in another region."))]}
-    if image.state != Image.State.ACTIVE and not (even_retired and image.state == Image.State.DELETED):
+    if image.state != Image.State.ACTIVE and not (is_kept and image.state == Image.State.DELETED):
         return {"image": [str(_("This image is not ready."))]}
     return {}
 

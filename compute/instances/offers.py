@@ -52,7 +52,7 @@ def offer(user: Any, projects: Sequence[Project], project: Project | None, regio
     region.has_fabric = found.zones[0].has_fabric
     found.has_networks = project is not None and region.has_fabric
     found.has_public_network = found.has_networks and found.zones[0].has_public
-    found.images = _kept(("images", user.pk, region.pk), lambda: images_of(user, region), lately)
+    found.images = _kept(("images", user.pk, region.pk, project and project.pk), lambda: images_of(user, project, region), lately)
     found.types = _kept(("types", region.pk), lambda: _types(region), lately)
     found.prices = {kind.pk: Money(kind.hourly, kind.currency) for kind in found.types if kind.hourly is not None}
     if project is not None:
@@ -73,9 +73,10 @@ def _zones() -> Any:
         has_public=Exists(AddressPool.objects.filter(region=here, is_open=True)))
 
 
-def images_of(user: Any, region: Region) -> QuerySet[Image]:
-    """What starts something new there. Public ones first, then the newest."""
-    rows = Image.objects.visible_to(user).filter(state=Image.State.ACTIVE, region=region)
+def images_of(user: Any, project: Project | None, region: Region) -> QuerySet[Image]:
+    """What starts something new there: its project's own, and public ones, which stand first; then the newest."""
+    rows = Image.objects.visible_to(user).filter(Q(visibility=Image.Visibility.PUBLIC) | Q(project=project),
+                                                 state=Image.State.ACTIVE, region=region)
     return rows.order_by("-visibility", "-created_at", "-pk")[:MOST_IMAGES]
 
 

@@ -99,7 +99,7 @@ class Order:
             errors["zone"] = [str(_("This zone is in another region."))]
         if not self.type.is_offered:
             errors["type"] = [str(_("This type is not offered any more."))]
-        errors |= builds.image_errors(self.image, self.region)
+        errors |= builds.image_errors(self.image, self.project, self.region)
         errors |= builds.size_errors(self.image, self.disk_gib, "root_disk_gib")
         errors |= builds.key_errors(self.ssh_keys, self.project) | builds.user_data_errors(self.user_data)
         if wrong := keys.errors(self.public_keys):
@@ -252,7 +252,7 @@ def _rescue(instance: Instance, actor, force: bool, *, image: Image | None) -> O
     """From stopped it is a start."""
     if image is None:
         raise InvalidInput.field("image", str(_("Choose an image: none is offered for rescue.")))
-    if errors := builds.image_errors(image, instance.region):
+    if errors := builds.image_errors(image, instance.project, instance.region):
         raise InvalidInput(errors=errors)
     if not placement.has_disk(instance.host, builds.least_disk_gib(image)):
         raise NoCapacity(reasons="no_disk")
@@ -273,7 +273,7 @@ def _rebuild(instance: Instance, actor, force: bool, *, image: Image, ssh_keys: 
              user_data: str | None = None) -> Operation:
     """Without `ssh_keys` or `user_data` it keeps those that it has. Not running, it is a start."""
     volume = Volume.objects.get(attachment__domain=instance.pk, attachment__is_boot=True)
-    errors = builds.image_errors(image, instance.region, even_retired=image.pk == instance.image_id)
+    errors = builds.image_errors(image, instance.project, instance.region, is_kept=image.pk == instance.image_id)
     errors |= builds.size_errors(image, volume.size_gib, "image")
     errors |= builds.key_errors(ssh_keys or (), instance.project) | builds.user_data_errors(user_data or "")
     if errors:

@@ -1,13 +1,10 @@
 """Steps of the instance operations, for one instance each. Each is "make it so" and safe to repeat; composed in `operations`."""
+import os
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from pathlib import Path
-from tempfile import NamedTemporaryFile
 from urllib.parse import urlsplit
 from uuid import UUID
-
-from django.conf import settings
 
 from compute.hosts import placement
 from compute.hosts.connections import hypervisor
@@ -188,13 +185,11 @@ def make_seed(run: Run, instance: Instance) -> None:
                          public_keys=instance.public_keys, user_data="" if instance.rescue_image_id else instance.user_data,
                          macs=[port.mac for port in network.ports_of(instance.pk)])
     crash.point("before write seed")
-    folder = Path(settings.STATE_DIR) / "tmp"
-    folder.mkdir(parents=True, exist_ok=True)
-    # Holds user data: only in a private file, and only for the upload.
-    with NamedTemporaryFile(dir=folder) as file, volume_pool(pool_of(instance), run) as pool:
+    # Holds user data: in memory alone, so a worker that is killed leaves it nowhere.
+    with os.fdopen(os.memfd_create("seed"), "wb") as file, volume_pool(pool_of(instance), run) as pool:
         file.write(content)
         file.flush()
-        pool.ensure_uploaded(seed_in_use(instance), file.name, format="raw")
+        pool.ensure_uploaded(seed_in_use(instance), f"/proc/self/fd/{file.fileno()}", format="raw")
     crash.point("after write seed")
 
 

@@ -49,6 +49,8 @@ def _open_ways_out(row: Fabric) -> None:
         try:
             with transaction.atomic():
                 [vpc] = changing(vpc_id)
+                if vpc.deleted_at is not None or vpc.pool_id is not None:  # since it was looked for
+                    continue
                 Vpc.objects.filter(pk=vpc.pk).update(pool=allocate(open_pool(row.region, lock=True), vpc).pool)
         except PoolFull:
             log.warning("network.no_way_out", vpc=str(vpc_id))

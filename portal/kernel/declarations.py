@@ -145,6 +145,9 @@ ProjectHook = Callable[[Any, Any], None]
 """(project, actor): called in the transaction that makes it, where rooms give it what every project has; or in the one
 that deletes it, where they take that away again as far as nothing uses it."""
 
+OrganizationHook = Callable[[Any, Any], None]
+"""(organization, actor): called in the transaction that deletes it, whose projects are gone."""
+
 SuspensionHook = Callable[[], None]
 """An organization was suspended, and this is committed: rooms do what its policy asks."""
 
@@ -190,6 +193,7 @@ class Registry:
     settle_hooks: list[SettleHook] = field(default_factory=list)
     audit_hooks: list[AuditHook] = field(default_factory=list)
     project_end_hooks: list[ProjectHook] = field(default_factory=list)
+    organization_end_hooks: list[OrganizationHook] = field(default_factory=list)
     suspension_hooks: list[SuspensionHook] = field(default_factory=list)
     resumption_hooks: list[ResumptionHook] = field(default_factory=list)
     unpaid_hooks: list[UnpaidHook] = field(default_factory=list)

@@ -50,10 +50,11 @@ class ConnectionsAdapter(DefaultSocialAccountAdapter):
         connection = sociallogin.provider.connection
         if sociallogin.state.get("process") != AuthProcess.LOGIN:
             raise ImmediateHttpResponse(redirect("account_login"))
-        if sociallogin.is_existing:
-            return
-        told = sociallogin.account.extra_data["id_token"]
         try:
+            if sociallogin.is_existing:
+                rules.require_no_operator(connection, sociallogin.user)
+                return
+            told = sociallogin.account.extra_data["id_token"]
             sociallogin.user = rules.admit(connection, sociallogin.account.uid, told, request=request)
         except rules.Refused as refused:
             audit.refuse("user.sign_on", connection, actor=None, reason=refused.reason)

@@ -61,11 +61,12 @@ def admit(connection: Connection, subject: str, told: dict[str, Any], *, request
     Connection.objects.select_for_update(no_key=True).get(pk=connection.pk)  # the same person twice at once
     known = SocialAccount.objects.select_related("user").filter(provider=str(connection.pk), uid=subject).first()
     if known is not None:
+        require_no_operator(connection, known.user)
         return known.user
     email = _proved_address(connection, told)
     user = _found(connection, email) or _made(email, told, request)
     SocialAccount.objects.create(user=user, provider=str(connection.pk), uid=subject, extra_data={"email": email})
-    audit.record("user.connection_add", user, actor=user, after={"connection": connection.name, "email": email})
+    audit.record("user.connection_add", user, actor=user, after={"connection": connection.name})
     _join(connection, user)
     return user
 
@@ -93,9 +94,14 @@ def _found(connection: Connection, email: str) -> User | None:
         return None
     if len(users) > 1 or not connection.domains.exists():
         raise Refused("taken")
-    if (users[0].is_superuser or users[0].is_staff) and connection.organization_id:
-        raise Refused("operator")
+    require_no_operator(connection, users[0])
     return users[0]
+
+
+def require_no_operator(connection: Connection, user: User) -> None:
+    """Raise Refused: whoever runs an organization's provider could be any of those who run the site, those of later too."""
+    if (user.is_superuser or user.is_staff) and connection.organization_id:
+        raise Refused("operator")
 
 
 def _made(email: str, told: dict[str, Any], request: HttpRequest) -> User:
@@ -105,7 +111,7 @@ def _made(email: str, told: dict[str, Any], request: HttpRequest) -> User:
     user.set_unusable_password()
     user.save(force_insert=True)
     EmailAddress.objects.create(user=user, email=email, primary=True, verified=True)
-    audit.record("user.create", user, actor=user, after={"email": email})
+    audit.record("user.create", user, actor=user)  # no address: nobody could erase it there
     return user
 
 

@@ -25,3 +25,5 @@ class WebhooksConfig(AppConfig):
             registry.audit_hooks.append(events.audited)
         if operations.end_with_project not in registry.project_end_hooks:
             registry.project_end_hooks.append(operations.end_with_project)
+        if operations.end_with_organization not in registry.organization_end_hooks:
+            registry.organization_end_hooks.append(operations.end_with_organization)

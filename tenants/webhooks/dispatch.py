@@ -55,7 +55,11 @@ def claim(most: int) -> list[Delivery]:
     with transaction.atomic(durable=True), connection.cursor() as cursor:
         cursor.execute(CLAIM, {"most": most, "of_one": MOST_OF_ONE, "lease": LEASE_S})
         taken = [pk for (pk,) in cursor.fetchall()]
-    return list(Delivery.objects.filter(pk__in=taken).select_related("webhook").order_by("next_at")) if taken else []
+    found = list(Delivery.objects.filter(pk__in=taken).select_related("webhook").order_by("next_at")) if taken else []
+    # Disabled or deleted since: without its secret anybody could have signed what is sent.
+    if ended := [delivery.pk for delivery in found if not delivery.webhook.is_sending]:
+        Delivery.objects.filter(pk__in=ended).update(lease_until=None)
+    return [delivery for delivery in found if delivery.pk not in ended]
 
 
 def run() -> int:

@@ -96,6 +96,12 @@ def end_with_project(project: Project, actor: User | None) -> None:
         delete_webhook(webhook, actor=actor)
 
 
+def end_with_organization(organization: Organization, actor: User | None) -> None:
+    """An organization is being deleted: what it alone is told goes with it."""
+    for webhook in Webhook.objects.filter(organization=organization, deleted_at=None).select_related("organization", "project"):
+        delete_webhook(webhook, actor=actor)
+
+
 @transaction.atomic
 def send_test(webhook: Webhook, *, actor: User) -> Delivery:
     """An event to try the receiver with: sent once. Raises StateConflict while the webhook is disabled."""

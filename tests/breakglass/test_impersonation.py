@@ -189,5 +189,10 @@ def test_what_is_done_is_the_operators_doing(cast: Cast) -> None:
 def test_idempotency_keys_of_the_user_are_not_answered_to_the_operator(cast: Cast) -> None:
     body = {"name": "made once", "organization": str(cast.organization.pk)}
     first = cast.browser("alice").post("/api/v1/projects/", body, content_type="application/json", HTTP_IDEMPOTENCY_KEY="k")
-    again = act_as(cast).post("/api/v1/projects/", body, content_type="application/json", HTTP_IDEMPOTENCY_KEY="k")
-    assert first.status_code == 201 and "Idempotent-Replayed" not in again and again.status_code == 400
+    acting = act_as(cast)
+    again = acting.post("/api/v1/projects/", body, content_type="application/json", HTTP_IDEMPOTENCY_KEY="k")
+    assert first.status_code == 201 and "Idempotent-Replayed" not in again
+    assert again.status_code == 400 and list(again.json()["errors"]) == ["name"]
+    own = [acting.post("/api/v1/projects/", body | {"name": "made as her"}, content_type="application/json",
+                       HTTP_IDEMPOTENCY_KEY="own") for _time in range(2)]
+    assert [answer.status_code for answer in own] == [201, 201] and "Idempotent-Replayed" in own[1]

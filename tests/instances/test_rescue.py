@@ -13,6 +13,7 @@ from compute.instances import rescuing, suspension
 from compute.instances.design import design_domain
 from compute.instances.headroom import Headroom
 from compute.instances.models import Instance
+from compute.instances.offers import images_of
 from compute.instances.operations import act, create_instance
 from compute.instances.reconcile import reconcile_host
 from compute.instances.steps import guest_id
@@ -125,9 +126,23 @@ def test_cancelled_while_the_guest_shuts_down_it_runs_on(world: World, made: Ins
     assert (power(world, made), rescue_files(world)) == (Power.RUNNING, set())
 
 
-def test_what_others_keep_for_themselves_is_nobodys_default(world: World, made: Instance, helper: Image) -> None:
+def test_what_others_keep_for_themselves_starts_nothing_of_ours(world: World, made: Instance, helper: Image) -> None:
+    """Not even for somebody who may see it there: a viewer of theirs would have a disk of it here."""
     Image.objects.filter(pk=helper.pk).update(visibility="private", project=world.rival_project)
+    theirs = Image.objects.get(pk=helper.pk)
     assert rescuing.default_image(world.people["root"], made) == world.image
+    assert theirs not in images_of(world.people["root"], made.project, made.region)
+    for verb in ("rescue", "rebuild"):
+        with pytest.raises(InvalidInput) as refused:
+            act(made, verb, actor=world.people["root"], image=theirs)
+        assert list(refused.value.errors) == ["image"]
+    with pytest.raises(InvalidInput) as refused:
+        create_instance(world.order(image=theirs), actor=world.people["root"])
+    assert list(refused.value.errors) == ["image"]
+    Image.objects.filter(pk=theirs.pk).update(project=world.project)
+    assert theirs in images_of(world.people["root"], made.project, made.region)
+    do(made, "rescue", image=Image.objects.get(pk=theirs.pk))
+    assert made.state == "rescued"
 
 
 def test_what_cannot_work_is_refused_and_changes_nothing(world: World, made: Instance, helper: Image, browser) -> None:

@@ -1,8 +1,11 @@
 """Secrets at rest: unreadable in the database, and moved to a new master key by one command."""
+import logging
+
 import pytest
 from cryptography.fernet import Fernet, InvalidToken
 from django.core.management import call_command
 from django.db import connection
+from django.test import Client
 
 from compute.hosts.models import Endpoint
 from compute.network.models import Fabric
@@ -32,3 +35,15 @@ def test_a_rotated_secret_needs_the_old_key_no_longer(settings, model: type[Endp
     settings.MASTER_KEYS = [old]
     with pytest.raises(InvalidToken):
         model.objects.get(pk=row.pk)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("path", "logged"), [
+    ("/invitations/accept/?token=S3CRET", "GET /invitations/accept/"), ("/accounts/password/reset/key/1-S3CRET/", "key/"),
+    ("/S3CRET/", "GET (no such address)")])
+def test_links_that_are_secrets_are_logged_by_their_route(caplog: pytest.LogCaptureFixture, path: str, logged: str) -> None:
+    caplog.set_level(logging.INFO)
+    Client().get(path)
+    said = [record.msg for record in caplog.records if isinstance(record.msg, dict)]
+    [line] = [line for line in said if line["event"] == "request_finished"]
+    assert logged in line["request"] and "S3CRET" not in str(line)

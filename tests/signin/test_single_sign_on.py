@@ -212,6 +212,20 @@ def test_an_organizations_provider_never_signs_in_an_operator(cast: Cast, acme: 
     assert client.session["_auth_user_id"] == str(cast.root.pk), "the site's own may"
 
 
+def test_nor_one_who_became_an_operator_since(cast: Cast, acme: Connection) -> None:
+    client, _answer = come("dave")
+    assert is_in(client)
+    dave = User.objects.get(pk=client.session["_auth_user_id"])
+    for right in ("is_superuser", "is_staff"):
+        User.objects.filter(pk=dave.pk).update(is_superuser=False, is_staff=False)
+        User.objects.filter(pk=dave.pk).update(**{right: True})
+        client, _answer = come("dave")
+        assert not is_in(client), right
+    assert reasons() == ["operator", "operator"]
+    said = [str((row.before, row.after)) for row in AuditEvent.objects.all()]
+    assert not any("acme.example" in text for text in said), "an address that nobody could erase"
+
+
 def test_an_unproved_address_gets_nobody_in(cast: Cast, acme: Connection, issuer: str) -> None:
     client, _answer = come("eve")
     assert not is_in(client) and reasons() == ["unproved"] and not User.objects.filter(email="eve@acme.example").exists()

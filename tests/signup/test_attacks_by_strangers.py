@@ -141,7 +141,7 @@ def test_without_credit_nothing_that_stands_still_starts_again(door: World, brow
         instances.act(stopped, "start", actor=door.people["alice"])
     client = browser("oscar")
     assert client.post(f"/instances/{stopped.pk}/start/").status_code == 402
-    assert "of credit left" in client.post("/instances/bulk/start/", {"id": str(stopped.pk)}).content.decode()
+    assert "too little credit left" in client.post("/instances/bulk/start/", {"id": str(stopped.pk)}).content.decode()
     instances.act(running, "stop", actor=door.people["alice"])
     assert set(Instance.objects.values_list("state", flat=True)) == {"stopped", "stopping"}
     Organization.objects.update(plan="standard")

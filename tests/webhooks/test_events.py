@@ -184,6 +184,14 @@ def test_the_database_holds_an_event_once_a_webhook(make: Make) -> None:
         Delivery.objects.bulk_create(rows)
 
 
+def test_a_deleted_organizations_webhooks_go_with_it(make: Make, cast: Cast) -> None:
+    webhook = make()
+    for hook in registry.organization_end_hooks:
+        hook(cast.organization, cast.alice)
+    webhook.refresh_from_db()
+    assert webhook.deleted_at is not None and not webhook.secret
+
+
 def test_a_deleted_projects_webhooks_go_with_it(make: Make, cast: Cast) -> None:
     gone, kept = make(project=cast.project), make()
     for hook in registry.project_end_hooks:

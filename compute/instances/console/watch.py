@@ -5,7 +5,6 @@ Redis has to be alive for a revocation to bite.
 """
 import asyncio
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from uuid import UUID
@@ -70,7 +69,7 @@ class Watch:
 
     def add(self, console: OpenConsole) -> None:
         self._consoles.add(console)
-        if self._task is None:
+        if self._task is None or self._task.done():  # whatever ended it, no console stays unwatched
             self._task = asyncio.ensure_future(self._look())
 
     def discard(self, console: OpenConsole) -> None:
@@ -83,10 +82,14 @@ class Watch:
             await asyncio.sleep(LOOK_S)
             consoles = list(self._consoles)
             if consoles:
-                with suppress(DatabaseFault, TimeoutError):
+                try:
                     async with asyncio.timeout(BLIND_LIMIT_S / 2):
                         self._end(consoles, await verdicts_on({one.ticket_id: one.session_key for one in consoles}))
                     sighted = loop.time()
+                except (DatabaseFault, TimeoutError):
+                    pass  # whoever stays blind ends them all
+                except Exception:
+                    log.exception("console.watch_failed")
             else:
                 sighted = loop.time()
             self._end_hopeless(consoles, loop.time(), blind=loop.time() - sighted > BLIND_LIMIT_S)

@@ -20,7 +20,7 @@ class RescueForm(VerbForm):
 
     def __init__(self, *args: Any, instance: Instance, user: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        images = sorted(images_of(user, instance.region), key=lambda image: not image.is_for_rescue)
+        images = sorted(images_of(user, instance.project, instance.region), key=lambda image: not image.is_for_rescue)
         self.fields["image"].offer(images)
         self.initial.setdefault("image", rescuing.default_image(user, instance))
 
@@ -42,7 +42,7 @@ class RebuildForm(VerbForm):
     def __init__(self, *args: Any, instance: Instance, user: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.instance = instance
-        images = {image.pk: image for image in [instance.image, *images_of(user, instance.region)]}
+        images = {image.pk: image for image in [instance.image, *images_of(user, instance.project, instance.region)]}
         self.fields["image"].offer(images.values())
         self.fields["ssh_keys"].offer(SshKey.objects.visible_to(user).filter(project=instance.project_id).order_by("name", "pk"))
         self.initial.setdefault("image", instance.image)

@@ -38,10 +38,20 @@ def submit(kind: str, *, region: Region | None, actor, project=None, target: Res
 def _take_holds(operation: Operation, resource_ids: set[UUID]) -> None:
     # Sorted, so that two operations never wait for each other in a circle.
     wanted = sorted(resource_ids)
-    Hold.objects.bulk_create([Hold(resource_id=pk, operation=operation) for pk in wanted], ignore_conflicts=True)
-    other = (Hold.objects.filter(resource_id__in=wanted).exclude(operation=operation).select_related("operation").first())
-    if other is not None:
-        raise Busy(holder=other.operation_id, holder_kind=other.operation.kind, state=other.operation.state)
+    for _try in range(TRIES):
+        Hold.objects.bulk_create([Hold(resource_id=pk, operation=operation) for pk in wanted], ignore_conflicts=True)
+        found = list(Hold.objects.filter(resource_id__in=wanted).select_related("operation"))
+        other = next((hold for hold in found if hold.operation_id != operation.pk), None)
+        if other is not None:
+            raise Busy(holder=other.operation_id, holder_kind=other.operation.kind, state=other.operation.state)
+        if len(found) == len(wanted):
+            return
+        # Another operation held one when this one asked, and has ended since.
+    raise Busy(holder=None, holder_kind="", state="")
+
+
+TRIES = 3
+"""To hold what operations that end meanwhile let go of."""
 
 
 @transaction.atomic

@@ -162,6 +162,16 @@ def test_ownership_is_handed_over(cast: Cast) -> None:
     assert fresh(cast.alice).grants.organization_wide[cast.organization.pk] == permissions_of("admin")
 
 
+def test_who_may_change_the_organization_makes_nobody_its_owner(cast: Cast) -> None:
+    """Not even themselves: they would have everything."""
+    deputy = people.create_role(cast.organization, "Deputy", ["organization.manage", "member.view"], actor=fresh(cast.alice))
+    people.give_role(str(deputy.pk), cast.organization, to=cast.vera, actor=fresh(cast.alice))
+    body = {"organization": str(cast.organization.pk)}
+    for who in (cast.vera, cast.oscar):
+        assert cast.api("vera").post(f"{MEMBERS}{who.pk}/actions/make-owner/", body, format="json").status_code == 403
+    assert list(people.owners(cast.organization)) == [cast.alice]
+
+
 def test_whoever_leaves_sees_nothing_at_the_next_request(cast: Cast) -> None:
     api, url = cast.api("vera"), f"/api/v1/projects/{cast.project.pk}/"
     assert api.get(url).status_code == 200

@@ -213,7 +213,8 @@ def test_an_invited_stranger_may_sign_up_where_others_may_not(cast: Cast, invite
     assert not User.objects.filter(email="new@example.org").exists()
     browser.get(ACCEPT, {"token": token})
     count = Organization.objects.count()
-    browser.post(reverse("account_signup"), form)
+    assert 'name="organization"' not in browser.get(reverse("account_signup")).content.decode()
+    browser.post(reverse("account_signup"), form | {"organization": "My own"})
     user = User.objects.get(email="new@example.org")
     assert Organization.objects.count() == count, "whoever is invited has a place to go"
     assert not people.is_member(user, cast.organization), "not before they say so"
