@@ -226,10 +226,10 @@ def _the_budget_tells(story: Story) -> None:
     tenant = story.tenant
     behind(lambda: began(database_now() - timedelta(minutes=5)))
     [half] = behind(watch)
-    assert "5.00 CNY (50 %)" in half and "已花费" in half
+    assert "¥5.00" in half and "已达到 50 % 的阈值" in half and "已花费" in half
     behind(lambda: began(story.first.end - FIRST_HOURS * HOUR))
     _half, whole = behind(watch)
-    assert "5.00 CNY (100 %)" in whole
+    assert "¥5.00" in whole and "已达到 100 % 的阈值" in whole
     tenant.open("/budgets/")
     tenant.shoot("14-budgets")
     tenant.press("main table a.name")

@@ -160,4 +160,4 @@ def test_prometheus_learns_how_measuring_goes(watched: Watched) -> None:
     measuring.keep(host, [], fault="no answer in time")
     assert value('mains_measuring_failing_hosts{region="lab"}') == 1 and value('mains_measuring_passes_total{region="lab"}') == 2
     assert value('mains_measuring_failures_total{region="lab"}') == 1 and value('mains_measuring_age_seconds{region="lab"}') < 60
-    assert watched.instance.name not in Client().get("/metrics").content.decode()
+    assert f'"{watched.instance.name}"' not in Client().get("/metrics").content.decode()  # as a label

@@ -61,6 +61,9 @@ MAKERS: dict[str, Callable[[Leaf, int], Any]] = {
     "security_groups": lambda leaf, number: ("security-groups", leaf.scope | {"name": f"g{number}"}),
     "security_group_rules": lambda leaf, number: ("security-group-rules", {
         "security_group": leaf.group, "direction": "ingress", "protocol": "tcp", "port_min": 1000 + number}),
+    "instance_schedules": lambda leaf, number: ("instance-schedules", {
+        "project": str(leaf.project.pk), "name": f"s{number}", "verb": "stop", "cron": "0 20 * * *", "tag_key": "env",
+        "tag_value": "test"}),
     "api_keys": lambda leaf, number: ("api-keys", {"name": f"k{number}", "project": str(leaf.project.pk)}),
 }
 UNITS = {"memory_mib": 256}

@@ -33,13 +33,14 @@ def test_all_dimensions_at_four_levels_are_two_statements(cast: Cast, deep: Proj
         found = quotas.lines(deep, cast.region, dict.fromkeys(registry.dimensions, 0))
     assert len(asked) == 2
     assert {(line.scope, line.resource) for line in found} == {
-        (place.name, name) for place in Project.objects.filter(pk__in=deep.ancestor_ids) for name in registry.dimensions}
+        (place.name, name) for place in Project.objects.filter(pk__in=deep.ancestor_ids) for name in registry.dimensions} | {
+        (cast.organization.name, "instance_schedules")}  # which its plan limits
 
 
 def test_what_is_of_no_region_is_told_apart(cast: Cast, deep: Project) -> None:
     by_region, once = ({line.resource for line in quotas.lines(deep, region)} for region in (cast.region, None))
     assert by_region | once == set(registry.dimensions) and not by_region & once
-    assert once == {"api_keys"}
+    assert once == {"api_keys", "instance_schedules"}
     assert {line.resource for line in quotas.organization_lines(cast.organization, None)} == once
 
 

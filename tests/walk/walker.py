@@ -84,7 +84,9 @@ class Walker:
             self._say(f"script: {error}")
 
     def _hear(self, message: ConsoleMessage) -> None:
-        if message.type == "error" and not message.text.startswith("Failed to load resource"):
+        # htmx names what was asked for and not waited for an error: whoever goes on to another page does just that.
+        expected = ("Failed to load resource", "htmx:sendAbort", "htmx:afterRequest")
+        if message.type == "error" and not message.text.startswith(expected):
             self._say(f"console: {message.text[:300]}")
 
     def _note(self, response: Response) -> None:
