@@ -255,7 +255,9 @@ def test_a_claim_that_looked_before_another_took_takes_nothing(shop: Shop, hooke
 
         def claim(which: int) -> None:
             if which == 1:
+                deadline = time.monotonic() + 20
                 while not is_waiting(cursor):
+                    assert time.monotonic() < deadline, "the slow one did not come to wait"
                     time.sleep(0.02)
                 monkeypatch.setattr(delivery, "CLAIM", quick)
             taken[which] = len(delivery.claim(8))

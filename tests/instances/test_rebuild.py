@@ -2,7 +2,6 @@
 import pytest
 
 from billing.models import UsageInterval
-from compute.hosts.connections import hypervisor
 from compute.hosts.drivers.contract import Power
 from compute.hosts.drivers.simulated import SimulatedHost
 from compute.hosts.models import Claim
@@ -17,6 +16,7 @@ from portal.kernel.operations import engine, request_cancel
 from storage import operations as storage
 from storage.connections import volume_pool
 from storage.models import GIB, Image, Volume
+from tests.instances.doing import do, power
 from tests.world import World, drain
 
 
@@ -37,18 +37,6 @@ def other(world: World) -> Image:
 def key(world: World) -> SshKey:
     return SshKey.objects.create(project=world.project, region=world.region, name="k", public_key="ssh-ed25519 AAAA k",
                                  fingerprint="f")
-
-
-def do(instance: Instance, verb: str, **wishes: object) -> Instance:
-    act(instance, verb, actor=None, **wishes)
-    drain()
-    instance.refresh_from_db()
-    return instance
-
-
-def power(world: World, instance: Instance) -> Power:
-    with hypervisor(world.host) as driver:
-        return driver.domain(instance.pk).power
 
 
 def backing(world: World) -> str:

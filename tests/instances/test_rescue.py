@@ -4,7 +4,6 @@ from typing import Any
 import pytest
 
 from billing.models import UsageInterval
-from compute.hosts.connections import hypervisor
 from compute.hosts.drivers.contract import Power
 from compute.hosts.drivers.simulated import SimulatedHost
 from compute.hosts.drivers.simulated.store import open_store
@@ -24,6 +23,7 @@ from storage import operations as storage
 from storage.connections import volume_pool
 from storage.models import Image
 from tenants.models import Organization
+from tests.instances.doing import do, power
 from tests.world import World, drain
 
 
@@ -41,18 +41,6 @@ def helper(world: World) -> Image:
                                  virtual_size=world.image.virtual_size, min_disk_gib=2, files=world.image.files)
     storage.set_image_for_rescue(image, True, actor=world.people["root"])
     return image
-
-
-def do(instance: Instance, verb: str, **wishes: object) -> Instance:
-    act(instance, verb, actor=None, **wishes)
-    drain()
-    instance.refresh_from_db()
-    return instance
-
-
-def power(world: World, instance: Instance) -> Power:
-    with hypervisor(world.host) as driver:
-        return driver.domain(instance.pk).power
 
 
 def opened(world: World, instance: Instance) -> dict[str, Any]:
