@@ -76,6 +76,14 @@ class ApiKey(models.Model):
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…)"
 
+    @property
+    def trail_project(self) -> Project | None:
+        """Whose trail tells of the key: of the project that it is for, or else of its service user's. None for a person's key for
+        all projects, which is told in the site's."""
+        if self.project_id is not None or not self.owner.is_service:
+            return self.project
+        return Project.objects.get(service_users=self.owner_id)
+
     def allows_address(self, address: str | None) -> bool:
         """Whether the key is accepted from there. An IPv4 address that is written as IPv6 is the same."""
         if not self.networks:

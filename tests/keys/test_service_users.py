@@ -1,11 +1,14 @@
 """Service users: programs' identities that outlast people, hold no more than who handles them could give, and never sign in."""
+from datetime import timedelta
+
 import pytest
 from django.db import IntegrityError, transaction
 from django.test import Client
+from django.utils import timezone
 from rest_framework.test import APIClient
 
 from portal.kernel.models import AuditEvent
-from tenants import operations, people, service_users
+from tenants import expiry, operations, people, service_users
 from tenants.models import ApiKey, Binding, ServiceUser, User
 from tenants.roles import bind
 from tenants.structure import delete_project
@@ -53,6 +56,34 @@ def test_the_trail_names_it_as_the_actor(cast: Cast, service: ServiceUser) -> No
     assert program.patch(f"/api/v1/projects/{cast.project.pk}/", {"description": "new"}, format="json").status_code == 200
     row = AuditEvent.objects.get(action="project.change")
     assert (row.actor_id, row.on_behalf_of, row.api_key) == (service.pk, None, ApiKey.objects.get(owner=service.pk).pk)
+
+
+def test_what_happens_to_its_keys_is_in_its_organizations_trail(cast: Cast, service: ServiceUser) -> None:
+    key, text = operations.create_api_key(service.user, name="ci", actor=cast.adam, networks=["198.18.0.0/24"])
+    stranger = APIClient(raise_request_exception=False, HTTP_AUTHORIZATION=f"Bearer {text}")
+    assert stranger.get(ME).status_code in (401, 403)
+    key, _text = operations.rotate_api_key(key, actor=cast.adam, overlap=timedelta(hours=1))
+    operations.end_previous_secret(key, actor=cast.adam)
+    ApiKey.objects.filter(pk=key.pk).update(expires_at=timezone.now() + timedelta(days=2),
+                                            created_at=timezone.now() - timedelta(days=30))
+    assert expiry.tell() == 1
+    operations.revoke_api_key(key, actor=cast.adam)
+    operations.create_api_key(service.user, name="another", actor=cast.adam)
+    service_users.delete(service, actor=cast.adam)  # which revokes that one
+    acts = sorted(row.action for row in AuditEvent.objects.filter(target_type="apikey", project=cast.project,
+                                                                  organization_id=cast.organization.pk))
+    assert acts == sorted(f"apikey.{act}" for act in ("create", "use", "rotate", "end_previous", "expiring", "revoke", "create",
+                                                      "revoke"))
+    assert AuditEvent.objects.filter(target_type="apikey").count() == len(acts)
+    seen = {who: [row["action"] for row in cast.api(who).get("/api/v1/audit/").json()["results"] if row["action"] in acts]
+            for who in ("alice", "mallory")}
+    assert (sorted(seen["alice"]), seen["mallory"]) == (acts, [])
+
+
+def test_a_persons_key_for_all_projects_is_in_no_organizations_trail(cast: Cast) -> None:
+    operations.create_api_key(cast.alice, name="mine", actor=cast.alice)
+    row = AuditEvent.objects.get(action="apikey.create")
+    assert (row.project, row.organization_id) == (None, None)
 
 
 def test_it_cannot_sign_in_by_any_way(cast: Cast, service: ServiceUser) -> None:
