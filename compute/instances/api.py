@@ -112,17 +112,19 @@ class InstanceSerializer(ResourceSerializer):
     rescue_image = serializers.UUIDField(source="rescue_image_id", read_only=True, allow_null=True,
                                          help_text="What it boots from while it is rescued.")
     fault = serializers.DictField(read_only=True, allow_null=True)
+    power_cause = serializers.CharField(read_only=True, help_text=(
+        "Why its power changed without being asked by us: guest, hand, crash, storage, watchdog; empty: it did not."))
     purge_at = serializers.SerializerMethodField(help_text="When it is deleted for good; null outside the recycle bin.")
     locked_by = serializers.SerializerMethodField()
 
-    example = {"state": "running", "observed_state": "running", "memory_mib": 1024, "host": None, "rescue_image": None,
+    example = {"state": "running", "observed_state": "running", "power_cause": "", "memory_mib": 1024, "host": None, "rescue_image": None,
                "fault": None, "purge_at": None, "locked_at": None, "locked_by": None, "lock_reason": "", "is_protected": True}
     reads = {"host": ("host_id",), "addresses": ("pk",), "purge_at": ("state", "recycled_at"),
              "locked_by": ("locked_by_id", "is_locked_by_operator")}
 
     class Meta(ResourceSerializer.Meta):
         model = Instance
-        fields = (*ResourceSerializer.Meta.fields, "state", "observed_state", "type", "vcpus", "memory_mib", "image",
+        fields = (*ResourceSerializer.Meta.fields, "state", "observed_state", "power_cause", "type", "vcpus", "memory_mib", "image",
                   "zone", "host", "addresses", "rescue_image", "fault", "purge_at", "locked_at", "locked_by", "lock_reason",
                   "is_locked_by_operator", "is_protected")
         read_only_fields = fields

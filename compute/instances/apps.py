@@ -22,6 +22,7 @@ class InstancesConfig(AppConfig):
 
     def ready(self) -> None:
         from compute.instances import (  # noqa: F401  (registers the operation kinds)
+            following,
             idle,
             kinds,
             recycling,
@@ -53,6 +54,7 @@ class InstancesConfig(AppConfig):
                                   ("instance.recycled", _("Instance, in the recycle bin")))),
             idle.RULE,
             telling.KIND,
+            *following.KINDS,
             QuotaDimension(name="instances", label=_("Instances"), rows=Instance.objects.live),
             QuotaDimension(name="vcpus", label=_("vCPUs"), rows=Instance.objects.live, amount="vcpus"),
             QuotaDimension(name="memory_mib", label=_("Memory"), unit="MiB", rows=Instance.objects.live,

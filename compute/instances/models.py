@@ -86,6 +86,16 @@ class InstanceState(models.TextChoices):
     DELETED = "deleted", _("Deleted")
 
 
+class PowerCause(models.TextChoices):
+    """The words for what hosts say (`Cause`) of changes that nobody asked us for."""
+
+    GUEST = "guest", _("The guest did it itself.")
+    HAND = "hand", _("Somebody did it on the host.")
+    CRASH = "crash", _("The guest, or the process that ran it, died.")
+    STORAGE = "storage", _("The storage of its host is full or faulty. Its operators have to mend it; until then it is not billed.")
+    WATCHDOG = "watchdog", _("The guest did not feed its watchdog.")
+
+
 S = InstanceState
 # What a host can have an instance be; people and guests change it behind our back, from any to any.
 ON_A_HOST = frozenset({S.RUNNING, S.PAUSED, S.SUSPENDED, S.STOPPED})
@@ -157,6 +167,8 @@ class Instance(Resource, Stateful):
     state = models.CharField(_("state"), max_length=16, choices=S, default=S.BUILDING)
     observed_state = models.CharField(_("on the host"), max_length=16, blank=True)
     observed_at = models.DateTimeField(null=True)
+    power_cause = models.CharField(_("why it is so"), max_length=16, blank=True, db_default="", choices=PowerCause, help_text=_(
+        "Why it stopped, paused or started without being asked by us, as far as its host says."))
     type = models.ForeignKey(InstanceType, models.PROTECT, related_name="instances", verbose_name=_("type"))
     vcpus = models.PositiveIntegerField(_("vCPUs"))
     memory_mib = models.PositiveIntegerField(_("memory (MiB)"))
@@ -196,8 +208,15 @@ class Instance(Resource, Stateful):
                 name="instance_lock_has_a_time"),
         ]
 
+    def move_to(self, target: str, **fields: object) -> None:
+        """What was done behind our back explains only the state that it led to."""
+        super().move_to(target, **{"power_cause": ""} | fields)
+
     def readings(self, state: str) -> Iterable[Reading]:
-        """What is rescued costs what it does running."""
+        """What is rescued costs what it does running. What the hypervisor paused because of its storage is not billed: that
+        is the platform's own fault."""
+        if state == InstanceState.PAUSED and self.power_cause == PowerCause.STORAGE:
+            return []
         billed = InstanceState.RUNNING if state == InstanceState.RESCUED else state
         return [Reading(meter=f"instance.{billed}", sku=self.type.slug, quantity=Decimal(1))]
 

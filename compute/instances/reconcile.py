@@ -13,9 +13,9 @@ from django.db.models import Q
 
 from compute.hosts.commands import HostCommands, catalogue
 from compute.hosts.connections import host_commands, hypervisor
-from compute.hosts.drivers.contract import DomainView, Hypervisor, Power
+from compute.hosts.drivers.contract import Cause, DomainView, Hypervisor, Power
 from compute.hosts.models import Discovered, Host
-from compute.instances import steps
+from compute.instances import following, steps
 from compute.instances.design import design_domain
 from compute.instances.models import ON_A_HOST, ON_SCREEN, Instance
 from compute.instances.models import InstanceState as S
@@ -99,9 +99,10 @@ def _observe(instance: Instance, view: DomainView | None, now: datetime) -> None
         followed = FOLLOWED[power]
         if _is_news(fresh.state, followed):
             before = fresh.state
-            fresh.move_to(followed, recycled_at=None)
-            audit.record("instance.power_followed", fresh, actor=None, before={"state": before},
-                         after={"state": followed, "host said": view.power.value if view else "absent"})
+            cause = view.cause if view else Cause.HAND
+            fresh.move_to(followed, recycled_at=None, power_cause=cause.value)
+            audit.record(following.act_for(cause), fresh, actor=None, before={"state": before}, after={
+                "state": followed, "host said": view.power.value if view else "absent", **({"why": cause.value} if cause else {})})
 
 
 def _is_news(state: str, followed: str) -> bool:

@@ -27,6 +27,22 @@ class Power(StrEnum):
     CRASHED = "crashed"
 
 
+class Cause(StrEnum):
+    """Why a domain's power is as it is, where that was not asked for by us and the hypervisor says it."""
+
+    UNKNOWN = ""
+    GUEST = "guest"
+    """The guest switched itself off."""
+    HAND = "hand"
+    """Somebody did it on the host."""
+    CRASH = "crash"
+    """The guest or the process that ran it died."""
+    STORAGE = "storage"
+    """The hypervisor paused it, because what it wrote found no room on the host's storage, or an error there."""
+    WATCHDOG = "watchdog"
+    """The hypervisor paused it, because its watchdog was not fed."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Capabilities:
     """What a driver can do; placement, pages and API respect it."""
@@ -66,6 +82,7 @@ class DomainView:
     power: Power
     generation: int | None
     persistent: bool = True
+    cause: Cause = Cause.UNKNOWN
 
     @property
     def is_ours(self) -> bool:

@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from compute.hosts.drivers.contract import Hypervisor, Power
+from compute.hosts.drivers.contract import Hypervisor, Cause, Power
 from compute.hosts.drivers.spec import Disk, Domain, Interface, NoBacking
 from portal.kernel.errors import HostFault, StaleGeneration
 
@@ -121,6 +121,7 @@ def test_a_paused_domain_stays_paused_when_started(stand: Stand) -> None:
     stand.hand.pause(spec.uuid)
     stand.hypervisor().ensure_started(spec.uuid, spec.generation)
     assert power_of(stand, spec.uuid) == Power.PAUSED
+    assert stand.hypervisor().domain(spec.uuid).cause == Cause.HAND
 
 
 def test_stopping_cuts_the_power_and_stopping_again_is_success(stand: Stand) -> None:
@@ -181,7 +182,8 @@ def test_a_domain_whose_process_died_is_seen_as_crashed_and_starts_again(stand: 
     spec = started(stand)
     stand.hand.crash(spec.uuid)
     wait_until(lambda: power_of(stand, spec.uuid) == Power.CRASHED)
-    assert [view.power for view in stand.hypervisor().domains() if view.uuid == spec.uuid] == [Power.CRASHED]
+    found = [(view.power, view.cause) for view in stand.hypervisor().domains() if view.uuid == spec.uuid]
+    assert found == [(Power.CRASHED, Cause.CRASH)]
     stand.hypervisor().ensure_started(spec.uuid, spec.generation)
     assert power_of(stand, spec.uuid) == Power.RUNNING
 

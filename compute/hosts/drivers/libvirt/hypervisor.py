@@ -21,6 +21,7 @@ from compute.hosts.drivers import reasons
 from compute.hosts.drivers.contract import (
     Address,
     Capabilities,
+    Cause,
     DomainView,
     Fence,
     Inventory,
@@ -46,6 +47,15 @@ _POWERS = {
     libvirt.VIR_DOMAIN_PMSUSPENDED: Power.RUNNING,  # the guest sleeps by its own will, and wakes by it
     libvirt.VIR_DOMAIN_SHUTOFF: Power.OFF,
     libvirt.VIR_DOMAIN_CRASHED: Power.CRASHED,
+}
+_CAUSES = {
+    (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_SHUTDOWN): Cause.GUEST,
+    (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_DESTROYED): Cause.HAND,
+    (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_CRASHED): Cause.CRASH,
+    (libvirt.VIR_DOMAIN_CRASHED, libvirt.VIR_DOMAIN_CRASHED_PANICKED): Cause.CRASH,
+    (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_USER): Cause.HAND,
+    (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_IOERROR): Cause.STORAGE,
+    (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_WATCHDOG): Cause.WATCHDOG,
 }
 _UNDEFINE = libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
 _UNDEFINE_QEMU = _UNDEFINE | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
@@ -145,13 +155,15 @@ class LibvirtHypervisor(Caller):
         except Gone:
             return None
         return DomainView(uuid=uuid, name=domain.name(), generation=generation, persistent=persistent,
-                          power=_power(facts["state.state"], facts["state.reason"], is_saved))
+                          power=_power(facts["state.state"], facts["state.reason"], is_saved),
+                          cause=_CAUSES.get((facts["state.state"], facts["state.reason"]), Cause.UNKNOWN))
 
     def domain(self, uuid: UUID) -> DomainView | None:
         try:
             found = self._lookup(uuid)
+            power, cause = self._state_of(found)
             return DomainView(
-                uuid=uuid, name=found.name(), power=self._power_of(found), generation=self._generation(found),
+                uuid=uuid, name=found.name(), power=power, generation=self._generation(found), cause=cause,
                 persistent=bool(self._call("domain.persistent", found.isPersistent)))
         except Gone:
             return None
@@ -311,8 +323,12 @@ class LibvirtHypervisor(Caller):
         return self._call("domain.memory", domain.maxMemory) // 1024
 
     def _power_of(self, domain: libvirt.virDomain) -> Power:
+        return self._state_of(domain)[0]
+
+    def _state_of(self, domain: libvirt.virDomain) -> tuple[Power, Cause]:
         state, reason = self._call("domain.state", domain.state)
-        return _power(state, reason, state == libvirt.VIR_DOMAIN_SHUTOFF and self._is_saved(domain))
+        power = _power(state, reason, state == libvirt.VIR_DOMAIN_SHUTOFF and self._is_saved(domain))
+        return power, _CAUSES.get((state, reason), Cause.UNKNOWN)
 
     def _is_saved(self, domain: libvirt.virDomain) -> bool:
         return bool(self._call("domain.saved", domain.hasManagedSaveImage))

@@ -6,7 +6,7 @@ import time
 from typing import Any
 from uuid import UUID, uuid4
 
-from ..contract import Power
+from ..contract import Cause, Power
 from .hypervisor import cut_power, forget, save
 from .store import open_store
 from .verbs import EVERY_VERB
@@ -53,7 +53,7 @@ class SimulatedHost:
     def power_off_from_inside(self, uuid: UUID) -> None:
         """The guest shuts itself down."""
         with self._store.change() as state:
-            cut_power(state, str(uuid))
+            cut_power(state, str(uuid), cause=Cause.GUEST)
 
     def work(self, uuid: UUID, **more: int) -> None:
         """The guest uses so much more of what is counted, by the counters' names."""
@@ -64,15 +64,16 @@ class SimulatedHost:
     def crash(self, uuid: UUID) -> None:
         """The hypervisor process of the domain dies."""
         with self._store.change() as state:
-            cut_power(state, str(uuid), Power.CRASHED)
+            cut_power(state, str(uuid), Power.CRASHED, Cause.CRASH)
 
-    def pause(self, uuid: UUID) -> None:
+    def pause(self, uuid: UUID, cause: Cause = Cause.HAND) -> None:
+        """Somebody, or the hypervisor itself, halts it."""
         with self._store.change() as state:
-            state["domains"][str(uuid)]["power"] = Power.PAUSED
+            state["domains"][str(uuid)] |= {"power": Power.PAUSED, "cause": cause}
 
     def resume(self, uuid: UUID) -> None:
         with self._store.change() as state:
-            state["domains"][str(uuid)]["power"] = Power.RUNNING
+            state["domains"][str(uuid)] |= {"power": Power.RUNNING, "cause": Cause.UNKNOWN}
 
     def suspend(self, uuid: UUID) -> None:
         """Its memory is saved, as hosts do that shut down."""

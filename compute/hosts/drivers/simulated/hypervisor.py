@@ -10,7 +10,7 @@ from uuid import NAMESPACE_DNS, UUID, uuid5
 from portal.kernel.errors import HostFault, StaleGeneration
 
 from .. import reasons
-from ..contract import Capabilities, DomainView, Inventory, Measurement, Power, VncAddress
+from ..contract import Capabilities, Cause, DomainView, Inventory, Measurement, Power, VncAddress
 from ..spec import Domain, Interface
 from .store import State
 from .verbs import Simulated
@@ -132,11 +132,11 @@ class SimulatedHypervisor(Simulated):
         return {UUID(port): _tap(port) for port in running.get("nics", ())}
 
 
-def cut_power(state: State, uuid: str, power: Power = Power.OFF) -> None:
+def cut_power(state: State, uuid: str, power: Power = Power.OFF, cause: Cause = Cause.UNKNOWN) -> None:
     """The domain no longer runs; one that was never defined is gone with it."""
     record = state["domains"][uuid]
     _unplug(state, record)
-    record |= {"running": None, "saved": None, "power": power}
+    record |= {"running": None, "saved": None, "power": power, "cause": cause}
     if record["defined"] is None:
         del state["domains"][uuid]
 
@@ -169,7 +169,7 @@ def _run(state: State, uuid: UUID, record: Record, wanted: Record) -> None:
     _require_memory(state, wanted)
     _require_files(state, wanted)
     _require_locks(state, wanted)
-    record |= {"running": wanted | {"vnc_port": _free_port(state)}, "saved": None, "power": Power.RUNNING,
+    record |= {"running": wanted | {"vnc_port": _free_port(state)}, "saved": None, "power": Power.RUNNING, "cause": Cause.UNKNOWN,
                "used": {"epoch": record.get("used", {}).get("epoch", 0) + 1}}
     for port in wanted["nics"]:
         state.setdefault("taps", {})[_tap(port)] = {"port": port, "domain": str(uuid)}
@@ -189,7 +189,8 @@ def _definition(spec: Domain) -> Record:
 def _view(uuid: str, record: Record) -> DomainView:
     known = record["defined"] or record["running"]
     return DomainView(uuid=UUID(uuid), name=record["name"], power=Power(record["power"]),
-                      generation=known["generation"], persistent=record["defined"] is not None)
+                      generation=known["generation"], persistent=record["defined"] is not None,
+                      cause=Cause(record.get("cause", "")))
 
 
 def _measured(uuid: str, record: Record) -> Measurement:
