@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from compute.hosts.drivers.contract import Hypervisor, Cause, Power
+from compute.hosts.drivers.contract import Cause, Hypervisor, Power
 from compute.hosts.drivers.spec import Disk, Domain, Interface, NoBacking
 from portal.kernel.errors import HostFault, StaleGeneration
 
