@@ -117,16 +117,17 @@ class InstanceSerializer(ResourceSerializer):
     purge_at = serializers.SerializerMethodField(help_text="When it is deleted for good; null outside the recycle bin.")
     locked_by = serializers.SerializerMethodField()
 
-    example = {"state": "running", "observed_state": "running", "power_cause": "", "memory_mib": 1024, "host": None, "rescue_image": None,
-               "fault": None, "purge_at": None, "locked_at": None, "locked_by": None, "lock_reason": "", "is_protected": True}
+    example = {"state": "running", "observed_state": "running", "power_cause": "", "memory_mib": 1024, "host": None,
+               "rescue_image": None, "fault": None, "purge_at": None, "locked_at": None, "locked_by": None,
+               "lock_reason": "", "is_protected": True}
     reads = {"host": ("host_id",), "addresses": ("pk",), "purge_at": ("state", "recycled_at"),
              "locked_by": ("locked_by_id", "is_locked_by_operator")}
 
     class Meta(ResourceSerializer.Meta):
         model = Instance
-        fields = (*ResourceSerializer.Meta.fields, "state", "observed_state", "power_cause", "type", "vcpus", "memory_mib", "image",
-                  "zone", "host", "addresses", "rescue_image", "fault", "purge_at", "locked_at", "locked_by", "lock_reason",
-                  "is_locked_by_operator", "is_protected")
+        fields = (*ResourceSerializer.Meta.fields, "state", "observed_state", "power_cause", "type", "vcpus", "memory_mib",
+                  "image", "zone", "host", "addresses", "rescue_image", "fault", "purge_at", "locked_at", "locked_by",
+                  "lock_reason", "is_locked_by_operator", "is_protected")
         read_only_fields = fields
 
     def prepare(self, rows: list[Any]) -> None:

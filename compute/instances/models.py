@@ -92,7 +92,8 @@ class PowerCause(models.TextChoices):
     GUEST = "guest", _("The guest did it itself.")
     HAND = "hand", _("Somebody did it on the host.")
     CRASH = "crash", _("The guest, or the process that ran it, died.")
-    STORAGE = "storage", _("The storage of its host is full or faulty. Its operators have to mend it; until then it is not billed.")
+    STORAGE = "storage", _("The storage of its host is full or faulty. Its operators have to mend it; until then it is not "
+                           "billed.")
     WATCHDOG = "watchdog", _("The guest did not feed its watchdog.")
 
 

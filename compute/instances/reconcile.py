@@ -101,8 +101,8 @@ def _observe(instance: Instance, view: DomainView | None, now: datetime) -> None
             before = fresh.state
             cause = view.cause if view else Cause.HAND
             fresh.move_to(followed, recycled_at=None, power_cause=cause.value)
-            audit.record(following.act_for(cause), fresh, actor=None, before={"state": before}, after={
-                "state": followed, "host said": view.power.value if view else "absent", **({"why": cause.value} if cause else {})})
+            said = {"host said": view.power.value if view else "absent"} | ({"why": cause.value} if cause else {})
+            audit.record(following.act_for(cause), fresh, actor=None, before={"state": before}, after={"state": followed} | said)
 
 
 def _is_news(state: str, followed: str) -> bool:

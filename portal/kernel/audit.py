@@ -63,7 +63,7 @@ def _project_of(subject: object):
         return None
     if subject._meta.label == "tenants.Project":
         return subject
-    return getattr(subject, "trail_project", None) or getattr(subject, "project", None)  # the first: where it belongs by its owner
+    return getattr(subject, "trail_project", None) or getattr(subject, "project", None)  # the first says it for its owner
 
 
 def _organization_id(subject: object):

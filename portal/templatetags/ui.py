@@ -51,7 +51,8 @@ CHANGED = {"name": _("Name"), "description": _("Description"), "tags": _("Tags")
            "reason": _("Reason"), "console": _("Console"), "seconds": _("Seconds"), "fingerprint": _("Fingerprint"),
            "state": _("State"), "type": _("Size"),
            "image": _("Image"), "is_for_rescue": _("For rescue"), "ip": _("Address"), "port": _("Port"), "rules": _("Rules"),
-           "host said": _("The host said"), "why": _("Why"), "root_disk_gib": _("Root disk (GiB)"), "force": _("At once"), "mac": _("MAC address")}
+           "host said": _("The host said"), "why": _("Why"),
+           "root_disk_gib": _("Root disk (GiB)"), "force": _("At once"), "mac": _("MAC address")}
 OUTCOMES = {"done": "ok", "undone": "off"}
 ACTS = {
     "instance.update": _("Change instance"), "instance.power_followed": _("Followed the power of the guest"),

@@ -70,8 +70,8 @@ def sheet_of(request: HttpRequest, instance: Instance) -> Sheet:
     return Sheet(
         row=instance, list_page="instances:list", lead="instances/_lead.html", tabs=tabs, in_flight=instance.in_flight,
         live=f"instance:{instance.pk} volume port floating_ip security_group", actions=_actions(request, instance),
-        context={"instance": instance, "observed": _observed(instance), "why": instance.get_power_cause_display() if instance.power_cause else "",
-                 "alert": "instances/_alert.html",
+        context={"instance": instance, "observed": _observed(instance), "alert": "instances/_alert.html",
+                 "why": instance.get_power_cause_display() if instance.power_cause else "",
                  "locked": _lock(instance), "may_open_console": may_open_console, "script": CONSOLE if is_console else "",
                  "head": "instances/_metrics_head.html" if request.GET.get("tab") == "metrics" else ""})
 

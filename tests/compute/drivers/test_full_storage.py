@@ -1,4 +1,4 @@
-"""A real guest writes until its host's storage is full: the hypervisor halts it, says why, and lets it go on when there is room."""
+"""A real guest fills its host's storage: the hypervisor halts it, says why, and lets it go on when there is room."""
 import subprocess
 from pathlib import Path
 
@@ -14,7 +14,8 @@ pytestmark = pytest.mark.lab
 
 # The whole guest: a boot sector that writes 32 KiB after 32 KiB to its own disk, from its second MiB on, by the BIOS (INT 13h,
 # function 43h, "extended write"): cli; ds = 0; again: write by the packet below; its block number += 64; again.
-WRITER = bytes.fromhex("fa31c08ed8b80043b280be177ccd136683061f7c40ebee 1000400000000010 0008000000000000").ljust(510, b"\0") + b"\x55\xaa"
+CODE = bytes.fromhex("fa31c08ed8b80043b280be177ccd136683061f7c40ebee 1000400000000010 0008000000000000")
+WRITER = CODE.ljust(510, b"\0") + b"\x55\xaa"
 SIZE = 64 * 1024**2
 
 
