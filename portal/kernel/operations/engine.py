@@ -87,7 +87,7 @@ def _turn(operation: Operation) -> bool:
     if may_turn_back and cancelled and kind.is_cancellable(operation):
         return _turn_back(operation, Cancelled(), kind)
     if operation.step == len(operation.plan):
-        return _settle_succeeded(operation, kind)
+        return _end(operation, kind)
     if may_turn_back and (late or step_age > kind.step(operation.plan[operation.step]).limit_s):
         return _turn_back(operation, DeadlineExceeded(last=(operation.error or {}).get("detail", "")), kind)
     return _do_one(operation, kind)
@@ -165,7 +165,7 @@ def _turn_back(operation: Operation, error: Exception, kind: Kind) -> bool:
 
 def _undo_one(operation: Operation, kind: Kind) -> bool:
     if operation.step < 0:
-        return _settle_failed(operation, kind)
+        return _end(operation, kind)
     step, run = kind.step(operation.plan[operation.step]), Run(operation)
     if step.undo is not None:
         try:
@@ -188,20 +188,30 @@ def _back_off_undo(operation: Operation, error: Exception, cause: dict[str, Any]
                     person=attempts >= settings.ENGINE["person_after"], facts=operation.facts)
 
 
-def _settle_succeeded(operation: Operation, kind: Kind) -> bool:
+def _end(operation: Operation, kind: Kind) -> bool:
+    """Settle it. What a kind's hook or another room's raises undoes the settling alone, which is tried again ever more slowly."""
+    try:
+        (_settle_failed if operation.undoing else _settle_succeeded)(operation, kind)
+    except Exception as error:
+        log.error("operation.not_settled", error=str(error), exc_info=None if isinstance(error, PortalError) else error)
+        # As it is stored: what was rolled back is still in memory. Never the token, by which a successor is told from us.
+        operation.refresh_from_db(fields=["state", "facts", "error", "result", "progress", "attempts", "person_since"])
+        return _back_off_undo(operation, error, operation.error) if operation.undoing else _back_off(operation, error)
+    return False
+
+
+def _settle_succeeded(operation: Operation, kind: Kind) -> None:
     run = Run(operation)
     with run.guarded():
         result = kind.succeeded(run)
         _settle(operation, "succeeded", result=result, error=None, progress=100, facts=run.facts)
-    return False
 
 
-def _settle_failed(operation: Operation, kind: Kind) -> bool:
+def _settle_failed(operation: Operation, kind: Kind) -> None:
     run, error = Run(operation), operation.error or {}
     with run.guarded():
         kind.failed(run, error)
         _settle(operation, "cancelled" if error.get("code") == "cancelled" else "failed", error=error, facts=run.facts)
-    return False
 
 
 def _settle(operation: Operation, state: str, **columns: Any) -> None:
