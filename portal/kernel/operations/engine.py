@@ -86,6 +86,8 @@ def _turn(operation: Operation) -> bool:
         return _undo_one(operation, kind)
     if may_turn_back and cancelled and kind.is_cancellable(operation):
         return _turn_back(operation, Cancelled(), kind)
+    if cancelled and kind.may_give_up(operation):
+        return _give_up(operation)
     if operation.step == len(operation.plan):
         return _end(operation, kind)
     if may_turn_back and (late or step_age > kind.step(operation.plan[operation.step]).limit_s):
@@ -160,6 +162,14 @@ def _turn_back(operation: Operation, error: Exception, kind: Kind) -> bool:
         operation.step = len(operation.plan) - 1
     _write(operation, undoing=True, attempts=0, step=operation.step, error=error_row(error), facts=operation.facts,
            history=_log(operation, operation.plan[operation.step], error_row(error)["code"]))
+    return True
+
+
+def _give_up(operation: Operation) -> bool:
+    """Past the pivot nothing is undone: what is left is for the kind to say, and for whoever asked."""
+    error = error_row(Cancelled())
+    _write(operation, undoing=True, attempts=0, step=-1, error=error, facts=operation.facts,
+           history=_log(operation, operation.step_name or "", error["code"]))
     return True
 
 
