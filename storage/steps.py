@@ -19,6 +19,9 @@ from storage.pools.contract import PoolFacts
 
 # What one turn may write before the lease is renewed; bytes.
 SLICE = 64 * 1024 * 1024
+# A slow line takes longer for those than a lease lasts. A turn stops sending after this part of one: what lies in buffers by then
+# has to arrive too.
+PART_OF_LEASE = 1 / 3
 # A copy is long, and a busy pool answers again: more tries than for what is over at once.
 COPY_TRIES = 10
 
@@ -122,7 +125,8 @@ def _copy_slice(run: Run, copy: ImageCopy, part: str, described: dict) -> Wait:
     crash.point(f"before read {described['file']}")
     with volume_pool(copy.pool, run) as driver:
         offset = driver.ensure_uploaded(image_file(copy.image, part), source, format=described["format"],
-                                        offset=max(0, copy.offsets.get(part, 0)), limit=SLICE)
+                                        offset=max(0, copy.offsets.get(part, 0)), limit=SLICE,
+                                        seconds=settings.ENGINE["lease_s"] * PART_OF_LEASE)
     with run.guarded():
         ImageCopy.objects.filter(pk=copy.pk).update(offsets={**copy.offsets, part: offset})
     return Wait(0)

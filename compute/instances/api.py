@@ -201,8 +201,8 @@ class ForceSerializer(StrictSerializer):
     force = serializers.BooleanField(required=False, default=False)
 
 
-class RescueSerializer(StrictSerializer):
-    example = {"image": id_of("image")}
+class RescueSerializer(ForceSerializer):
+    example = {"image": id_of("image"), "force": False}
     image = VisibleField(Image, required=False, help_text="Without one: what operators offer for rescue, else its own.")
 
 
@@ -296,8 +296,8 @@ class InstanceViewSet(Listed, Fetched, Described, RoomViewSet):
                    **dict.fromkeys(("protect", "unprotect"), guarding.PROTECT),
                    **{name: verb.permission for name, verb in ACTIONS.items()}}
     bodies = {"create": CreateInstanceSerializer, "partial_update": RenameSerializer, "console": ConsoleSerializer,
-              "lock": LockSerializer, "rescue": RescueSerializer, "rebuild": RebuildSerializer, "resize": ResizeSerializer,
-              **{name: ForceSerializer for name, verb in ACTIONS.items() if verb.takes_force}}
+              **{name: ForceSerializer for name, verb in ACTIONS.items() if verb.takes_force},
+              "lock": LockSerializer, "rescue": RescueSerializer, "rebuild": RebuildSerializer, "resize": ResizeSerializer}
     answers = {**dict.fromkeys(("partial_update", "lock", "unlock", "protect", "unprotect"), (200, InstanceSerializer)),
                "console": (200, TicketSerializer), "placement": (200, PlacedSerializer),
                "metrics": (200, monitoring.MetricsSerializer)}
@@ -359,9 +359,12 @@ class InstanceViewSet(Listed, Fetched, Described, RoomViewSet):
 
     @action(detail=True, methods=["post"], url_path="actions/rescue")
     def rescue(self, request: Request, pk: str) -> Response:
-        """Boot it from another image, with its own disk as the second one."""
-        image = self.read_body().get("image") or rescuing.default_image(request.user, self.target)
-        return accepted(operations.act(self.target, "rescue", actor=request.user, image=image), request)
+        """Boot it from another image, with its own disk as the second one; with `force` its power is cut without asking the
+        guest."""
+        body = self.read_body()
+        image = body.get("image") or rescuing.default_image(request.user, self.target)
+        return accepted(operations.act(self.target, "rescue", actor=request.user, image=image, force=body.get("force", False)),
+                        request)
 
     @action(detail=True, methods=["post"], url_path="actions/rebuild")
     def rebuild(self, request: Request, pk: str) -> Response:

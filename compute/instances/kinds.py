@@ -86,6 +86,19 @@ def _defined_anew(run: Run, instance: Instance) -> Mapping[str, Any]:
     return Headroom.of(instance).columns if instance.generation > run.arguments["generation"] else {}
 
 
+def _reboot_failed(run: Run, error: dict) -> None:
+    """Given up: it is off when its power was cut. What came up after all, the reconciler sees and follows."""
+    steps.target_of(run).move_to(InstanceState.STOPPED if steps.was_cut(run) else InstanceState.RUNNING, fault=error)
+
+
+def _unrescue_failed(run: Run, error: dict) -> None:
+    """Given up: its next start is from its own disk, and the reconciler removes what rescue has left on the pool."""
+    if steps.was_cut(run):
+        steps.target_of(run).move_to(InstanceState.STOPPED, rescue_image=None, fault=error)
+    else:
+        steps.target_of(run).move_to(InstanceState.RESCUED, fault=error)
+
+
 def _is_rebuilt(run: Run) -> dict:
     Instance.objects.filter(pk=run.operation.target_id).update(next_user_data="")
     return _has_booted(run)
@@ -181,10 +194,10 @@ register(Kind(
            Step("leave_rescue", each(rescuing.leave))),
     succeeded=_is_stopped, failed=_cannot_fail))
 register(Kind(
-    name="instance.reboot", label=_("Reboot instance"), pivot="shut_down", step_labels=LABELS,
-    steps=(Step("shut_down", each(steps.shut_down)), Step("power_off", each(steps.power_off)),
+    name="instance.reboot", label=_("Reboot instance"), pivot="shut_down", gives_up=True, step_labels=LABELS,
+    steps=(Step("shut_down", each(steps.shut_down)), Step("power_off", each(resize_steps.cut)),
            Step("define", each(steps.define)), Step("boot", each(steps.boot))),
-    succeeded=_has_booted, failed=_cannot_fail))
+    succeeded=_has_booted, failed=_reboot_failed))
 register(Kind(
     name="instance.pause", label=_("Pause instance"), step_labels=LABELS,
     steps=(Step("pause", each(steps.pause), each(steps.unpause)),),
@@ -208,10 +221,10 @@ register(Kind(
            Step("link", each(steps.link))),
     succeeded=_is_rescued, failed=_rescue_failed))
 register(Kind(
-    name="instance.unrescue", label=_("Let instance leave rescue"), pivot="shut_down", step_labels=LABELS,
+    name="instance.unrescue", label=_("Let instance leave rescue"), pivot="shut_down", gives_up=True, step_labels=LABELS,
     steps=(Step("shut_down", each(steps.shut_down)), Step("power_off", each(steps.cut)),
            Step("leave_rescue", each(rescuing.leave)), Step("boot", each(steps.boot)), Step("link", each(steps.link))),
-    succeeded=_has_booted, failed=_cannot_fail))
+    succeeded=_has_booted, failed=_unrescue_failed))
 register(Kind(
     # An erased disk does not come back: who cancelled then would only be left with less.
     name="instance.rebuild", label=_("Rebuild instance"), deadline_s=900, stands="erase", step_labels=LABELS,

@@ -222,7 +222,7 @@ def _stop(instance: Instance, actor, force: bool) -> Operation:
 
 def _reboot(instance: Instance, actor, force: bool) -> Operation:
     operation = _submit(instance, "instance.reboot", actor, generation=instance.generation, force=force)
-    instance.move_to(InstanceState.REBOOTING, generation=instance.generation + 1, vnc_password=vnc_password())
+    instance.move_to(InstanceState.REBOOTING, generation=instance.generation + 1)
     return operation
 
 

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 from uuid import UUID
 
+from billing import metering
 from compute.hosts import placement
 from compute.hosts.connections import hypervisor
 from compute.hosts.drivers.contract import Power
@@ -15,7 +16,7 @@ from compute.instances.operations import vnc_password
 from compute.instances.seed import build_seed, hostname_of
 from compute.network import steps as network
 from portal.kernel import crash
-from portal.kernel.errors import HostFault, NoCapacity
+from portal.kernel.errors import HostFault, NoCapacity, PortalError
 from portal.kernel.operations import Done, Run, Wait
 from portal.kernel.states import database_now
 from storage import steps as storage
@@ -58,7 +59,11 @@ def each(do: InstanceStep) -> Callable[[Run], Done | Wait]:
                 continue
             if time.monotonic() - began > TURN_S:
                 return _pause(run, mark, done, Wait(0))
-            outcome = do(run, instance)
+            try:
+                outcome = do(run, instance)
+            except PortalError:
+                _note_down(run, instance)
+                raise
             if isinstance(outcome, Wait):
                 soonest = outcome if soonest is None or outcome.seconds < soonest.seconds else soonest
             else:
@@ -72,6 +77,18 @@ def each(do: InstanceStep) -> Callable[[Run], Done | Wait]:
 def _pause(run: Run, mark: str, done: set[str], wait: Wait) -> Wait:
     run.facts[mark] = sorted(done)
     return wait
+
+
+def was_cut(run: Run) -> bool:
+    """Whether this operation has cut the power."""
+    return any(entry["step"] == "power_off" and entry["outcome"] == "done" for entry in run.operation.history)
+
+
+def _note_down(run: Run, instance: Instance) -> None:
+    """What does not come up again after we have cut its power is down by our fault: it costs nothing until it is settled."""
+    if was_cut(run):
+        with run.guarded():
+            metering.settle(instance, (), at=database_now())
 
 
 def pool_of(instance: Instance) -> Pool:

@@ -1,5 +1,6 @@
 """Instances of suspended organizations are stopped where the suspension says so, and those of organizations that do not pay from
-the rung on which that is due; on the last rung what is stopped goes to the recycle bin, from which who has paid restores it.
+the rung on which that is due; on the last rung what is stopped goes to the recycle bin, from which who has paid restores it, and
+what a rebuild has left without its disk is deleted: there is nothing to restore, and it keeps a host's room.
 """
 from django.conf import settings
 from django.db.models import Q
@@ -13,7 +14,9 @@ from portal.kernel.operations.doorbell import ring_task
 from tenants.models import Organization
 
 STOP = "instances.stop_suspended"
-ASLEEP = (InstanceState.STOPPED, InstanceState.SUSPENDED)
+ASLEEP = Q(state__in=(InstanceState.STOPPED, InstanceState.SUSPENDED))
+# A create that failed has no host, and takes and costs nothing.
+RUINED = Q(state=InstanceState.ERROR, host__isnull=False)
 
 
 def ring() -> None:
@@ -34,4 +37,4 @@ def stop_suspended() -> list[Operation]:
     last = Q(project__organization__dunning__rung=Rung.RECYCLED)
     live = Instance.objects.live()
     return [*act_on_all(live.filter(suspended | unpaid, state__in=AWAKE), "stop"),
-            *act_on_all(live.filter(last, state__in=ASLEEP), "delete")]
+            *act_on_all(live.filter(ASLEEP | RUINED, last), "delete")]

@@ -111,7 +111,7 @@ VERBS = {verb.name: verb for verb in (
          in_menu=True, tells=("type",)),
     Verb(name="rescue", label=_("Rescue"), icon="tool", permission="instance.operate",
          legal=frozenset({S.RUNNING, S.STOPPED}), in_flight=S.RESCUING, settled=S.RESCUED, operation="instance.rescue",
-         has_form=True, in_menu=True, tells=("image",),
+         has_form=True, in_menu=True, takes_force=True, tells=("image",),
          confirm=_("It is shut down and boots from another image; its own disk is the second one there.")),
     Verb(name="unrescue", label=_("Leave rescue"), icon="rotate", permission="instance.operate",
          legal=frozenset({S.RESCUED}), in_flight=S.UNRESCUING, settled=S.RUNNING, operation="instance.unrescue", in_menu=True,

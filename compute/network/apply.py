@@ -79,7 +79,7 @@ def apply_pool(pool: AddressPool, fence: Fence | None = None) -> None:
 
 def gateways_changed(region: Region) -> None:
     """Every VPC has other ways out. None of their rows changed, so the whole fabric is compared now, not at the next beat."""
-    if Fabric.objects.filter(region=region).exists():
+    if Fabric.objects.filter(region=region).update(changes=F("changes") + 1):
         ring_task(RECONCILE, region.queue, str(region.pk))
 
 

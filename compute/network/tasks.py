@@ -11,6 +11,7 @@ from compute.network.models import Fabric, Vpc
 from compute.network.reconcile import note_health, reconcile_fabric
 from compute.network.traffic import COUNT_HOST, count_host, hosts
 from portal.kernel import maintenance
+from portal.kernel.alone import alone
 
 log = structlog.get_logger(__name__)
 RINGS_AT_ONCE = 20
@@ -64,7 +65,20 @@ def reconcile_all() -> None:
 
 @shared_task(name=RECONCILE)
 def reconcile(region_id: str) -> None:
-    reconcile_fabric(Fabric.objects.get(pk=region_id))
+    """One pass over the region at a time: with thousands of VPCs it outlasts many beats, and all workers would be at it. What
+    changed since one began is told by its row: one more follows, however many have rung."""
+    row = Fabric.objects.get(pk=region_id)
+    with alone(_key(row.pk)) as is_ours:
+        if not is_ours:
+            return
+        row.refresh_from_db()
+        reconcile_fabric(row)
+    if Fabric.objects.filter(pk=row.pk).exclude(changes=row.changes).exists():
+        reconcile.apply_async(args=[region_id], queue=row.region.queue, retry=False)
+
+
+def _key(pk: UUID) -> int:
+    return int.from_bytes(pk.bytes[:8], signed=True) ^ 0x7265_6366
 
 
 @shared_task(name="network.count_traffic_all")

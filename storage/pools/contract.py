@@ -47,9 +47,10 @@ class VolumePool(Protocol):
         must be a qcow2 too. Exists already with the same backing and size: success. Raises HostFault when `size` is
         below the backing's."""
 
-    def ensure_uploaded(self, name: str, source: str, *, format: str, offset: int = 0, limit: int | None = None) -> int:
+    def ensure_uploaded(self, name: str, source: str, *, format: str, offset: int = 0, limit: int | None = None,
+                        seconds: float | None = None) -> int:
         """Write the portal's local file `source` into volume `name`, from `offset`, at most `limit` bytes in this
-        call. Returns the next offset (the file's size when complete). offset 0 starts anew (an unfinished earlier try
+        call, and no more once `seconds` are over, but always some. Returns the next offset (the file's size when complete). offset 0 starts anew (an unfinished earlier try
         is replaced)."""
 
     def ensure_resized(self, name: str, *, size: int) -> None:

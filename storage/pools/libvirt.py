@@ -5,6 +5,7 @@ deleting what clones stand on, and shrinks without asking: all of that is minded
 attachments.
 """
 import os
+import time
 from contextlib import suppress
 from typing import BinaryIO
 
@@ -73,7 +74,8 @@ class LibvirtDirPool(Caller):
             return _require_same(self._describe(pool, name), wanted, backing)
         return self._describe(pool, name)
 
-    def ensure_uploaded(self, name: str, source: str, *, format: str, offset: int = 0, limit: int | None = None) -> int:
+    def ensure_uploaded(self, name: str, source: str, *, format: str, offset: int = 0, limit: int | None = None,
+                        seconds: float | None = None) -> int:
         pool = self._active()
         try:
             with open(source, "rb") as file:
@@ -82,7 +84,7 @@ class LibvirtDirPool(Caller):
                     self._start_anew(pool, name, total)
                 reached = total if limit is None else min(total, offset + limit)
                 file.seek(offset)
-                self._send(self._lookup(pool, name), file, offset, reached - offset)
+                reached = offset + self._send(self._lookup(pool, name), file, offset, reached - offset, seconds)
         except OSError as error:
             raise HostFault(reasons.FILE_UNREADABLE) from error
         if reached == total:
@@ -181,8 +183,8 @@ class LibvirtDirPool(Caller):
                 raise HostFault(reasons.BASE_IN_USE)
             self._call("volume.delete", self._lookup(pool, name).delete)
 
-    def _send(self, volume: libvirt.virStorageVol, file: BinaryIO, offset: int, length: int) -> None:
-        self._call("volume.upload", _send_stream, self._host(), volume, file, offset, length)
+    def _send(self, volume: libvirt.virStorageVol, file: BinaryIO, offset: int, length: int, seconds: float | None) -> int:
+        return self._call("volume.upload", _send_stream, self._host(), volume, file, offset, length, seconds)
 
 
 def _whole_sectors(size: int) -> int:
@@ -231,15 +233,19 @@ def _read_backings(pool: libvirt.virStoragePool) -> set[str]:
 
 
 def _send_stream(host: libvirt.virConnect, volume: libvirt.virStorageVol, file: BinaryIO, offset: int,
-                 length: int) -> None:
-    stream = host.newStream()
+                 length: int, seconds: float | None) -> int:
+    """How many bytes were sent: all of `length`, unless the time was over."""
+    stream, sent, began = host.newStream(), 0, time.monotonic()
     volume.upload(stream, offset, length)
     try:
-        while length and (chunk := file.read(min(_CHUNK, length))):
-            length -= len(chunk)
+        while sent < length and (chunk := file.read(min(_CHUNK, length - sent))):
+            sent += len(chunk)
             while chunk:
                 chunk = chunk[stream.send(chunk):]
+            if seconds is not None and time.monotonic() - began >= seconds:
+                break
     except BaseException:
         stream.abort()
         raise
     stream.finish()
+    return sent

@@ -49,7 +49,8 @@ class SimulatedPool(Simulated):
                 raise HostFault(reasons.DIFFERENT_VOLUME)
             return self._facts_of(name, found)
 
-    def ensure_uploaded(self, name: str, source: str, *, format: str, offset: int = 0, limit: int | None = None) -> int:
+    def ensure_uploaded(self, name: str, source: str, *, format: str, offset: int = 0, limit: int | None = None,
+                        seconds: float | None = None) -> int:
         total, capacity = _sizes(source, format)
         with self._verb("ensure_uploaded") as state:
             volumes = self._volumes(state)

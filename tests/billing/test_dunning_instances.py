@@ -11,6 +11,8 @@ from django.db.backends.postgresql.psycopg_any import DateTimeTZRange
 from billing import ladder, ledger, payments, profiles
 from billing.models import Account, Dunning, Entry, Invoice, Price, UsageInterval
 from billing.prices import price_of
+from compute.hosts.drivers.simulated import SimulatedHost
+from compute.hosts.models import Claim
 from compute.instances.models import Instance
 from compute.instances.operations import act, create_instance
 from compute.instances.recycling import purge_due
@@ -19,6 +21,7 @@ from compute.network.models import FloatingIp
 from portal.kernel.errors import PrepaidUsedUp, StateConflict, Unpaid
 from portal.kernel.models import Operation
 from portal.kernel.states import database_now
+from storage.models import Volume
 from tenants.models import Organization
 from tests.network.networked import API, Networked, add_network
 from tests.world import World, drain, make_world
@@ -125,6 +128,32 @@ def test_on_the_last_rung_what_is_stopped_goes_to_the_recycle_bin_and_who_pays_r
         act(Instance.objects.get(name="web"), verb, actor=None)
         drain()
         assert Instance.objects.get(name="web").state == state
+
+
+def test_on_the_last_rung_what_a_rebuild_has_left_without_a_disk_gives_its_hosts_room_back(net: Networked) -> None:
+    world, alice = net.world, net.world.people["alice"]
+    for name in ("web", "failed"):
+        if name == "failed":
+            SimulatedHost(world.host.endpoint.uri).fail("ensure_started", kind="error")
+        create_instance(world.order(name=name), actor=alice)
+        drain()
+    SimulatedHost(world.host.endpoint.uri).fail("ensure_volume", kind="error")
+    web = Instance.objects.get(name="web")
+    act(web, "rebuild", actor=alice, image=world.image)
+    drain()
+    root = Volume.objects.get(attachment__domain=web.pk)
+    assert {*Instance.objects.values_list("state", flat=True)} == {"error"} and Claim.objects.filter(consumer=web).exists()
+    assert UsageInterval.objects.filter(resource=root, period__endswith=None).exists()  # its disk's place is kept, and costs
+    owe(world, 90)
+    climb(world, "stopped")
+    assert stop_suspended() == [], "its owner may still pay and rebuild it"
+    climb(world, "recycled")
+    stop_suspended()
+    drain()
+    assert dict(Instance.objects.values_list("name", "state")) == {"web": "deleted", "failed": "error"}
+    assert not Claim.objects.filter(consumer=web).exists()
+    assert not UsageInterval.objects.filter(resource=root, period__endswith=None).exists()
+    assert stop_suspended() == []
 
 
 def test_what_is_to_be_stopped_is_not_kept_busy_and_comes_back_only_once_it_is_paid(net: Networked) -> None:

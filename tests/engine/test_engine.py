@@ -6,9 +6,11 @@ from collections.abc import Callable
 import pytest
 from django.db import connection, connections
 
+from portal.admin.explained import explain
 from portal.kernel.errors import Busy, HostFault, StateConflict
 from portal.kernel.models import Hold, Operation, Region
 from portal.kernel.operations import Kind, LeaseLost, Run, Step, Wait, engine, kinds, register, request_cancel, submit
+from portal.queries.attention import needing_a_person
 from tests.world import World, drain, make_world
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -37,7 +39,15 @@ def _undo(name: str):
 def _kind(name: str, pivot: str | None) -> Kind:
     return Kind(name=name, label=name, pivot=pivot,
                 steps=tuple(Step(step, _do(step), _undo(step), limit_s=60) for step in "abcd"),
-                succeeded=lambda run: CALLS.update(["succeeded"]) or {}, failed=lambda run, error: CALLS.update(["failed"]))
+                succeeded=lambda run: _hook("succeeded", run), failed=lambda run, error: _hook("failed", run))
+
+
+def _hook(name: str, run: Run) -> dict:
+    CALLS[name] += 1
+    run.facts[name] = "forgotten when it is rolled back"
+    if name in FAIL:
+        raise FAIL[name]
+    return {}
 
 
 for _name, _pivot in (("test.reversible", None), ("test.pivoted", "c")):
@@ -100,6 +110,36 @@ def test_an_undo_that_fails_is_repeated_and_asks_for_a_person(region: Region, se
     FAIL.pop("undo a")
     drain()
     assert fresh(operation).state == "failed" and CALLS["failed"] == 1
+
+
+@pytest.mark.parametrize("hook", ["succeeded", "failed"])
+def test_a_settling_that_fails_is_repeated_ever_more_slowly_and_asks_for_a_person(
+        region: Region, settings, hook: str) -> None:
+    settings.ENGINE = settings.ENGINE | {"person_after": 3}
+    FAIL[hook] = ValueError("a hook of some room, hunter2")
+    if hook == "failed":
+        FAIL["b"] = HostFault("broken")
+    operation, waits = begin(region), []
+    for _turn in range(4):
+        Operation.objects.update(run_after="2020-01-01T00:00:00Z")
+        assert engine.advance()
+        fresh(operation)
+        assert operation.lease_until is None, "another worker would wait for the lease"
+        waits.append(round((operation.run_after - operation.updated_at).total_seconds()))
+    assert waits == list(settings.ENGINE["backoff_s"][:4]) and not engine.advance(), "it is not due yet"
+    assert operation.is_live and (CALLS[hook], operation.attempts) == (4, 4) and hook not in operation.facts
+    told = operation.facts["undo_error"] if hook == "failed" else operation.error
+    assert told["code"] == "unexpected" and "hunter2" not in str(told)
+    stuck_since = operation.person_since
+    assert stuck_since is not None and operation in needing_a_person()
+    assert "keeps it" in explain(operation).waits_for
+    Operation.objects.update(run_after="2020-01-01T00:00:00Z")
+    engine.advance()
+    assert fresh(operation).person_since == stuck_since
+    FAIL.pop(hook)
+    drain()
+    assert fresh(operation).state == hook and operation.person_since is None
+    assert (operation.error or {}).get("code") == ("host_fault" if hook == "failed" else None)
 
 
 def test_after_the_pivot_it_only_goes_forward(region: Region) -> None:

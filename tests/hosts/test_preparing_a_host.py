@@ -12,8 +12,9 @@ from compute.hosts.steps import TRIES
 from portal.kernel.errors import InvalidInput
 from portal.kernel.models import AuditEvent, Operation
 from portal.templatetags.ui import error_text
-from storage.models import Pool
+from storage.models import ImageCopy, Pool
 from storage.operations import add_host
+from storage.pools.simulated import SimulatedPool
 from tests.world import World, drain
 
 from .conftest import AddSimulated
@@ -200,3 +201,20 @@ def test_an_ssh_address_makes_a_libvirt_endpoint(world: World) -> None:
     assert (host.endpoint.driver, host.endpoint.uri) == ("libvirt", "qemu+ssh://root@rack-2:2222/system")
     assert host.endpoint.host_key.startswith("[rack-2]:2222 ssh-ed25519 AAAA")
     assert Pool.objects.get(host=host).path == "/srv/mains" and host.zone == world.zone
+
+
+def test_a_slice_of_an_image_takes_a_part_of_a_lease(world: World, add: AddSimulated, settings, monkeypatch) -> None:
+    given, send = [], SimulatedPool.ensure_uploaded
+
+    def slowly(pool: SimulatedPool, name: str, source: str, *, limit: int, seconds: float, **how: object) -> int:
+        """A line that gets so far in the time that it was given."""
+        given.append(seconds)
+        return send(pool, name, source, limit=min(limit, 1000), **how)
+
+    monkeypatch.setattr(SimulatedPool, "ensure_uploaded", slowly)
+    settings.ENGINE = settings.ENGINE | {"lease_s": 60}
+    host = add("rack-2", "")
+    copies = ImageCopy.objects.filter(pool__host=host)
+    assert given and max(given) == 20
+    assert all(copy.is_complete and copy.offsets[part] == described["size"]
+               for copy in copies for part, described in copy.image.files.items())

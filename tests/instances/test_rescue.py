@@ -6,6 +6,7 @@ import pytest
 from billing.models import UsageInterval
 from compute.hosts.drivers.contract import Power
 from compute.hosts.drivers.simulated import SimulatedHost
+from compute.hosts.drivers.simulated.hypervisor import SimulatedHypervisor
 from compute.hosts.drivers.simulated.store import open_store
 from compute.hosts.models import Host
 from compute.instances import rescuing, suspension
@@ -112,6 +113,24 @@ def test_cancelled_while_the_guest_shuts_down_it_runs_on(world: World, made: Ins
     made.refresh_from_db()
     assert (operation.state, operation.plan[0], made.state, made.rescue_image) == ("cancelled", "connect", "running", None)
     assert (power(world, made), rescue_files(world)) == (Power.RUNNING, set())
+
+
+def test_a_guest_that_hears_nothing_is_not_waited_for_when_that_is_asked(
+        world: World, made: Instance, helper: Image, browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(SimulatedHypervisor, "request_shutdown", lambda _host, uuid, _generation: asked.append(uuid))
+    path, client = f"/instances/{made.pk}/rescue/", browser("alice")
+    assert 'name="force"' in client.get(path).content.decode()
+    for begin in (
+            lambda: client.post(f"/api/v1/instances/{made.pk}/actions/rescue/", {"image": str(helper.pk), "force": True},
+                                content_type="application/json"),
+            lambda: client.post(path, {"image": str(helper.pk), "force": "on"})):
+        assert begin().status_code in (202, 302)
+        drain()
+        made.refresh_from_db()
+        assert (made.state, asked) == ("rescued", [])
+        assert AuditEvent.objects.filter(action="instance.rescue").latest("at").after["force"] is True
+        do(made, "unrescue", force=True)
 
 
 def test_what_others_keep_for_themselves_starts_nothing_of_ours(world: World, made: Instance, helper: Image) -> None:

@@ -6,8 +6,11 @@ Both libvirt's own connection (`libvirt.reach`) and `HostCommands` use the same 
 import os
 import re
 import shlex
+import shutil
 import socket
 import subprocess
+import tempfile
+import time
 from base64 import b64decode, b64encode
 from dataclasses import dataclass
 from hashlib import sha256
@@ -22,6 +25,8 @@ from .contract import Address, Fence
 CONNECT_LIMIT_S = 5
 SCAN_LIMIT_S = 15
 USUAL_PORT = 22
+KEPT_S = 3600
+"""How long the files of a credential that is not used any more stay."""
 
 _OPTIONS = {
     "StrictHostKeyChecking": "yes",
@@ -83,7 +88,7 @@ def target_of(uri: str) -> Target | None:
 
 def client_folder(address: Address) -> Path:
     """A folder with `key`, `known_hosts`, `config` and the wrapper `ssh`: one for each different credential, so that a
-    rotated key never meets an old connection."""
+    rotated key never meets an old connection. Those of credentials that nobody has used for a while are removed."""
     if not address.state_dir:
         raise ValueError("an address with a private key needs a state_dir to keep it in")
     mark = sha256("\0".join((address.private_key, address.host_key)).encode()).hexdigest()[:16]
@@ -94,7 +99,17 @@ def client_folder(address: Address) -> Path:
     options = _OPTIONS | {"IdentityFile": f'"{folder / "key"}"', "UserKnownHostsFile": f'"{folder / "known_hosts"}"'}
     _write(folder / "config", "Host *\n" + "".join(f"  {name} {value}\n" for name, value in options.items()), 0o600)
     _write(folder / "ssh", _WRAPPER, 0o700)
+    os.utime(folder)
+    _forget_unused(folder)
     return folder
+
+
+def _forget_unused(folder: Path) -> None:
+    """An old key does not stay on disk. Not at once: what is being tried and what is in service may take turns for a while."""
+    before = time.time() - KEPT_S
+    for other in folder.parent.iterdir():
+        if other != folder and other.is_dir() and other.stat().st_mtime < before:
+            shutil.rmtree(other, ignore_errors=True)
 
 
 def client_words(address: Address, target: Target, remote: list[str]) -> list[str]:
@@ -108,11 +123,11 @@ def _write(path: Path, text: str, mode: int) -> None:
     """In one move, so that a connecting thread never sees half of it."""
     if path.exists() and path.read_text() == text:
         return
-    half = path.with_name(f".{path.name}.{os.getpid()}")
-    half.unlink(missing_ok=True)
-    with os.fdopen(os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as file:
+    number, half = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # nobody else's, in whichever container
+    with os.fdopen(number, "w") as file:
+        os.fchmod(number, mode)
         file.write(text)
-    half.replace(path)
+    os.replace(half, path)
 
 
 # -- host keys --

@@ -18,6 +18,8 @@ class RescueForm(VerbForm):
     image = RowField(label=_("Rescue image"), help_text=_(
         "Best another one than its own: two disks made from one image are easily mistaken for each other."))
 
+    force = forms.BooleanField(label=_("Do not wait for the guest: cut the power at once"), required=False)
+
     def __init__(self, *args: Any, instance: Instance, user: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         images = sorted(images_of(user, instance.project, instance.region), key=lambda image: not image.is_for_rescue)
@@ -25,7 +27,7 @@ class RescueForm(VerbForm):
         self.initial.setdefault("image", rescuing.default_image(user, instance))
 
     def wishes(self) -> dict[str, Any]:
-        return {"image": self.cleaned_data["image"]}
+        return {"image": self.cleaned_data["image"], "force": self.cleaned_data["force"]}
 
 
 class RebuildForm(VerbForm):

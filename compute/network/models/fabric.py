@@ -40,6 +40,8 @@ class Fabric(models.Model):
     health = models.CharField(_("health"), max_length=16, choices=Health, default=Health.UNKNOWN, editable=False)
     health_reason = models.CharField(max_length=500, blank=True, editable=False)
     last_seen_at = models.DateTimeField(_("last seen"), null=True, editable=False)
+    changes = models.PositiveBigIntegerField(default=0, db_default=0, editable=False, help_text=_(
+        "How often what all of its VPCs stand on has changed: whoever compares them now sees that more came meanwhile."))
 
     objects = OperatorsQuerySet.as_manager()
 

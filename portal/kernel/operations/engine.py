@@ -86,8 +86,10 @@ def _turn(operation: Operation) -> bool:
         return _undo_one(operation, kind)
     if may_turn_back and cancelled and kind.is_cancellable(operation):
         return _turn_back(operation, Cancelled(), kind)
+    if cancelled and kind.may_give_up(operation):
+        return _give_up(operation)
     if operation.step == len(operation.plan):
-        return _settle_succeeded(operation, kind)
+        return _end(operation, kind)
     if may_turn_back and (late or step_age > kind.step(operation.plan[operation.step]).limit_s):
         return _turn_back(operation, DeadlineExceeded(last=(operation.error or {}).get("detail", "")), kind)
     return _do_one(operation, kind)
@@ -163,9 +165,17 @@ def _turn_back(operation: Operation, error: Exception, kind: Kind) -> bool:
     return True
 
 
+def _give_up(operation: Operation) -> bool:
+    """Past the pivot nothing is undone: what is left is for the kind to say, and for whoever asked."""
+    error = error_row(Cancelled())
+    _write(operation, undoing=True, attempts=0, step=-1, error=error, facts=operation.facts,
+           history=_log(operation, operation.step_name or "", error["code"]))
+    return True
+
+
 def _undo_one(operation: Operation, kind: Kind) -> bool:
     if operation.step < 0:
-        return _settle_failed(operation, kind)
+        return _end(operation, kind)
     step, run = kind.step(operation.plan[operation.step]), Run(operation)
     if step.undo is not None:
         try:
@@ -188,20 +198,30 @@ def _back_off_undo(operation: Operation, error: Exception, cause: dict[str, Any]
                     person=attempts >= settings.ENGINE["person_after"], facts=operation.facts)
 
 
-def _settle_succeeded(operation: Operation, kind: Kind) -> bool:
+def _end(operation: Operation, kind: Kind) -> bool:
+    """Settle it. What a kind's hook or another room's raises undoes the settling alone, which is tried again ever more slowly."""
+    try:
+        (_settle_failed if operation.undoing else _settle_succeeded)(operation, kind)
+    except Exception as error:
+        log.error("operation.not_settled", error=str(error), exc_info=None if isinstance(error, PortalError) else error)
+        # As it is stored: what was rolled back is still in memory. Never the token, by which a successor is told from us.
+        operation.refresh_from_db(fields=["state", "facts", "error", "result", "progress", "attempts", "person_since"])
+        return _back_off_undo(operation, error, operation.error) if operation.undoing else _back_off(operation, error)
+    return False
+
+
+def _settle_succeeded(operation: Operation, kind: Kind) -> None:
     run = Run(operation)
     with run.guarded():
         result = kind.succeeded(run)
         _settle(operation, "succeeded", result=result, error=None, progress=100, facts=run.facts)
-    return False
 
 
-def _settle_failed(operation: Operation, kind: Kind) -> bool:
+def _settle_failed(operation: Operation, kind: Kind) -> None:
     run, error = Run(operation), operation.error or {}
     with run.guarded():
         kind.failed(run, error)
         _settle(operation, "cancelled" if error.get("code") == "cancelled" else "failed", error=error, facts=run.facts)
-    return False
 
 
 def _settle(operation: Operation, state: str, **columns: Any) -> None:

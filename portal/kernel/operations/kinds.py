@@ -60,6 +60,9 @@ class Kind:
     there does not: of that there is one at a time for each thing, and nobody is to be kept from stopping or deleting.
 
     `stands`: from this step on nobody cancels it any more, though it may still fail and be undone.
+
+    `gives_up`: past its pivot too who asks for it is let go while its step fails. Nothing is undone then; `failed` says what the
+    target is as things are.
     """
 
     name: str
@@ -71,6 +74,7 @@ class Kind:
     deadline_s: int = 600
     makes: bool = False
     stands: str | None = None
+    gives_up: bool = False
     step_labels: dict[str, Any] = field(default_factory=dict)
 
     def step(self, name: str) -> Step:
@@ -87,7 +91,12 @@ class Kind:
 
     def is_cancellable(self, operation: Operation) -> bool:
         """Whether the engine would turn back now because somebody asked."""
-        return not (self._is_at(self.pivot, operation) or self._is_at(self.stands, operation))
+        stays = self._is_at(self.pivot, operation) or self._is_at(self.stands, operation)
+        return not stays or self.may_give_up(operation)
+
+    def may_give_up(self, operation: Operation) -> bool:
+        """Whether it is past its pivot, does not get on there, and may be left as it is."""
+        return self.gives_up and operation.attempts > 0 and self.is_past_pivot(operation)
 
     def _is_at(self, step: str | None, operation: Operation) -> bool:
         """Whether the step has begun. Never for a plan in which it is not found."""

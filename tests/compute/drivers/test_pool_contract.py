@@ -177,6 +177,17 @@ def test_what_arrives_is_what_was_sent_even_when_a_part_is_sent_twice(stand: Sta
     assert (stand.files / name).read_bytes() == source.read_bytes()
 
 
+@pytest.mark.needs("upload", "uploaded bytes")
+def test_a_part_ends_when_its_time_is_over_and_always_gets_on(stand: Stand, file_of: FileMaker) -> None:
+    name, source = stand.new_name(), file_of(2 * MIB + 77, b"\x00slow")
+    offset, reached = 0, []
+    while offset < 2 * MIB + 77:
+        offset = stand.pool().ensure_uploaded(name, str(source), format="raw", offset=offset, limit=2 * MIB, seconds=0)
+        assert offset > (reached[-1] if reached else 0)
+        reached.append(offset)
+    assert len(reached) > 2 and (stand.files / name).read_bytes() == source.read_bytes()
+
+
 @pytest.mark.needs("upload")
 def test_an_upload_from_the_beginning_replaces_an_unfinished_one(stand: Stand, file_of: FileMaker) -> None:
     name = stand.new_name()
