@@ -11,6 +11,7 @@ from unfold.decorators import display
 
 from compute.hosts.models import Verdict
 from compute.instances import guarding
+from compute.instances.launch_templates.admin import LaunchTemplateAdmin
 from compute.instances.models import HEAVY, Instance, InstanceType, SshKey
 from compute.instances.operations import act as operate
 from compute.instances.rescuing import default_image
@@ -20,7 +21,7 @@ from compute.instances.wording import EXPECTED, OBSERVED, REASONS
 from portal.kernel.admin import ALREADY, CatalogueAdmin, ReadOnlyAdmin, act
 from portal.kernel.admin.columns import LiveFilter, sized, toned
 
-__all__ = ["InstanceAdmin", "InstanceScheduleAdmin", "InstanceTypeAdmin", "SshKeyAdmin", "VerdictAdmin"]
+__all__ = ["InstanceAdmin", "InstanceScheduleAdmin", "InstanceTypeAdmin", "LaunchTemplateAdmin", "SshKeyAdmin", "VerdictAdmin"]
 MIB = 1024**2
 
 

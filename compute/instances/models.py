@@ -11,6 +11,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from compute.hosts.models import Host
+from compute.instances.launch_templates.models import LaunchTemplate, LaunchTemplateVersion  # noqa: F401  (tables of this app)
 from compute.instances.schedules.models import InstanceSchedule, ScheduleRun  # noqa: F401  (tables of this app)
 from portal.kernel.declarations import Reading
 from portal.kernel.models import Resource, Zone
