@@ -27,8 +27,9 @@ MIB = 1024**2
 
 @admin.register(InstanceType)
 class InstanceTypeAdmin(CatalogueAdmin):
-    list_display = ("name", "slug", "vcpus", "memory", "root_disk_gib", "is_offered")
-    list_filter = ("is_offered",)
+    list_display = ("name", "slug", "vcpus", "memory", "root_disk_gib", "is_offered", "is_restricted")
+    list_filter = ("is_offered", "is_restricted")
+    autocomplete_fields = ("organizations",)
     search_fields = ("name", "slug")
     actions = ("retire", "offer")
     memory = sized("memory_mib", description=_("memory"), unit=MIB)

@@ -93,6 +93,8 @@ def check(project: Project, region: Region, wishes: Mapping[str, Any]) -> None:
     zone, image, type_, groups = (wishes.get(name) for name in ("zone", "image", "type", "security_groups"))
     if zone is not None and zone.region_id != region.pk:
         errors["zone"] = [_("This zone is in another region.")]
+    if type_ is not None and not type_.is_offered_to(project.organization_id):
+        errors["type"] = [_("This type is not offered here, or not any more.")]
     if image is not None:
         errors |= builds.image_errors(image, project, region)
         disk = wishes.get("root_disk_gib") or (type_ and max(type_.root_disk_gib, image.min_disk_gib))

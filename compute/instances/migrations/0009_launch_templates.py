@@ -15,6 +15,11 @@ class Migration(migrations.Migration):
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
     operations = [
+        migrations.AddField("instancetype", "is_restricted", models.BooleanField(
+            db_default=False, default=False, verbose_name="only for chosen organizations")),
+        migrations.AddField("instancetype", "organizations", models.ManyToManyField(
+            blank=True, related_name="+", to="tenants.organization", verbose_name="organizations",
+            help_text="To whom it is offered, where it is only for chosen ones.")),
         migrations.CreateModel(
             name="LaunchTemplate",
             fields=[
