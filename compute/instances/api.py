@@ -149,7 +149,8 @@ class InstanceSerializer(ResourceSerializer):
 
 
 class CreateInstanceSerializer(FromTemplate):
-    example = {"ssh_keys": [id_of("ssh_key")], "subnets": [id_of("subnet")]}
+    example = {"name": "web-1", **{name: id_of(name) for name in ("project", "region", "type", "image")},
+               "ssh_keys": [id_of("ssh_key")], "subnets": [id_of("subnet")]}
     project = VisibleProject("instance.create")
     region = VisibleField(Region)
     zone = VisibleField(Zone, required=False, allow_null=True)

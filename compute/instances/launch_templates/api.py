@@ -69,7 +69,7 @@ class ChangeLaunchTemplateSerializer(RenameSerializer):
 class SaveVersionSerializer(Wishes):
     """A version is whole: what is not said here is taken from the version `source`, or left out without one."""
 
-    example = {"source": 1, "count": 3}
+    example = {**VALUES, "count": 3, "is_default": True}
     source = serializers.IntegerField(min_value=1, required=False)
     is_default = serializers.BooleanField(required=False, default=True)
 
