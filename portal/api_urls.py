@@ -15,6 +15,7 @@ from billing import export_api as exports
 from billing import invoice_api as invoices
 from billing import report_api as reports
 from compute.instances import api as instances
+from compute.instances.launch_templates import api as launch_templates
 from compute.instances.schedules import api as schedules
 from compute.network import api as network
 from portal import api as portal
@@ -78,6 +79,7 @@ ROOMS = {
     "instance-types": (instances.InstanceTypeViewSet, "instance-type"),
     "ssh-keys": (instances.SshKeyViewSet, "ssh-key"),
     "instances": (instances.InstanceViewSet, "instance"),
+    "launch-templates": (launch_templates.LaunchTemplateViewSet, "launch-template"),
     "instance-schedules": (schedules.InstanceScheduleViewSet, "instance-schedule"),
 }
 

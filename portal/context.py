@@ -39,6 +39,7 @@ class Item:
 NAVIGATION = (
     (None, (Item(label=_("Dashboard"), icon="layout-dashboard", name="dashboard"),)),
     (_("Compute"), (Item(label=_("Instances"), icon="server", name="instances:list"),
+                    Item(label=_("Launch templates"), icon="stack-2", name="launch_templates:list"),
                     Item(label=_("Schedules"), icon="clock", name="instance_schedules:list"),
                     Item(label=_("SSH keys"), icon="key", name="ssh_keys:list"))),
     (_("Network"), (Item(label=_("VPCs"), icon="sitemap", name="vpcs:list", also=("subnets", "ports")),

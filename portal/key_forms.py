@@ -20,7 +20,8 @@ OVERLAPS = [("0", _("not at all: it is refused at once")), ("1", _("1 hour")), (
 MINUTES = [("15", _("15 minutes")), ("60", _("1 hour")), ("120", _("2 hours")), ("240", _("4 hours"))]
 AREAS = {"apikey": _("API keys"), "audit": _("Audit trail"), "billing": _("Billing"), "budget": _("Budgets"),
          "floatingip": _("Floating IPs"),
-         "image": _("Images"), "instance": _("Instances"), "invoice": _("Invoices"), "member": _("Members"),
+         "image": _("Images"), "instance": _("Instances"), "invoice": _("Invoices"),
+         "launch_template": _("Launch templates"), "member": _("Members"),
          "operation": _("Operations"), "organization": _("Organization"), "project": _("Projects"), "quota": _("Quotas"),
          "securitygroup": _("Security groups"), "sshkey": _("SSH keys"), "usage": _("Usage"), "volume": _("Volumes"),
          "vpc": _("VPCs"), "webhook": _("Webhooks")}

@@ -11,6 +11,7 @@ from unfold.decorators import display
 
 from compute.hosts.models import Verdict
 from compute.instances import guarding
+from compute.instances.launch_templates.admin import LaunchTemplateAdmin
 from compute.instances.models import HEAVY, Instance, InstanceType, SshKey
 from compute.instances.operations import act as operate
 from compute.instances.rescuing import default_image
@@ -20,14 +21,15 @@ from compute.instances.wording import EXPECTED, OBSERVED, REASONS
 from portal.kernel.admin import ALREADY, CatalogueAdmin, ReadOnlyAdmin, act
 from portal.kernel.admin.columns import LiveFilter, sized, toned
 
-__all__ = ["InstanceAdmin", "InstanceScheduleAdmin", "InstanceTypeAdmin", "SshKeyAdmin", "VerdictAdmin"]
+__all__ = ["InstanceAdmin", "InstanceScheduleAdmin", "InstanceTypeAdmin", "LaunchTemplateAdmin", "SshKeyAdmin", "VerdictAdmin"]
 MIB = 1024**2
 
 
 @admin.register(InstanceType)
 class InstanceTypeAdmin(CatalogueAdmin):
-    list_display = ("name", "slug", "vcpus", "memory", "root_disk_gib", "is_offered")
-    list_filter = ("is_offered",)
+    list_display = ("name", "slug", "vcpus", "memory", "root_disk_gib", "is_offered", "is_restricted")
+    list_filter = ("is_offered", "is_restricted")
+    autocomplete_fields = ("organizations",)
     search_fields = ("name", "slug")
     actions = ("retire", "offer")
     memory = sized("memory_mib", description=_("memory"), unit=MIB)

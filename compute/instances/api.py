@@ -17,6 +17,7 @@ from compute.instances import guarding, keys, operations, rescuing
 from compute.instances.console.operations import issue_ticket, principal_of, ticket_answer
 from compute.instances.errors import InstanceLocked, InstanceProtected, NeedsRestart, NotSupported
 from compute.instances.guards_api import LockSerializer, locked_by
+from compute.instances.launch_templates.bodies import FromTemplate
 from compute.instances.models import Instance, InstanceType, SshKey, purge_time
 from compute.instances.networks import MOST_CARDS, Networks, cards_by_instance
 from compute.instances.resizing import Resize
@@ -29,7 +30,6 @@ from portal.kernel.models import Region, Zone
 from portal.kernel.rest.examples import id_of
 from portal.kernel.rest.filters import flag
 from portal.kernel.rest.serializers import (
-    DescribedSerializer,
     DryRunSerializer,
     NameField,
     RenameSerializer,
@@ -151,8 +151,9 @@ class InstanceSerializer(ResourceSerializer):
         return purge_time(instance.state, instance.recycled_at)
 
 
-class CreateInstanceSerializer(DescribedSerializer):
-    example = {"ssh_keys": [id_of("ssh_key")], "subnets": [id_of("subnet")]}
+class CreateInstanceSerializer(FromTemplate):
+    example = {"name": "web-1", **{name: id_of(name) for name in ("project", "region", "type", "image")},
+               "ssh_keys": [id_of("ssh_key")], "subnets": [id_of("subnet")]}
     project = VisibleProject("instance.create")
     region = VisibleField(Region)
     zone = VisibleField(Zone, required=False, allow_null=True)

@@ -30,7 +30,8 @@ class InstancesConfig(AppConfig):
             stopping,
             suspension,
         )
-        from compute.instances.models import Instance, InstanceSchedule
+        from compute.instances.launch_templates import verbs as templates
+        from compute.instances.models import Instance, InstanceSchedule, LaunchTemplate
         from compute.instances.schedules import telling, verbs
 
         registry.add(
@@ -42,6 +43,12 @@ class InstancesConfig(AppConfig):
             Permission(name="instance.delete", label=_("Delete, restore and rebuild instances"), roles=ADMINS),
             Permission(name="sshkey.view", label=_("See SSH keys"), roles=EVERYBODY),
             Permission(name="sshkey.manage", label=_("Add and delete SSH keys"), roles=OPERATORS),
+            Permission(name=templates.VIEW, label=_("See launch templates"), roles=EVERYBODY),
+            Permission(name=templates.CREATE, label=_("Create launch templates"), roles=ADMINS),
+            Permission(name=templates.UPDATE, label=_("Change launch templates and save versions"), roles=ADMINS),
+            Permission(name=templates.DELETE, label=_("Delete launch templates"), roles=ADMINS),
+            ResourceKind(name="launch_template", label=_("Launch template"), label_plural=_("Launch templates"),
+                         page="launch_templates:detail", api="launch-template-detail", permission=templates.VIEW, icon="stack-2"),
             ResourceKind(name="instance", label=_("Instance"), label_plural=_("Instances"), page="instances:detail",
                          api="instance-detail", permission="instance.view", icon="server"),
             ResourceKind(name="ssh_key", label=_("SSH key"), label_plural=_("SSH keys"), page="ssh_keys:detail",
@@ -61,7 +68,11 @@ class InstancesConfig(AppConfig):
                            amount="memory_mib"),
             QuotaDimension(name=verbs.DIMENSION, label=_("Instance schedules"), rows=InstanceSchedule.objects.all,
                            regional=False),
+            QuotaDimension(name=templates.DIMENSION, label=_("Launch templates"), rows=LaunchTemplate.objects.live,
+                           regional=False),
         )
+        if templates.end_with_project not in registry.project_end_hooks:
+            registry.project_end_hooks.append(templates.end_with_project)
         if verbs.end_with_project not in registry.project_end_hooks:
             registry.project_end_hooks.append(verbs.end_with_project)
         if stopping.HOOK not in registry.stopping_hooks:

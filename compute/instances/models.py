@@ -11,6 +11,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from compute.hosts.models import Host
+from compute.instances.launch_templates.models import LaunchTemplate, LaunchTemplateVersion  # noqa: F401  (tables of this app)
 from compute.instances.schedules.models import InstanceSchedule, ScheduleRun  # noqa: F401  (tables of this app)
 from portal.kernel.declarations import Reading
 from portal.kernel.models import Resource, Zone
@@ -21,12 +22,19 @@ from storage.models import Image
 
 class InstanceTypeQuerySet(models.QuerySet):
     def visible_to(self, user) -> Self:
-        """The catalogue is for everybody."""
-        return self.filter(is_offered=True)
+        """What is offered to everybody, or to an organization of the user's."""
+        grants = user.grants
+        return self.filter(is_offered=True) if grants.sees_everything else self.offered_to(*grants.organization_ids)
+
+    def offered_to(self, *organization_ids: object) -> Self:
+        """What is offered to everybody, or to one of these."""
+        chosen = self.model.organizations.through.objects.filter(organization__in=organization_ids).values("instancetype")
+        return self.filter(Q(is_restricted=False) | Q(pk__in=chosen), is_offered=True)
 
 
 class InstanceType(models.Model):
-    """A size that tenants choose and the price book prices (sku = slug). Catalogue; never changed once used."""
+    """A size that tenants choose and the price book prices (sku = slug). Catalogue; never changed once used. To who is not
+    offered it, it is absent; what runs goes on."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     slug = models.SlugField(_("slug"), max_length=40, unique=True)
@@ -35,6 +43,9 @@ class InstanceType(models.Model):
     memory_mib = models.PositiveIntegerField(_("memory (MiB)"))
     root_disk_gib = models.PositiveIntegerField(_("root disk (GiB)"), default=10)
     is_offered = models.BooleanField(_("offered"), default=True)
+    is_restricted = models.BooleanField(_("only for chosen organizations"), default=False, db_default=False)
+    organizations = models.ManyToManyField("tenants.Organization", related_name="+", blank=True, verbose_name=_("organizations"),
+                                           help_text=_("To whom it is offered, where it is only for chosen ones."))
 
     objects = InstanceTypeQuerySet.as_manager()
 
@@ -46,6 +57,10 @@ class InstanceType(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def is_offered_to(self, organization_id: object) -> bool:
+        """By a statement where it is for chosen ones."""
+        return self.is_offered and (not self.is_restricted or self.organizations.filter(pk=organization_id).exists())
 
 
 class SshKey(Resource):

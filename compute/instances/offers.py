@@ -53,7 +53,7 @@ def offer(user: Any, projects: Sequence[Project], project: Project | None, regio
     found.has_networks = project is not None and region.has_fabric
     found.has_public_network = found.has_networks and found.zones[0].has_public
     found.images = _kept(("images", user.pk, region.pk, project and project.pk), lambda: images_of(user, project, region), lately)
-    found.types = _kept(("types", region.pk), lambda: _types(region), lately)
+    found.types = _kept(("types", region.pk, project and project.organization_id), lambda: _types(region, project), lately)
     found.prices = {kind.pk: Money(kind.hourly, kind.currency) for kind in found.types if kind.hourly is not None}
     if project is not None:
         _own(user, found, project, region)
@@ -80,10 +80,10 @@ def images_of(user: Any, project: Project | None, region: Region) -> QuerySet[Im
     return rows.order_by("-visibility", "-created_at", "-pk")[:MOST_IMAGES]
 
 
-def _types(region: Region) -> Any:
-    """Sizes with what each alone costs an hour, running."""
+def _types(region: Region, project: Project | None) -> Any:
+    """Sizes for the project's organization, with what each alone costs an hour, running."""
     price = Price.objects.at(CLOCK).filter(book__is_default=True, region=region, meter="instance.running", sku=OuterRef("slug"))
-    return InstanceType.objects.filter(is_offered=True).annotate(
+    return InstanceType.objects.offered_to(*([project.organization_id] if project else [])).annotate(
         hourly=Subquery(price.values("price_per_hour")[:1]), currency=Subquery(price.values("book__currency")[:1]))
 
 

@@ -97,8 +97,8 @@ class Order:
             errors["region"] = [str(_("This region takes no new resources."))]
         if self.zone is not None and self.zone.region_id != self.region.pk:
             errors["zone"] = [str(_("This zone is in another region."))]
-        if not self.type.is_offered:
-            errors["type"] = [str(_("This type is not offered any more."))]
+        if not self.type.is_offered_to(self.project.organization_id):
+            errors["type"] = [str(_("This type is not offered here, or not any more."))]
         errors |= builds.image_errors(self.image, self.project, self.region)
         errors |= builds.size_errors(self.image, self.disk_gib, "root_disk_gib")
         errors |= builds.key_errors(self.ssh_keys, self.project) | builds.user_data_errors(self.user_data)

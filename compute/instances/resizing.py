@@ -130,8 +130,8 @@ class Resize:
         wrong = ""
         if self.type.pk == self.instance.type_id:
             wrong = _("It has this size.")
-        elif not self.type.is_offered:
-            wrong = _("This type is not offered any more.")
+        elif not self.type.is_offered_to(self.instance.project.organization_id):
+            wrong = _("This type is not offered here, or not any more.")
         elif not placement.could_ever_fit(self.instance.region, self.of_host):
             wrong = _("No host of this region is large enough for this type.")
         if wrong:

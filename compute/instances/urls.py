@@ -5,6 +5,8 @@ from django.http import HttpResponse
 from django.urls import include, path
 
 from compute.instances.console.urls import urlpatterns as console_pages
+from compute.instances.launch_templates import views as launch_templates
+from compute.instances.launch_templates.lists import LaunchTemplateList
 from compute.instances.lists.floating_ips import FloatingIpList
 from compute.instances.lists.hosts import HostList
 from compute.instances.lists.instances import InstanceList
@@ -69,6 +71,14 @@ schedule_pages = [
     *[path(f"<uuid:pk>/{name}/", view, name=name) for name, view in (
         ("edit", schedules.edit), ("enable", schedules.enable), ("disable", schedules.disable), ("delete", schedules.delete))],
 ]
+template_pages = [
+    path("", launch_templates.listing, name="list"),
+    path("<uuid:pk>/", launch_templates.detail, name="detail"),
+    path("<uuid:pk>/edit/", editing.launch_template, name="edit"),
+    path("<uuid:pk>/default/", launch_templates.default, name="default"),
+    path("<uuid:pk>/delete/", launch_templates.delete, name="delete"),
+    *bulk_paths(LaunchTemplateList),
+]
 host_pages = [
     path("", hosts.listing, name="list"),
     path("<uuid:pk>/", hosts.detail, name="detail"),
@@ -119,6 +129,7 @@ image_pages = [
 urlpatterns = [
     path("instances/", include((instance_pages, "instances"))),
     path("instance-schedules/", include((schedule_pages, "instance_schedules"))),
+    path("launch-templates/", include((template_pages, "launch_templates"))),
     path("ssh-keys/", include((key_pages, "ssh_keys"))),
     path("hosts/", include((host_pages, "hosts"))),
     path("vpcs/", include((vpc_pages, "vpcs"))),

@@ -18,7 +18,8 @@ GROUPS: tuple[tuple[Any, tuple[tuple[str, str], ...]], ...] = (
         ("kernel.AuditChain", "link"),
         ("kernel.Resource", "category"))),
     (_("Compute"), (
-        ("instances.Instance", "computer"), ("instances.InstanceSchedule", "schedule"), ("hosts.Host", "dns"),
+        ("instances.Instance", "computer"), ("instances.InstanceSchedule", "schedule"),
+        ("instances.LaunchTemplate", "note_stack"), ("hosts.Host", "dns"),
         ("hosts.Endpoint", "settings_ethernet"), ("monitoring.MeasuringPass", "monitoring"),
         ("hosts.Claim", "donut_large"), ("hosts.Verdict", "rule"), ("hosts.Discovered", "travel_explore"),
         ("console.ConsoleTicket", "terminal"), ("instances.SshKey", "key"), ("hosts.SshIdentity", "vpn_key"))),

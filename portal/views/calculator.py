@@ -40,7 +40,7 @@ class CalculatorForm(forms.Form):
 
     def __init__(self, asked: Any) -> None:
         regions = {one.slug: one for one in Region.objects.filter(is_open=True).order_by("name", "pk")}
-        types = {one.slug: one for one in InstanceType.objects.filter(is_offered=True)}
+        types = {one.slug: one for one in InstanceType.objects.offered_to()}
         usual = {"region": next(iter(regions), ""), "type": next(iter(types), ""), "disk": "20", "addresses": "0", "count": "1",
                  "duration": "1", "unit": "month"}
         super().__init__({name: asked.get(name, value) for name, value in usual.items()})

@@ -31,7 +31,15 @@ from billing.models import (
     Voucher,
 )
 from compute.hosts.models import Endpoint, Host
-from compute.instances.models import Instance, InstanceSchedule, InstanceType, ScheduleRun, SshKey
+from compute.instances.models import (
+    Instance,
+    InstanceSchedule,
+    InstanceType,
+    LaunchTemplate,
+    LaunchTemplateVersion,
+    ScheduleRun,
+    SshKey,
+)
 from compute.network.addressing import allocate, new_mac
 from compute.network.models import (
     AddressPool,
@@ -163,6 +171,7 @@ def make_rows(cast: Cast, project: Project, owner: User, shared: Rows, *, number
         **make_budget(project, number),
         **make_exports(project, number),
         **make_schedule(project, instance, owner, number),
+        **make_template(common, owner, number),
         Counter: Counter.objects.create(resource=instance, **common, meter="instance.traffic", epoch=number, sku="small"),
     }
 
@@ -216,6 +225,13 @@ def make_schedule(project: Project, instance: Instance, owner: User, number: int
     return {InstanceSchedule: schedule, ScheduleRun: ScheduleRun.objects.create(
         schedule=schedule, due_at=now, created_at=now, state="done", results=[
             {"instance": str(instance.pk), "name": instance.name, "outcome": "unchanged", "operation": None, "error": None}])}
+
+
+def make_template(common: Rows, owner: User, number: int) -> Rows:
+    """What a create form asked for, kept once."""
+    template = LaunchTemplate.objects.create(**common, name=f"template-{number}")
+    return {LaunchTemplate: template, LaunchTemplateVersion: LaunchTemplateVersion.objects.create(
+        template=template, number=1, values={"count": 2}, user_data="#!/bin/sh", created_at=database_now(), created_by=owner)}
 
 
 def make_people(common: Rows, owner: User, number: int) -> Rows:

@@ -7,7 +7,7 @@ from django.urls import reverse
 
 from billing.models import Budget, Export, ExportSchedule, Invoice
 from compute.hosts.models import Host
-from compute.instances.models import Instance, InstanceSchedule, InstanceType, SshKey
+from compute.instances.models import Instance, InstanceSchedule, InstanceType, LaunchTemplate, SshKey
 from compute.network.models import AddressPool, FloatingIp, Port, SecurityGroup, SecurityGroupRule, Subnet, Vpc
 from portal.kernel.declarations import registry
 from portal.kernel.models import AuditEvent, Operation, Region, Zone
@@ -42,6 +42,7 @@ PAGE_MODELS: dict[str, type[Model]] = {
     "sessions": BrowserSession,
     "service_users": ServiceUser, "emergency": BreakGlass, "balance": Organization, "invoices": Invoice,
     "exports": Export, "export_schedules": ExportSchedule, "instance_schedules": InstanceSchedule,
+    "launch_templates": LaunchTemplate,
 }
 Body = Callable[[Scene], dict[str, Any]]
 
@@ -121,6 +122,9 @@ BODIES: dict[str, Body] = {
     "export-schedule-list.POST": lambda scene: {"organization": ours(scene, Organization), "name": "warehouse", "what": "usage",
                                                 "format": "json", "every": "month", "url": "https://bills.example.org/"},
     "export-schedule-detail.PATCH": lambda scene: {"enabled": False},
+    "launch-template-list.POST": placed,
+    "launch-template-detail.PATCH": lambda scene: {"default_version": 1},
+    "launch-template-versions.POST": lambda scene: {"count": 2},
     "instance-schedule-list.POST": lambda scene: {"project": str(scene.cast.project.pk), "name": "nights off", "verb": "stop",
                                                   "instance": ours(scene, Instance), "cron": "0 20 * * 1-5"},
     "instance-schedule-detail.PATCH": lambda scene: {"enabled": False},
@@ -178,6 +182,8 @@ FORMS: dict[str, Body] = {
         "cron": "0 20 * * 1-5", "time_zone": "UTC"},
     "instance_schedules:edit.POST": lambda scene: {"name": "nights off", "verb": "stop", "tag": "env:test",
                                                    "cron": "0 21 * * 1-5", "time_zone": "UTC"},
+    "launch_templates:default.POST": lambda scene: {"version": "1"},
+    "launch_templates:delete.POST": lambda scene: {"confirmed": "1"},
     "instance_schedules:delete.POST": lambda scene: {"confirmed": "1"},
     "hosts:maintenance.POST": lambda scene: {"enabled": "1"},
     "ssh_keys:add.POST": lambda scene: {
@@ -260,10 +266,10 @@ FORMS: dict[str, Body] = {
 }
 FORMS |= {f"{space}:edit.POST": lambda scene: {"name": "renamed", "description": "", "tags": "", "version": "1"}
           for space in ("instances", "ssh_keys", "volumes", "images", "vpcs", "subnets", "ports", "security_groups",
-                        "floating_ips")}
+                        "floating_ips", "launch_templates")}
 # Verbs on many rows of a list, one address each.
 BULK = {"instances": (Instance, "start stop reboot pause suspend resume unrescue restore delete purge"),
-        "ssh_keys": (SshKey, "delete"), "api_keys": (ApiKey, "revoke"),
+        "ssh_keys": (SshKey, "delete"), "launch_templates": (LaunchTemplate, "delete"), "api_keys": (ApiKey, "revoke"),
         "hosts": (Host, "prepare maintain serve"), "vpcs": (Vpc, "delete"), "security_groups": (SecurityGroup, "delete"),
         "floating_ips": (FloatingIp, "disassociate release"), "operations": (Operation, "cancel"),
         "operator": (Operation, "retry cancel"), "invitations": (Invitation, "revoke")}

@@ -64,6 +64,7 @@ MAKERS: dict[str, Callable[[Leaf, int], Any]] = {
     "instance_schedules": lambda leaf, number: ("instance-schedules", {
         "project": str(leaf.project.pk), "name": f"s{number}", "verb": "stop", "cron": "0 20 * * *", "tag_key": "env",
         "tag_value": "test"}),
+    "launch_templates": lambda leaf, number: ("launch-templates", leaf.scope | {"name": f"t{number}", "count": 2}),
     "api_keys": lambda leaf, number: ("api-keys", {"name": f"k{number}", "project": str(leaf.project.pk)}),
 }
 UNITS = {"memory_mib": 256}

@@ -13,6 +13,9 @@ READS = {
     "instances:create.GET": ("instance_types_list", "images_list", "subnets_list", "security_groups_list", "ssh_keys_list",
                              "zones_list", "regions_list", "prices_list", "projects_quotas_get"),
     "instances:lock.GET": ("instances_retrieve",),
+    "launch_templates:list.GET": ("launch_templates_list",),
+    "launch_templates:detail.GET": ("launch_templates_retrieve", "launch_templates_versions_get"),
+    "launch_templates:edit.GET": ("launch_templates_retrieve",),
     "instance_schedules:list.GET": ("instance_schedules_list",),
     "instance_schedules:create.GET": ("projects_list", "instances_list", "instance_schedules_preview"),
     "instance_schedules:detail.GET": ("instance_schedules_retrieve", "instance_schedules_runs"),
@@ -124,7 +127,9 @@ READS = {
     "floating_ips:associate.GET": ("floating_ips_retrieve", "ports_list"),
 }
 WRITES = {
-    "instances:create.POST": ("instances_create",),
+    "instances:create.POST": ("instances_create", "launch_templates_create", "launch_templates_versions_post"),
+    "launch_templates:default.POST": ("launch_templates_update",),
+    "launch_templates:delete.POST": ("launch_templates_destroy",),
     "instances:summary.POST": ("instances_create",),  # ?dry_run=true
     "instances:check.POST": ("instances_create",),  # ?dry_run=true
     **{f"instances:{verb}.POST": (f"instances_actions_{verb}",) for verb in (*VERBS, *GUARDS, "resize", "rescue", "rebuild")},
@@ -215,6 +220,7 @@ WRITES |= {
     "instances:bulk-delete.POST": ("instances_destroy",),
     "instances:bulk-purge.POST": ("instances_destroy",),
     "ssh_keys:bulk-delete.POST": ("ssh_keys_destroy",),
+    "launch_templates:bulk-delete.POST": ("launch_templates_destroy",),
     "api_keys:bulk-revoke.POST": ("api_keys_destroy",),
     "invitations:bulk-revoke.POST": ("invitations_destroy",),
     "hosts:bulk-prepare.POST": ("hosts_actions_prepare",),
@@ -229,13 +235,15 @@ WRITES |= {
     "operator:bulk-retry.POST": ("operations_actions_retry",),
 }
 EDITS = {f"{kind}:edit.POST": (f"{kind}_update",) for kind in (
-    "instances", "images", "volumes", "ssh_keys", "vpcs", "subnets", "ports", "security_groups", "floating_ips")}
+    "instances", "images", "volumes", "ssh_keys", "vpcs", "subnets", "ports", "security_groups", "floating_ips",
+    "launch_templates")}
 # One press for many rows: a program sends one request for each.
 BULK = {
     **{f"instances:bulk-{verb}.POST": (f"instances_actions_{verb}",) for verb in VERBS},
     "instances:bulk-delete.POST": ("instances_destroy",),
     "instances:bulk-purge.POST": ("instances_destroy",),
     "ssh_keys:bulk-delete.POST": ("ssh_keys_destroy",),
+    "launch_templates:bulk-delete.POST": ("launch_templates_destroy",),
     "vpcs:bulk-delete.POST": ("vpcs_destroy",),
     "security_groups:bulk-delete.POST": ("security_groups_destroy",),
     "floating_ips:bulk-disassociate.POST": ("floating_ips_actions_disassociate",),

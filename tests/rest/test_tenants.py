@@ -78,7 +78,7 @@ def test_quotas_show_use_and_limit_and_are_set_from_above(cast: Cast, dimension:
     assert cast.api("alice").put(url, body, format="json").status_code == 200
     region, everywhere = cast.api("vera").get(url).json()["results"]
     assert everywhere["region"] is None
-    assert {line["resource"] for line in everywhere["lines"]} == {"api_keys", "instance_schedules"}
+    assert {line["resource"] for line in everywhere["lines"]} == {"api_keys", "instance_schedules", "launch_templates"}
     [line] = [line for line in region["lines"] if line["resource"] == "widgets"]
     assert (line["limit"], line["used"], line["scope"]) == (10, 3, "web")
     body["limits"][0]["limit"] = None

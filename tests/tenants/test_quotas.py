@@ -40,7 +40,7 @@ def test_all_dimensions_at_four_levels_are_two_statements(cast: Cast, deep: Proj
 def test_what_is_of_no_region_is_told_apart(cast: Cast, deep: Project) -> None:
     by_region, once = ({line.resource for line in quotas.lines(deep, region)} for region in (cast.region, None))
     assert by_region | once == set(registry.dimensions) and not by_region & once
-    assert once == {"api_keys", "instance_schedules"}
+    assert once == {"api_keys", "instance_schedules", "launch_templates"}
     assert {line.resource for line in quotas.organization_lines(cast.organization, None)} == once
 
 

@@ -111,6 +111,8 @@ class OrderForm(VerbForm):
                                help_text=_("Several are numbered: web-1, web-2 … All of them are made, or none."))
     description = forms.CharField(label=_("Description"), required=False, max_length=500)
     tags = TagsField()
+    save_name = NameField(label=_("Name of the template"), required=False)
+    template = forms.UUIDField(required=False, widget=forms.HiddenInput())
 
     def __init__(self, *args: Any, offer: Offer, user: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -121,7 +123,7 @@ class OrderForm(VerbForm):
             self.fields[name].offer(found)
         self.fields["zone"].offer(offer.zones, empty=_("Any zone"))
         may = {name: offer.project is not None and user.grants.may(permission, offer.project.pk) for name, permission in (
-            ("floating_ip", "floatingip.manage"), ("public_keys", "sshkey.manage"))}
+            ("floating_ip", "floatingip.manage"), ("public_keys", "sshkey.manage"), ("save_name", "launch_template.create"))}
         gone = {name for name in self.OF_NETWORKS if not offer.has_networks}
         gone |= {name for name, allowed in may.items() if not allowed}
         gone |= set() if offer.has_public_network else {"floating_ip"}

@@ -14,11 +14,13 @@ from billing.prices import Estimate, price_of
 from compute.hosts import placement
 from compute.instances import operations, wording
 from compute.instances.forms import OrderForm, suggested_name
+from compute.instances.launch_templates import prefill, verbs
+from compute.instances.launch_templates.models import LaunchTemplate
 from compute.instances.models import InstanceType
 from compute.instances.offers import Offer, offer
 from compute.instances.operations import Order
 from compute.instances.spellings import Known, spellings
-from portal.kernel.errors import PortalError
+from portal.kernel.errors import InvalidInput, PortalError
 from portal.kernel.remembered import LATELY_S, remembered
 from tenants.access import fetch
 from tenants.models import Project
@@ -78,18 +80,30 @@ def _known(found: Offer) -> Known:
 
 @page(PERMISSION, methods=("GET", "POST"))
 def create(request: HttpRequest) -> HttpResponse:
-    """One page; sensible defaults, so that a newcomer only presses Create. `?image=`, `?type=` choose in advance."""
+    """One page; sensible defaults, so that a newcomer only presses Create. `?image=`, `?type=` choose in advance, `?template=`
+    all of it."""
     if request.method == "POST":
         return _order(request)
     projects_of(request)  # to choose from; among them is where it goes
-    project = default_project(request, PERMISSION)
+    used = prefill.asked_for(request, PERMISSION)
+    project = used.template.project if used else default_project(request, PERMISSION)
     if project is None:
         return render(request, "instances/create_nowhere.html")
+    if used:
+        return _filled_in(request, used)
     last = _remembered(request, project)
     looked_at = current_region(request)
     found = _offer(request, project, looked_at.pk if looked_at else last.get("region"))
     form = OrderForm(initial=defaults(request.user, found, last | request.GET.dict()), offer=found, user=request.user)
     return _show(request, form)
+
+
+def _filled_in(request: HttpRequest, used: prefill.Prefill) -> HttpResponse:
+    """From a template, in its own project and region."""
+    found = _offer(request, used.template.project, used.template.region_id)
+    standing = defaults(request.user, found, {})
+    form = OrderForm(initial=standing | used.choices(found, standing), offer=found, user=request.user)
+    return _show(request, form, used=used)
 
 
 @page(PERMISSION, methods=("POST",))
@@ -132,6 +146,8 @@ def _order(request: HttpRequest) -> HttpResponse:
     form = _sent(request)
     if "preview" in request.POST:
         return _show(request, _moved(request, form))
+    if "save_as" in request.POST:
+        return _saved(request, form)
     if not form.carried_out(lambda: operations.create_instance(form.order(), actor=request.user)):
         return _show(request, form)
     order = form.order()
@@ -140,6 +156,29 @@ def _order(request: HttpRequest) -> HttpResponse:
         messages.success(request, _("%(count)s instances are being made.") % {"count": order.count})
         return redirect("instances:list")
     return redirect("instances:detail", form.made.target_id)
+
+
+def _saved(request: HttpRequest, form: OrderForm) -> HttpResponse:
+    """The choices as a template of that name, or as the next version of the one that they began with. Nothing is made."""
+    base = prefill.to_save(request.user, form["template"].value(), form.offer) if request.POST["save_as"] == "version" else None
+    if not form.carried_out(lambda: _save(form, base)):
+        return _show(request, form)
+    text = _("The version was saved. It is the default one now.") if base else _("The template was saved.")
+    messages.success(request, text)
+    return redirect("launch_templates:detail", form.made.pk)
+
+
+def _save(form: OrderForm, base: LaunchTemplate | None) -> LaunchTemplate:
+    wishes, name = prefill.wishes(form), form.cleaned_data.get("save_name")
+    if base is not None:
+        verbs.add_version(base, wishes=wishes, actor=form.user)
+        return base
+    if "save_name" not in form.fields:
+        raise form.user.grants.refusal(verbs.CREATE, form.offer.project).about(form.offer.project)
+    if not name:
+        raise InvalidInput.field("save_name", _("Say how the template is called."))
+    project, region = form.cleaned_data["project"], form.cleaned_data["region"]
+    return verbs.create_template(project, region, name=name, wishes=wishes, actor=form.user)
 
 
 def _moved(request: HttpRequest, form: OrderForm) -> OrderForm:
@@ -155,12 +194,13 @@ def _moved(request: HttpRequest, form: OrderForm) -> OrderForm:
     return moved
 
 
-def _show(request: HttpRequest, form: OrderForm) -> HttpResponse:
+def _show(request: HttpRequest, form: OrderForm, used: prefill.Prefill | None = None) -> HttpResponse:
     """With a script the summary comes by itself; an answer to what was sent has it at once."""
     found = Summary.of(form) if form.is_bound else None
     return render(request, "instances/create.html", {
         "form": form, "offer": form.offer, "project": form.offer.project, "sizes": sizes(form, found), "summary": found,
-        "spelled": found.spelled if found else UNSPELLED,
+        "spelled": found.spelled if found else UNSPELLED, "used": used,
+        "base": prefill.to_save(request.user, form["template"].value(), form.offer),
     }, status=form.status)
 
 

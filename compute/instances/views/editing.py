@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from compute.instances.forms import DescriptionForm
-from compute.instances.models import Instance, SshKey
+from compute.instances.models import Instance, LaunchTemplate, SshKey
 from compute.network.models import FloatingIp, Port, SecurityGroup, Subnet, Vpc
 from compute.network.views.asking import sent
 from portal.kernel.describing import update_resource
@@ -24,6 +24,7 @@ from tenants.pages import page
 # What else a new name changes, and what it does not.
 NOTES: dict[type[Model], Any] = {
     Instance: gettext_lazy("The guest's own host name stays as it is."),
+    LaunchTemplate: gettext_lazy("What is made from it is called as its versions say."),
     SshKey: gettext_lazy("The key itself and the instances that have it stay as they are."),
     FloatingIp: gettext_lazy("The address stays as it is."),
 }
@@ -61,6 +62,7 @@ def home_of(row: Resource) -> tuple[str, str]:
 
 
 instance = edit(Instance, "instance.update", "instances:list")
+launch_template = edit(LaunchTemplate, "launch_template.update", "launch_templates:list")
 ssh_key = edit(SshKey, "sshkey.manage", "ssh_keys:list")
 volume = edit(Volume, "volume.update", "volumes:list")
 image = edit(Image, "image.update", "images:list")

@@ -66,7 +66,7 @@ def resize(request: HttpRequest, pk: UUID) -> HttpResponse:
     instance = fetch(request.user, rows, VERB.permission, pk=pk)
     VERB.require(instance)
     guarding.require(instance, VERB.name)
-    types = list(InstanceType.objects.visible_to(request.user))
+    types = list(InstanceType.objects.offered_to(instance.project.organization_id))
     form = ResizeForm(sent(request), types=types, is_running=instance.state == InstanceState.RUNNING)
     if request.method == "POST" and form.carried_out(
             lambda: operations.act(instance, VERB.name, actor=request.user, **form.cleaned_data)):

@@ -31,9 +31,10 @@ from tenants import operations as tenants
 from tenants.models import Organization, Project, Quota, User
 from tenants.roles import bind
 
-TYPES = (("nano", "Nano", 1, 192, 1), ("small", "Small", 1, 512, 2), ("medium", "Medium", 2, 1024, 4),
+# Each grows live into the next: memory is plugged in by blocks of 128 MiB (compute.instances.headroom).
+TYPES = (("nano", "Nano", 1, 256, 1), ("small", "Small", 1, 512, 2), ("medium", "Medium", 2, 1024, 4),
          ("large", "Large", 4, 4096, 10))
-RUNNING_A_MIB = Decimal("0.00005")  # per hour; makes nano about 7 CNY a month
+RUNNING_A_MIB = Decimal("0.00005")  # per hour; makes nano about 9 CNY a month
 STOPPED_SHARE = Decimal("0.1")
 VOLUME_A_GIB = Decimal("0.0007")
 IMAGE_A_GIB = Decimal("0.0002")
