@@ -362,7 +362,7 @@ RETENTION = {
 
 # An instance is started with room to grow to so many times its vCPUs and memory without another start; 1: none.
 HEADROOM = max(1, env.integer("HEADROOM", 4))
-# How many consoles a user may have open, and how many may be open at an instance (those that only look are counted apart); 0: any.
+# How many consoles a user may have open, and how many may be at an instance (those that only look are counted apart); 0: any.
 CONSOLES_PER_USER = env.integer("CONSOLES_PER_USER", 20)
 CONSOLES_PER_INSTANCE = env.integer("CONSOLES_PER_INSTANCE", 20)
 # For how long measurements stay as they were taken, every 15 s (compute.monitoring); sums of minutes, hours and days stay longer.

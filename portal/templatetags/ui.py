@@ -48,7 +48,8 @@ STATE_WORDS = {"building": "Building", "starting": "Starting", "running": "Runni
 # Words for what audit events tell of.
 CHANGED = {"name": _("Name"), "description": _("Description"), "tags": _("Tags"), "address": _("Address"), "cidr": _("Range"),
            "gateway": _("Gateway"), "groups": _("Security groups"), "rule": _("Rule"), "remote": _("From or to"),
-           "reason": _("Reason"), "console": _("Console"), "view_only": _("Look only"), "minutes": _("Minutes"), "seconds": _("Seconds"), "fingerprint": _("Fingerprint"),
+           "reason": _("Reason"), "console": _("Console"), "view_only": _("Look only"),
+           "minutes": _("Minutes"), "seconds": _("Seconds"), "fingerprint": _("Fingerprint"),
            "state": _("State"), "type": _("Size"),
            "image": _("Image"), "is_for_rescue": _("For rescue"), "ip": _("Address"), "port": _("Port"), "rules": _("Rules"),
            "host said": _("The host said"), "root_disk_gib": _("Root disk (GiB)"), "force": _("At once"), "mac": _("MAC address")}

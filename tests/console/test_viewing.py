@@ -1,5 +1,6 @@
 """What of a viewer's messages goes on to the screen, however they are cut."""
 import random
+from itertools import pairwise
 
 import pytest
 
@@ -19,7 +20,7 @@ ALLOWED = [FORMAT, ENCODINGS, UPDATE, CONTINUOUS, FENCE]
 
 def cuts(content: bytes, chance: random.Random) -> list[bytes]:
     at = sorted({0, len(content), *(chance.randrange(len(content)) for _turn in range(chance.randrange(40)))})
-    return [content[start:end] for start, end in zip(at, at[1:], strict=False)]
+    return [content[start:end] for start, end in pairwise(at)]
 
 
 @pytest.mark.parametrize("seed", range(200))

@@ -1,6 +1,5 @@
 """What the permission matrix sends: which model an address's id names, and a body or form that every route accepts."""
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 from django.db.models import Model
@@ -13,7 +12,6 @@ from compute.instances.models import Instance, InstanceSchedule, InstanceType, S
 from compute.network.models import AddressPool, FloatingIp, Port, SecurityGroup, SecurityGroupRule, Subnet, Vpc
 from portal.kernel.declarations import registry
 from portal.kernel.models import AuditEvent, Operation, Region, Zone
-from portal.kernel.states import database_now
 from storage.models import Image, Volume
 from tenants.models import (
     ApiKey,
@@ -61,21 +59,6 @@ def placed(scene: Scene, **further: Any) -> dict[str, Any]:
 def in_project(scene: Scene) -> str:
     """Our project as forms name where a role holds."""
     return f"project:{ours(scene, Project)}"
-
-
-def console_of(scene: Scene) -> str:
-    """An open console of our instance."""
-    now = database_now()
-    return str(ConsoleTicket.objects.get_or_create(secret_hash="open", defaults={
-        "instance": scene.ours[Instance], "user": scene.cast.alice, "session_hash": "x", "generation": 1, "expires_at": now,
-        "used_at": now, "seen_at": now})[0].pk)
-
-
-def link_of(scene: Scene) -> str:
-    """A link to look at our instance's console."""
-    return str(ConsoleLink.objects.get_or_create(secret_hash="link", defaults={
-        "instance": scene.ours[Instance], "maker": scene.cast.alice, "generation": 1,
-        "expires_at": database_now() + timedelta(hours=1)})[0].pk)
 
 
 # A body that is accepted, of every route that needs one: "<route name>.<method>".
@@ -132,9 +115,9 @@ BODIES: dict[str, Body] = {
         "name": "db", "project": str(scene.cast.project.pk), "region": ours(scene, Region), "zone": ours(scene, Zone),
         "type": ours(scene, InstanceType), "image": ours(scene, Image), "ssh_keys": [ours(scene, SshKey)],
         "subnets": [ours(scene, Subnet)], "security_groups": [ours(scene, SecurityGroup)]},
-    "instance-end-console-session.POST": lambda scene: {"session": console_of(scene)},
+    "instance-end-console-session.POST": lambda scene: {"session": ours(scene, ConsoleTicket)},
     "instance-console-links.POST": lambda scene: {"minutes": 5},
-    "instance-revoke-console-link.POST": lambda scene: {"link": link_of(scene)},
+    "instance-revoke-console-link.POST": lambda scene: {"link": ours(scene, ConsoleLink)},
     "instance-console-view.POST": lambda scene: {"link": "of another"},
     "instance-rescue.POST": lambda scene: {"image": ours(scene, Image)},
     "instance-rebuild.POST": lambda scene: {"image": ours(scene, Image), "ssh_keys": [ours(scene, SshKey)]},
@@ -189,9 +172,9 @@ FORMS: dict[str, Body] = {
         "project": str(scene.cast.project.pk), "region": ours(scene, Region), "subnets": ours(scene, Subnet)},
     "instances:check.POST": lambda scene: {
         "project": str(scene.cast.project.pk), "region": ours(scene, Region), "subnets": ours(scene, Subnet)},
-    "instances:end-console-session.POST": lambda scene: {"session": console_of(scene)},
+    "instances:end-console-session.POST": lambda scene: {"session": ours(scene, ConsoleTicket)},
     "instances:console-links.POST": lambda scene: {"valid_for": "60"},
-    "instances:revoke-console-link.POST": lambda scene: {"link": link_of(scene)},
+    "instances:revoke-console-link.POST": lambda scene: {"link": ours(scene, ConsoleLink)},
     "instances:console-view.POST": lambda scene: {"link": "of another"},
     "instances:rescue.POST": lambda scene: {"image": ours(scene, Image)},
     "instances:rebuild.POST": lambda scene: {"image": ours(scene, Image), "typed_name": scene.ours[Instance].name},

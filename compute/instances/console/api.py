@@ -20,7 +20,7 @@ from compute.instances.console.sessions import TooManyConsoles, end_session, ses
 from compute.instances.console.views import address_of
 from portal.kernel.errors import NotFound, TooManyRequests
 from portal.kernel.rest.examples import id_of
-from portal.kernel.rest.serializers import StrictSerializer
+from portal.kernel.rest.serializers import StrictSerializer, VisibleField
 
 
 class ConsoleSerializer(StrictSerializer):
@@ -56,7 +56,7 @@ class ConsoleSessionsSerializer(serializers.Serializer):
 
 
 class EndConsoleSessionSerializer(StrictSerializer):
-    session = serializers.UUIDField()
+    session = VisibleField(ConsoleTicket)
 
 
 class ConsoleLinkSerializer(serializers.ModelSerializer):
@@ -93,7 +93,7 @@ class MakeConsoleLinkSerializer(StrictSerializer):
 
 
 class RevokeConsoleLinkSerializer(StrictSerializer):
-    link = serializers.UUIDField()
+    link = VisibleField(ConsoleLink)
 
 
 class LookAtConsoleSerializer(StrictSerializer):
@@ -105,7 +105,8 @@ class LookAtConsoleSerializer(StrictSerializer):
 
 PERMISSIONS = {"end_console_session": "instance.operate", "console_view": "instance.view", **dict.fromkeys(
     ("console", "console_sessions", "console_links", "make_console_link", "revoke_console_link"), "instance.console")}
-BODIES = {"console": ConsoleSerializer, "end_console_session": EndConsoleSessionSerializer, "make_console_link": MakeConsoleLinkSerializer,
+BODIES = {"console": ConsoleSerializer, "end_console_session": EndConsoleSessionSerializer,
+          "make_console_link": MakeConsoleLinkSerializer,
           "revoke_console_link": RevokeConsoleLinkSerializer, "console_view": LookAtConsoleSerializer}
 ANSWERS = {"console": (200, TicketSerializer), "console_view": (200, TicketSerializer),
            "console_sessions": (200, ConsoleSessionsSerializer), "end_console_session": (204, None),
@@ -142,7 +143,7 @@ class HasConsole:
     @action(detail=True, methods=["post"], url_path="console-sessions/end", url_name="end-console-session")
     def end_console_session(self, request: Request, pk: str) -> Response:
         """Close somebody's console, within five seconds; again is success. Whoever may open it can open it anew."""
-        end_session(self.target, self.read_body()["session"], actor=request.user)
+        end_session(self.target, self.read_body()["session"].pk, actor=request.user)
         return Response(status=204)
 
     @action(detail=True, methods=["get"], url_path="console-links", url_name="console-links")
@@ -161,5 +162,5 @@ class HasConsole:
     @action(detail=True, methods=["post"], url_path="console-links/revoke", url_name="revoke-console-link")
     def revoke_console_link(self, request: Request, pk: str) -> Response:
         """Nobody looks by it any more, whoever made it; who does now is out within five seconds. Again is success."""
-        revoke_link(self.target, self.read_body()["link"], actor=request.user)
+        revoke_link(self.target, self.read_body()["link"].pk, actor=request.user)
         return Response(status=204)

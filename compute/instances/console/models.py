@@ -1,7 +1,7 @@
 """Console tickets: who may open which screen, once and soon; and, once used, the console session that it opened."""
 import uuid
 from datetime import timedelta
-from typing import Self
+from typing import Any, Self
 
 from django.conf import settings
 from django.db import models
@@ -17,7 +17,14 @@ from tenants.models import ApiKey
 UNSEEN = timedelta(seconds=45)
 
 
-class ConsoleLinkQuerySet(models.QuerySet):
+class OfInstance(models.QuerySet):
+    """Rows that are of an instance: whoever sees that may be told of them."""
+
+    def visible_to(self, user: Any) -> Self:
+        return self.filter(instance__in=Instance.objects.visible_to(user).values("pk"))
+
+
+class ConsoleLinkQuerySet(OfInstance):
     def live(self) -> Self:
         """Neither revoked nor expired; whether its maker still may, and the instance still runs, `links.why_dead` tells."""
         return self.filter(revoked_at=None, expires_at__gt=Now())
@@ -45,8 +52,12 @@ class ConsoleLink(models.Model):
     def __str__(self) -> str:
         return f"link to the console of {self.instance_id}"
 
+    @property
+    def project(self) -> Any:
+        return self.instance.project
 
-class ConsoleTicketQuerySet(models.QuerySet):
+
+class ConsoleTicketQuerySet(OfInstance):
     def open(self) -> Self:
         """Sessions that have not ended. One whose process was killed is not seen any more: see `seen_at`."""
         return self.filter(used_at__isnull=False, closed_at=None)
@@ -97,6 +108,10 @@ class ConsoleTicket(models.Model):
 
     def __str__(self) -> str:
         return f"console of {self.instance_id}"
+
+    @property
+    def project(self) -> Any:
+        return self.instance.project
 
     @property
     def is_view_only(self) -> bool:

@@ -24,7 +24,7 @@ class TooManyConsoles(PortalError):
 
     code, status = "too_many_consoles", 409
     title = _("Too many open consoles")
-    text = _("{used} consoles are open, and no more than {limit} may be ({scope}). Close one first.")
+    text = _("{used} consoles are open, and no more than {limit} may be. Close one first.")
 
 
 def sessions_of(instance: Instance) -> QuerySet[ConsoleTicket]:
