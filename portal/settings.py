@@ -362,6 +362,9 @@ RETENTION = {
 
 # An instance is started with room to grow to so many times its vCPUs and memory without another start; 1: none.
 HEADROOM = max(1, env.integer("HEADROOM", 4))
+# How many consoles a user may have open, and how many may be at an instance (those that only look are counted apart); 0: any.
+CONSOLES_PER_USER = env.integer("CONSOLES_PER_USER", 20)
+CONSOLES_PER_INSTANCE = env.integer("CONSOLES_PER_INSTANCE", 20)
 # For how long measurements stay as they were taken, every 15 s (compute.monitoring); sums of minutes, hours and days stay longer.
 METRICS_RAW_HOURS = env.integer("METRICS_RAW_HOURS", 24)
 if not 6 <= METRICS_RAW_HOURS <= 120:

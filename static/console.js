@@ -1,11 +1,18 @@
-/* The console tab: noVNC in the page. A module of its own, since only this page needs 190 KB of VNC client.
-   The ticket is asked for anew for every connection and travels in the websocket's subprotocol, never in the address. */
+/* The console tab, and the page of a link to look: noVNC in the page. A module of its own, since only these need 190 KB of VNC
+   client. The ticket is asked for anew for every connection and travels in the websocket's subprotocol, never in the address.
+   A link's secret is the fragment of this page's address: no server sees it but in the body that asks for a ticket. */
 const panel = document.getElementById("console");
 const screen = panel.querySelector("[data-screen]");
 const over = panel.querySelector("[data-over]");
 const words = panel.dataset;
 const {default: RFB} = await import(words.novnc);
-let rfb = null, isWanted = false, ending = null, silentTries = 0, following = 0;
+const viewOnly = words.viewOnly === "yes";
+const PASTE_LIMIT = 4096, AT_ONCE = 16, PAUSE_MS = 40;
+// What a person calls a key → its keysym and the name of its place on the keyboard.
+const KEYS = {Ctrl: [0xffe3, "ControlLeft"], Alt: [0xffe9, "AltLeft"], Super: [0xffeb, "MetaLeft"], Tab: [0xff09, "Tab"],
+  Escape: [0xff1b, "Escape"], Backspace: [0xff08, "Backspace"], Print: [0xff61, "PrintScreen"],
+  ...Object.fromEntries([1, 2, 3, 4, 7].map((number) => [`F${number}`, [0xffbd + number, `F${number}`]]))};
+let rfb = null, isWanted = false, ending = null, silentTries = 0, following = 0, typing = 0;
 
 const say = (tone, text, detail = "", canRetry = false) => {
   const state = panel.querySelector("[data-status]");
@@ -16,13 +23,21 @@ const say = (tone, text, detail = "", canRetry = false) => {
   over.querySelector("[data-connect]").hidden = !canRetry;
   panel.dataset.state = tone === "ok" ? "connected" : tone;
 };
-const reasonOf = (code) => words[`reason${code}`] || words.reasonLost;
+const reasonOf = (code, why = "") => (why === "too_many_consoles" && words.reasonTooMany) || words[`reason${code}`] || words.reasonLost;
+
+const asked = () => {
+  if (!viewOnly) return {type: "application/json", body: JSON.stringify({type: "vnc"})};
+  const link = location.hash.slice(1);
+  if (!link) throw Object.assign(new Error(words.noLink), {code: 4403});
+  return {type: "application/x-www-form-urlencoded", body: new URLSearchParams({link})};
+};
 
 const ticket = async () => {
+  const {type, body: form} = asked();
   const answer = await fetch(words.ticketUrl, {
     method: "POST", credentials: "same-origin",
-    headers: {"X-CSRFToken": words.csrf, "Content-Type": "application/json", "Accept": "application/json"},
-    body: JSON.stringify({type: "vnc"}),
+    headers: {"X-CSRFToken": words.csrf, "Content-Type": type, "Accept": "application/json"},
+    body: form,
   });
   const body = await answer.json().catch(() => ({}));
   // A refusal is told in the same numbers as the websocket's close codes: 409 is 4409.
@@ -50,7 +65,8 @@ const connect = async () => {
   socket.addEventListener("close", (event) => { ending = event; });
   const mine = new RFB(screen, socket, {shared: true});
   rfb = mine;
-  mine.scaleViewport = true;
+  mine.viewOnly = viewOnly;
+  mine.scaleViewport = panel.querySelector("[data-scale]").getAttribute("aria-pressed") === "true";
   mine.background = "#05090b";
   mine.addEventListener("connect", () => { silentTries = 0; say("ok", words.connected); mine.focus(); });
   mine.addEventListener("disconnect", () => { if (rfb === mine) lost(mine); });
@@ -68,20 +84,41 @@ const lost = (mine) => {
       setTimeout(connect, 500 * 2 ** silentTries);
       return;
     }
-    say("bad", words.disconnected, reasonOf(code), true);
+    say("bad", words.disconnected, reasonOf(code, ending?.reason), true);
   }, 60);
 };
 
-const paste = (text) => {
-  if (!rfb) return;
-  rfb.clipboardPasteFrom(text);
-  // Guests without a clipboard agent only understand keys.
-  for (const character of text) {
+const sleep = (ms) => new Promise((done) => { setTimeout(done, ms); });
+
+// Guests without a clipboard agent only understand keys: each character by its keysym, whatever keyboard sits here. In small
+// portions, since a guest that boots or swaps loses keys that come faster than it reads them.
+const paste = async (text) => {
+  const told = panel.querySelector("[data-paste-told]"), stop = panel.querySelector("[data-paste-stop]");
+  if (!rfb || !text) return;
+  if (new TextEncoder().encode(text).length > PASTE_LIMIT) { told.textContent = words.tooLong; return; }
+  const mine = rfb, turn = typing += 1, characters = [...text.replaceAll("\r\n", "\n")];
+  stop.hidden = false;
+  let sent = 0;
+  for (const character of characters) {
+    if (rfb !== mine || typing !== turn) break;
     const code = character.codePointAt(0);
-    if (character === "\n") rfb.sendKey(0xff0d, "Enter");
-    else rfb.sendKey(code < 0x100 ? code : 0x01000000 + code, null);
+    if (character === "\n") mine.sendKey(0xff0d, "Enter");
+    else if (character === "\t") mine.sendKey(...KEYS.Tab);
+    else mine.sendKey(code < 0x100 ? code : 0x01000000 + code, null);
+    sent += 1;
+    if (sent % AT_ONCE === 0 || sent === characters.length) {
+      told.textContent = `${words.typed} ${sent}/${characters.length}`;
+      await sleep(PAUSE_MS);
+    }
   }
-  rfb.focus();
+  if (typing === turn) { stop.hidden = true; rfb?.focus(); }
+};
+
+const press = (combination) => {
+  const keys = combination.split("+").map((name) => KEYS[name]);
+  for (const [keysym, place] of keys) rfb?.sendKey(keysym, place, true);
+  for (const [keysym, place] of keys.reverse()) rfb?.sendKey(keysym, place, false);
+  rfb?.focus();
 };
 
 panel.addEventListener("click", (event) => {
@@ -90,7 +127,17 @@ panel.addEventListener("click", (event) => {
   else if (at("ctrl-alt-del")) { rfb?.sendCtrlAltDel(); rfb?.focus(); }
   else if (at("full")) { document.fullscreenElement ? document.exitFullscreen() : panel.requestFullscreen(); }
   else if (at("paste-toggle")) { const bar = panel.querySelector("[data-paste]"); bar.hidden = !bar.hidden; if (!bar.hidden) bar.querySelector("textarea").focus(); }
-  else if (at("paste-send")) { const area = panel.querySelector("[data-paste] textarea"); paste(area.value); area.value = ""; }
+  else if (at("paste-send")) { const area = panel.querySelector("[data-paste] textarea"); paste(area.value); if (rfb) area.value = ""; }
+  else if (at("paste-stop")) { typing += 1; at("paste-stop").hidden = true; }
+  else if (at("scale")) {
+    const button = at("scale"), fits = button.getAttribute("aria-pressed") !== "true";
+    button.setAttribute("aria-pressed", String(fits));
+    if (rfb) rfb.scaleViewport = fits;
+  }
+});
+panel.querySelector("[data-keys]")?.addEventListener("change", (event) => {
+  if (event.target.value) press(event.target.value);
+  event.target.value = "";
 });
 // The instance was started or stopped in this very page: follow it.
 document.body.addEventListener("live", (event) => {

@@ -14,7 +14,7 @@ from billing import affording, ladder
 from billing.prices import Estimate, NoPrice, price_of
 from compute.hosts.models import Verdict
 from compute.instances import guarding, keys, operations, rescuing
-from compute.instances.console.operations import issue_ticket, principal_of, ticket_answer
+from compute.instances.console import api as consoles
 from compute.instances.errors import InstanceLocked, InstanceProtected, NeedsRestart, NotSupported
 from compute.instances.guards_api import LockSerializer, locked_by
 from compute.instances.launch_templates.bodies import FromTemplate
@@ -224,19 +224,6 @@ class ResizeSerializer(StrictSerializer):
     allow_restart = serializers.BooleanField(required=False, default=False)
 
 
-class ConsoleSerializer(StrictSerializer):
-    type = serializers.ChoiceField(choices=["vnc"], default="vnc")
-
-
-class TicketSerializer(serializers.Serializer):
-    example = {"url": f"/console/{id_of('instance')}/", "ws": f"wss://cloud.example.org/ws/console/{id_of('instance')}/",
-               "ticket": "Yk3v0…"}
-    url = serializers.CharField()
-    ws = serializers.CharField()
-    ticket = serializers.CharField()
-    expires_at = serializers.DateTimeField()
-
-
 class InstanceTypeViewSet(Listed, Fetched, RoomViewSet):
     """Sizes on offer."""
 
@@ -285,29 +272,29 @@ REFUSED = {"start": (PaymentRequired, Unpaid, NoPrice, NoCapacity),
 GUARDS = ("unlock", "protect", "unprotect")
 
 
-class InstanceViewSet(Listed, Fetched, Described, RoomViewSet):
+class InstanceViewSet(consoles.HasConsole, Listed, Fetched, Described, RoomViewSet):
     """Instances."""
 
     queryset = Instance.objects.select_related("hold")
     serializer_class = InstanceSerializer
     permissions = {"list": "instance.view", "retrieve": "instance.view", "create": "instance.create",
                    "partial_update": "instance.update", "destroy": VERBS["delete"].permission,
-                   "console": "instance.console", "placement": "instance.view", "metrics": "instance.view",
+                   "placement": "instance.view", "metrics": "instance.view", **consoles.PERMISSIONS,
                    **dict.fromkeys(("lock", "unlock"), guarding.LOCK),
                    **dict.fromkeys(("protect", "unprotect"), guarding.PROTECT),
                    **{name: verb.permission for name, verb in ACTIONS.items()}}
-    bodies = {"create": CreateInstanceSerializer, "partial_update": RenameSerializer, "console": ConsoleSerializer,
+    bodies = {"create": CreateInstanceSerializer, "partial_update": RenameSerializer, **consoles.BODIES,
               **{name: ForceSerializer for name, verb in ACTIONS.items() if verb.takes_force},
               "lock": LockSerializer, "rescue": RescueSerializer, "rebuild": RebuildSerializer, "resize": ResizeSerializer}
     answers = {**dict.fromkeys(("partial_update", "lock", "unlock", "protect", "unprotect"), (200, InstanceSerializer)),
-               "console": (200, TicketSerializer), "placement": (200, PlacedSerializer),
+               **consoles.ANSWERS, "placement": (200, PlacedSerializer),
                "metrics": (200, monitoring.MetricsSerializer)}
     errors = {"create": (*REFUSALS, *affording.REFUSALS, NoCapacity, Busy, StateConflict, NoNetwork, NoPublicNetwork,
                          SubnetFull, AddressInUse, PoolFull, AlreadyAssociated, TooMany),
               **{name: (*REFUSED.get(name, ()), InstanceLocked) for name in (*ACTIONS, *GUARDS)},
-              "destroy": (InstanceLocked, InstanceProtected)}
+              "destroy": (InstanceLocked, InstanceProtected), **consoles.ERRORS}
     query_parameters = {"create": ("dry_run",), "resize": ("dry_run",), "destroy": ("purge",), "metrics": monitoring.PARAMETERS}
-    secret_fields = ("ticket",)
+    secret_fields = consoles.SECRETS
     filters = {"state": "state", "zone": "zone_id", "type": "type_id", "image": "image_id", "is_protected": "is_protected"}
     search_fields = ("name", "description")
     ordering_fields = ("created_at", "name", "state", "vcpus", "memory_mib")
@@ -372,13 +359,6 @@ class InstanceViewSet(Listed, Fetched, Described, RoomViewSet):
         """Write its root volume anew from an image: everything on it is lost. Id, addresses and other volumes stay."""
         wishes = {"image": self.target.image, **self.read_body()}
         return accepted(operations.act(self.target, "rebuild", actor=request.user, **wishes), request)
-
-    @action(detail=True, methods=["post"])
-    def console(self, request: Request, pk: str) -> Response:
-        """A ticket for the screen, good once and for 30 seconds."""
-        self.read_body()
-        row, text = issue_ticket(self.target, actor=request.user, principal=principal_of(request))
-        return Response(ticket_answer(row, text, request))
 
     @action(detail=True, methods=["post"], url_path="actions/resize", url_name="resize")
     def resize(self, request: Request, pk: str) -> Response:

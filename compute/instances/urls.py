@@ -4,7 +4,6 @@ from collections.abc import Callable
 from django.http import HttpResponse
 from django.urls import include, path
 
-from compute.instances.console.urls import urlpatterns as console_pages
 from compute.instances.launch_templates import views as launch_templates
 from compute.instances.launch_templates.lists import LaunchTemplateList
 from compute.instances.lists.floating_ips import FloatingIpList
@@ -51,7 +50,6 @@ instance_pages = [
     path("", include("compute.instances.console.urls")),
     *[path(f"<uuid:pk>/{name}/", PAGES[name] if verb.has_form else instances.act_on(verb), name=name)
       for name, verb in VERBS.items()],
-    *console_pages,
     *bulk_paths(InstanceList),
 ]
 key_pages = [

@@ -22,7 +22,8 @@ GROUPS: tuple[tuple[Any, tuple[tuple[str, str], ...]], ...] = (
         ("instances.LaunchTemplate", "note_stack"), ("hosts.Host", "dns"),
         ("hosts.Endpoint", "settings_ethernet"), ("monitoring.MeasuringPass", "monitoring"),
         ("hosts.Claim", "donut_large"), ("hosts.Verdict", "rule"), ("hosts.Discovered", "travel_explore"),
-        ("console.ConsoleTicket", "terminal"), ("instances.SshKey", "key"), ("hosts.SshIdentity", "vpn_key"))),
+        ("console.ConsoleTicket", "terminal"),
+        ("console.ConsoleLink", "visibility"), ("instances.SshKey", "key"), ("hosts.SshIdentity", "vpn_key"))),
     (_("Network"), (
         ("network.Vpc", "lan"), ("network.Subnet", "account_tree"), ("network.Port", "settings_input_component"),
         ("network.SecurityGroup", "shield"), ("network.FloatingIp", "public"), ("network.Allocation", "tag"),

@@ -48,7 +48,8 @@ STATE_WORDS = {"building": "Building", "starting": "Starting", "running": "Runni
 # Words for what audit events tell of.
 CHANGED = {"name": _("Name"), "description": _("Description"), "tags": _("Tags"), "address": _("Address"), "cidr": _("Range"),
            "gateway": _("Gateway"), "groups": _("Security groups"), "rule": _("Rule"), "remote": _("From or to"),
-           "reason": _("Reason"), "console": _("Console"), "seconds": _("Seconds"), "fingerprint": _("Fingerprint"),
+           "reason": _("Reason"), "console": _("Console"), "view_only": _("Look only"),
+           "minutes": _("Minutes"), "seconds": _("Seconds"), "fingerprint": _("Fingerprint"),
            "state": _("State"), "type": _("Size"),
            "image": _("Image"), "is_for_rescue": _("For rescue"), "ip": _("Address"), "port": _("Port"), "rules": _("Rules"),
            "host said": _("The host said"), "why": _("Why"),
@@ -88,6 +89,8 @@ ACTS = {
     "group.delete": _("Delete group"), "group.add": _("Add to group"), "group.remove": _("Take out of group"),
     "role.create": _("Create role"), "role.change": _("Change role"), "role.delete": _("Delete role"),
     "console.open": _("Open console"), "console.close": _("Close console"),
+    "console.end": _("End console of somebody"), "console.link": _("Make link to look at console"),
+    "console.unlink": _("Revoke link to console"),
     "operation.cancel": _("Cancel operation"), "operation.retry": _("Retry operation"),
     "instance.lock": _("Lock instance"), "instance.unlock": _("Unlock instance"),
     "instance.protect": _("Protect instance against deletion"), "instance.unprotect": _("Let instance be deleted"),

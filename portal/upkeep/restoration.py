@@ -40,7 +40,7 @@ UPDATE kernel_operation
 """
 # Whoever held a lease is of the lost time.
 LEASES = "UPDATE kernel_operation SET lease_until = NULL, updated_at = clock_timestamp() WHERE state IN ('queued', 'running')"
-FORGOTTEN = ("tenants_browsersession", "console_consoleticket", "kernel_idempotencykey")
+FORGOTTEN = ("tenants_browsersession", "console_consoleticket", "console_consolelink", "kernel_idempotencykey")
 LIVE = "SELECT count(*) FROM kernel_operation WHERE state IN ('queued', 'running')"
 # Two restores of one database at a time would take each other's draft.
 LOCK = "SELECT pg_try_advisory_lock(hashtext(%s))"

@@ -18,7 +18,7 @@ from billing import counters
 from billing.exports import expiry
 from billing.models import InvoiceMail
 from compute.hosts.models import Discovered, Verdict
-from compute.instances.console.models import ConsoleTicket
+from compute.instances.console.models import ConsoleLink, ConsoleTicket
 from compute.instances.models import ScheduleRun
 from compute.network.models import TrafficCount
 from portal.kernel import sealing
@@ -77,6 +77,7 @@ def _verdicts(before: datetime) -> QuerySet:
 RULES = (
     Rule("sessions", lambda: 1, lambda before: BrowserSession.objects.filter(expire_date__lt=before)),
     Rule("tickets", _days("console_days"), _tickets),
+    Rule("console_links", _days("console_days"), lambda before: ConsoleLink.objects.filter(expires_at__lt=before)),
     Rule("sign_ins", _days("sign_in_days"), lambda before: AccessAttempt.objects.filter(attempt_time__lt=before)),
     Rule("sign_in_faults", _days("sign_in_days"), lambda before: AccessFailureLog.objects.filter(attempt_time__lt=before)),
     Rule("sign_in_log", _days("sign_in_days"), lambda before: AccessLog.objects.filter(attempt_time__lt=before)),

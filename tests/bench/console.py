@@ -63,7 +63,8 @@ def _running(database: str, peer: Path) -> Iterator[tuple[dict[str, Opener], dic
     bare = create_server(("127.0.0.1", 0))
     threading.Thread(target=_accept, args=(bare,), daemon=True).start()
     ours, theirs = _free_port(), _free_port()
-    environment = {**os.environ, "DATABASE_URL": databases.url(database), "BENCH_SCREEN": str(screen.port),
+    environment = {**os.environ, "CONSOLES_PER_USER": "0", "CONSOLES_PER_INSTANCE": "0",
+                   "DATABASE_URL": databases.url(database), "BENCH_SCREEN": str(screen.port),
                    "MAINS_URL": f"http://127.0.0.1:{ours}"}
     processes = [subprocess.Popen([sys.executable, "-m", "tests.bench.relay", str(ours)], env=environment,
                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL),

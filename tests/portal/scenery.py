@@ -31,6 +31,7 @@ from billing.models import (
     Voucher,
 )
 from compute.hosts.models import Endpoint, Host
+from compute.instances.console.models import ConsoleLink, ConsoleTicket
 from compute.instances.models import (
     Instance,
     InstanceSchedule,
@@ -172,6 +173,7 @@ def make_rows(cast: Cast, project: Project, owner: User, shared: Rows, *, number
         **make_exports(project, number),
         **make_schedule(project, instance, owner, number),
         **make_template(common, owner, number),
+        **make_console(instance, owner, number),
         Counter: Counter.objects.create(resource=instance, **common, meter="instance.traffic", epoch=number, sku="small"),
     }
 
@@ -179,6 +181,16 @@ def make_rows(cast: Cast, project: Project, owner: User, shared: Rows, *, number
 # What a request may ask besides, depending on the clock.
 ONCE_A_MINUTE = 'UPDATE "tenants_browsersession" SET "last_seen_at"'
 VOUCHER = "7KQ2M-9X4TB-C0WFR-31ZXY"
+
+
+def make_console(instance: Instance, owner: User, number: int) -> Rows:
+    """Somebody has it open, and a link lets others look."""
+    now, name = database_now(), f"{instance.pk} {number}"
+    common = {"instance": instance, "generation": instance.generation, "expires_at": now + timedelta(hours=1)}
+    return {
+        ConsoleTicket: ConsoleTicket.objects.create(**common, user=owner, session_hash="x", secret_hash=name, used_at=now,
+                                                    seen_at=now),
+        ConsoleLink: ConsoleLink.objects.create(**common, maker=owner, secret_hash=name)}
 
 
 def make_budget(project: Project, number: int) -> Rows:

@@ -7,6 +7,7 @@ from django.urls import reverse
 
 from billing.models import Budget, Export, ExportSchedule, Invoice
 from compute.hosts.models import Host
+from compute.instances.console.models import ConsoleLink, ConsoleTicket
 from compute.instances.models import Instance, InstanceSchedule, InstanceType, LaunchTemplate, SshKey
 from compute.network.models import AddressPool, FloatingIp, Port, SecurityGroup, SecurityGroupRule, Subnet, Vpc
 from portal.kernel.declarations import registry
@@ -115,6 +116,10 @@ BODIES: dict[str, Body] = {
         "name": "db", "project": str(scene.cast.project.pk), "region": ours(scene, Region), "zone": ours(scene, Zone),
         "type": ours(scene, InstanceType), "image": ours(scene, Image), "ssh_keys": [ours(scene, SshKey)],
         "subnets": [ours(scene, Subnet)], "security_groups": [ours(scene, SecurityGroup)]},
+    "instance-end-console-session.POST": lambda scene: {"session": ours(scene, ConsoleTicket)},
+    "instance-console-links.POST": lambda scene: {"minutes": 5},
+    "instance-revoke-console-link.POST": lambda scene: {"link": ours(scene, ConsoleLink)},
+    "instance-console-view.POST": lambda scene: {"link": "of another"},
     "instance-rescue.POST": lambda scene: {"image": ours(scene, Image)},
     "instance-rebuild.POST": lambda scene: {"image": ours(scene, Image), "ssh_keys": [ours(scene, SshKey)]},
     "export-list.POST": lambda scene: {"organization": ours(scene, Organization), "what": "focus", "format": "csv",
@@ -171,6 +176,10 @@ FORMS: dict[str, Body] = {
         "project": str(scene.cast.project.pk), "region": ours(scene, Region), "subnets": ours(scene, Subnet)},
     "instances:check.POST": lambda scene: {
         "project": str(scene.cast.project.pk), "region": ours(scene, Region), "subnets": ours(scene, Subnet)},
+    "instances:end-console-session.POST": lambda scene: {"session": ours(scene, ConsoleTicket)},
+    "instances:console-links.POST": lambda scene: {"valid_for": "60"},
+    "instances:revoke-console-link.POST": lambda scene: {"link": ours(scene, ConsoleLink)},
+    "instances:console-view.POST": lambda scene: {"link": "of another"},
     "instances:rescue.POST": lambda scene: {"image": ours(scene, Image)},
     "instances:rebuild.POST": lambda scene: {"image": ours(scene, Image), "typed_name": scene.ours[Instance].name},
     "instances:delete.POST": lambda scene: {"confirmed": "1"},

@@ -11,10 +11,11 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
-from compute.instances.console.models import ConsoleTicket
+from compute.instances.console import links, sessions
+from compute.instances.console.models import ConsoleLink, ConsoleTicket
 from compute.instances.console.principals import Principal, principal_of
 from compute.instances.models import ON_SCREEN, Instance
-from portal.kernel import audit
+from portal.kernel import audit, requests
 from portal.kernel.errors import NotFound, PortalError, StateConflict, TooManyRequests
 from portal.kernel.secrets import digest, random_secret
 from portal.kernel.states import database_now
@@ -37,20 +38,23 @@ class TicketRefused(PortalError):
     text = _("This console ticket is unknown, used or expired, or it was issued to somebody else. Ask for a new one.")
 
 
-def issue_ticket(instance: Instance, *, actor: User, principal: Principal,
-                 type: str = ConsoleTicket.Type.VNC) -> tuple[ConsoleTicket, str]:
-    """The ticket's row and its text, which is told once and stored nowhere. Raises StateConflict unless it runs."""
+def issue_ticket(instance: Instance, *, actor: User, principal: Principal, type: str = ConsoleTicket.Type.VNC,
+                 link: ConsoleLink | None = None) -> tuple[ConsoleTicket, str]:
+    """The ticket's row and its text, which is told once and stored nowhere; with a link, to look and not to type.
+
+    Raises StateConflict unless it runs, and TooManyConsoles."""
     if instance.state not in ON_SCREEN:
         raise StateConflict(state=instance.state, legal=",".join(sorted(ON_SCREEN)))
     now = database_now()
     mine = ConsoleTicket.objects.filter(user=actor)
     if mine.filter(used_at=None, expires_at__gt=now).count() >= UNUSED_LIMIT:
         raise TooManyRequests(retry_after=int(TICKET_LIFE.total_seconds()))
+    sessions.require_room(instance.pk, actor.pk, is_view_only=link is not None)
     mine.filter(created_at__lt=now - KEPT).delete()
     text = random_secret(256)
     row = ConsoleTicket.objects.create(
         instance=instance, user=actor, session_hash=principal.session_hash, api_key=principal.api_key, type=type,
-        secret_hash=digest(text), generation=instance.generation, expires_at=now + TICKET_LIFE)
+        secret_hash=digest(text), generation=instance.generation, expires_at=now + TICKET_LIFE, link=link)
     return row, text
 
 
@@ -62,7 +66,8 @@ def ticket_answer(row: ConsoleTicket, text: str, request: HttpRequest) -> dict[s
 
 
 def open_console(text: str, principal: Principal) -> ConsoleTicket:
-    """Burn the ticket for the session that it opens. Raises TicketRefused, NotFound, Forbidden or StateConflict."""
+    """Burn the ticket for the session that it opens. Raises TicketRefused, TooManyConsoles, LinkRefused, NotFound, Forbidden or
+    StateConflict."""
     try:
         ticket = _redeem(text, principal)
         _require_open(ticket, principal)
@@ -70,17 +75,23 @@ def open_console(text: str, principal: Principal) -> ConsoleTicket:
         about = error.facts.get("instance")
         audit.refuse("console.open", Instance.objects.filter(pk=about).first(), actor=principal.user, reason=error.code)
         raise
-    audit.record("console.open", ticket.instance, actor=principal.user, after={"console": ticket.type})
+    audit.record("console.open", ticket.instance, actor=principal.user,
+                 after={"console": ticket.type} | ({"view_only": True} if ticket.is_view_only else {}))
     return ticket
 
 
 def _redeem(text: str, principal: Principal) -> ConsoleTicket:
     """Single use by one UPDATE that commits alone, whatever happens to the session afterwards."""
     known = ConsoleTicket.objects.filter(secret_hash=digest(text))
+    mine = known.filter(used_at=None, expires_at__gt=Now(), user=principal.user, session_hash=principal.session_hash,
+                        api_key=principal.api_key)
     with transaction.atomic(durable=True):
-        won = known.filter(used_at=None, expires_at__gt=Now(), user=principal.user, session_hash=principal.session_hash,
-                           api_key=principal.api_key).update(used_at=Now(), seen_at=Now())
-    ticket = (known.select_related("instance__host__endpoint", "instance__project", "user")
+        # What counts open sessions and what adds one take turns, or a hundred tickets at once would all find room.
+        for row in mine.only("instance_id", "user_id", "link_id"):
+            sessions.in_turn(row.instance_id, row.user_id)
+            sessions.require_room(row.instance_id, row.user_id, is_view_only=row.is_view_only)
+        won = mine.update(used_at=Now(), seen_at=Now(), address=requests.current().address)
+    ticket = (known.select_related("instance__host__endpoint", "instance__project", "user", "link__maker", "link__api_key")
               # Loading would decrypt them; the relay reads the password when it logs in.
               .defer("instance__vnc_password", "instance__user_data", "instance__next_user_data").first())
     if not won or ticket is None:
@@ -91,8 +102,10 @@ def _redeem(text: str, principal: Principal) -> ConsoleTicket:
 def _require_open(ticket: ConsoleTicket, principal: Principal) -> None:
     """The rights and the state of now, not of when the ticket was issued."""
     try:
-        access.fetch(principal.user, Instance.objects, "instance.console", pk=ticket.instance_id)
+        access.fetch(principal.user, Instance.objects, ticket.permission, pk=ticket.instance_id)
         _require_running(ticket)
+        if ticket.link is not None and links.why_dead(ticket.link, ticket.instance, database_now()):
+            raise links.LinkRefused
     except PortalError as error:
         error.facts["instance"] = ticket.instance_id
         _mark_closed(ticket)

@@ -19,6 +19,7 @@ from compute.instances.console.models import ConsoleTicket
 from compute.instances.console.principals import principal_of_socket
 from compute.instances.console.rfb import RfbFault, let_in, log_in
 from compute.instances.console.screen import Screen
+from compute.instances.console.viewing import LookingOnly, NotForViewers
 from compute.instances.console.watch import OpenConsole, Watch
 from compute.instances.models import Instance
 from portal.kernel import requests
@@ -100,7 +101,7 @@ async def console(scope: dict, receive, send) -> None:
             await _close(ticket, reason=getattr(error, "code", "unavailable"))
         return await refuse(scope, receive, send, status=getattr(error, "status", 503), subprotocol=subprotocol,
                             code=getattr(error, "code", "unavailable"), detail=getattr(error, "detail", ""))
-    session = OpenConsole(ticket.pk, session_key)
+    session = OpenConsole(ticket.pk, session_key, is_view_only=ticket.is_view_only)
     try:
         await send({"type": "websocket.accept", "subprotocol": subprotocol})
         await _relay(session, screen, Browser(receive, send, session))
@@ -162,8 +163,9 @@ async def _traffic(session: OpenConsole, screen: Screen, browser: Browser) -> No
     try:
         async with asyncio.timeout(OPENING_LIMIT_S):
             await let_in(browser)
+        to_screen = _looks_to_screen if session.is_view_only else _to_screen
         both = [asyncio.ensure_future(_to_browser(session, screen, browser)),
-                asyncio.ensure_future(_to_screen(session, screen, browser))]
+                asyncio.ensure_future(to_screen(session, screen, browser))]
         try:
             await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -175,6 +177,8 @@ async def _traffic(session: OpenConsole, screen: Screen, browser: Browser) -> No
                 raise error
     except Unwanted as error:
         session.end(error.close_code, "unwanted")
+    except NotForViewers:
+        session.end(1003, "unwanted")
     except RfbFault:
         session.end(1002, "not_rfb")
     except TimeoutError:
@@ -193,6 +197,17 @@ async def _to_screen(session: OpenConsole, screen: Screen, browser: Browser) -> 
     while (content := await browser.take()) is not None:
         try:
             await screen.write(content)
+        except EOFError:
+            return session.end(4409, "screen_gone")
+
+
+async def _looks_to_screen(session: OpenConsole, screen: Screen, browser: Browser) -> None:
+    """As `_to_screen`, for who may look: nothing that would be typed, clicked or pasted goes on."""
+    looking = LookingOnly()
+    while (content := await browser.take()) is not None:
+        try:
+            if passed := looking.passes(content):
+                await screen.write(passed)
         except EOFError:
             return session.end(4409, "screen_gone")
 

@@ -16,6 +16,7 @@ from django.db import Error as DatabaseFault
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from compute.instances.console.links import why_dead
 from compute.instances.console.models import ConsoleTicket
 from compute.instances.models import ON_SCREEN, InstanceState
 from portal.kernel.handshake import users_of_sessions
@@ -44,6 +45,7 @@ class OpenConsole:
     close_code: int = 0
     reason: str = ""
     sending_since: float = 0.0
+    is_view_only: bool = False
 
     def end(self, code: int, reason: str) -> None:
         if not self.ended.is_set():
@@ -111,7 +113,8 @@ class Watch:
 
 def _verdicts_on(session_keys: dict[UUID, str]) -> dict[UUID, tuple[int, str]]:
     """ticket id → close code and reason, for those that must end now; notes that the others are alive."""
-    rows = (ConsoleTicket.objects.filter(pk__in=session_keys).select_related("instance", "user", "api_key")
+    rows = (ConsoleTicket.objects.filter(pk__in=session_keys)
+            .select_related("instance", "user", "api_key", "link__maker", "link__api_key")
             # Neither is needed to judge, and loading them would decrypt them.
             .defer("instance__vnc_password", "instance__user_data", "instance__next_user_data"))
     signed_in = users_of_sessions(key for key in session_keys.values() if key)
@@ -130,6 +133,8 @@ def _verdicts_on(session_keys: dict[UUID, str]) -> dict[UUID, tuple[int, str]]:
 
 def _sign_in_verdict(ticket: ConsoleTicket, session_user: User | None) -> tuple[int, str] | None:
     now, key = timezone.now(), ticket.api_key
+    if ticket.ended_at is not None:
+        return 4410, "ended"
     if now - ticket.used_at > LONGEST:
         return 4408, "too_long"
     if not ticket.user.is_active:
@@ -151,12 +156,18 @@ def _instance_verdict(ticket: ConsoleTicket) -> tuple[int, str] | None:
 
 
 def _rights_verdict(ticket: ConsoleTicket, known: dict[UUID, Grants]) -> tuple[int, str] | None:
-    grants = known.get(ticket.user_id) or known.setdefault(ticket.user_id, ticket.user.grants)
+    def of(user: User) -> Grants:
+        return known.get(user.pk) or known.setdefault(user.pk, user.grants)
+
+    grants = of(ticket.user)
     if ticket.api_key is not None:
         grants = grants.narrowed_by(ticket.api_key)
     if not grants.may("instance.view", ticket.instance.project_id):
         # It exists for who has been asked for a second factor meanwhile: as at any page, they are told what is missing.
         return (4403, "mfa_required") if grants.is_held_behind("instance.view", ticket.instance) else (4404, "not_found")
+    if ticket.link is not None:
+        reason = why_dead(ticket.link, ticket.instance, timezone.now(), of)
+        return (4403, reason) if reason else None
     return None if grants.may("instance.console", ticket.instance.project_id) else (4403, "forbidden")
 
 

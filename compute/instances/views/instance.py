@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from compute.instances import addresses, details, guarding, measured, timeline, wording
+from compute.instances.console import views as consoles
 from compute.instances.lists.instances import RELATED
 from compute.instances.models import Instance
 from compute.instances.verbs import Verb, offered
@@ -61,7 +62,8 @@ def sheet_of(request: HttpRequest, instance: Instance) -> Sheet:
                            content=lambda: measured.charts(instance, request.GET.get("range", ""))),
             "network": Tab(label=gettext_lazy("Network"), part="instances/_network.html",
                            content=lambda: _network(request, instance)),
-            "console": Tab(label=gettext_lazy("Console"), part="instances/_console.html", is_live=False),
+            "console": Tab(label=gettext_lazy("Console"), part="instances/_console.html", is_live=False,
+                           content=lambda: consoles.shared(request, instance) if may_open_console else {}),
             "timeline": timeline_tab(request, lambda: timeline.subjects_of_instance(instance.pk)),
             "cost": cost_tab(request, instance, lambda: [row.pk for row in details.volumes_of(instance)])}
     if not instance.has_network:

@@ -34,7 +34,7 @@ from billing.models import (
     VoucherUse,
 )
 from compute.hosts.models import Claim, Discovered, Endpoint, Host, SshIdentity, Verdict
-from compute.instances.console.models import ConsoleTicket
+from compute.instances.console.models import ConsoleLink, ConsoleTicket
 from compute.instances.models import Instance
 from compute.monitoring.models import MeasuringPass
 from compute.network.models import FloatingIp, TrafficCount
@@ -66,6 +66,8 @@ def make_rest(cast: Cast, rows: Rows) -> Rows:
         ImageCopy: ImageCopy.objects.create(image=rows[Image], pool=rows[Pool]),
         ConsoleTicket: ConsoleTicket.objects.create(instance=instance, user=cast.alice, session_hash="x", secret_hash="y",
                                                     generation=1, expires_at=now + timedelta(seconds=30)),
+        ConsoleLink: ConsoleLink.objects.create(instance=instance, maker=cast.alice, secret_hash="z", generation=1,
+                                                expires_at=now + timedelta(hours=1)),
         Quota: Quota.objects.create(organization=cast.organization, region=cast.region, dimension="instances", limit=10),
         Credit: (credit := Credit.objects.create(organization=cast.organization, amount=Decimal(5), currency="CNY",
                                                  reason="trial", created_at=now)),
