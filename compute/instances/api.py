@@ -15,7 +15,7 @@ from billing.prices import Estimate, NoPrice, price_of
 from compute.hosts.models import Verdict
 from compute.instances import guarding, keys, operations, rescuing
 from compute.instances.console.operations import issue_ticket, principal_of, ticket_answer
-from compute.instances.errors import InstanceLocked, InstanceProtected, NeedsRestart, NotSupported
+from compute.instances.errors import InstanceLocked, InstanceProtected, NeedsRestart, NoRoomForCopy, NotSupported
 from compute.instances.guards_api import LockSerializer, locked_by
 from compute.instances.models import Instance, InstanceType, SshKey, purge_time
 from compute.instances.networks import MOST_CARDS, Networks, cards_by_instance
@@ -220,6 +220,17 @@ class ResizeSerializer(StrictSerializer):
     allow_restart = serializers.BooleanField(required=False, default=False)
 
 
+class CaptureSerializer(DescribedSerializer):
+    """How the image is called."""
+
+    example = {"name": "web, ready", "description": "With the shop installed."}
+
+
+class CloneSerializer(StrictSerializer):
+    example = {"name": "web-2"}
+    name = NameField(required=False, help_text="Without one: the name of the instance, with “-clone”.")
+
+
 class ConsoleSerializer(StrictSerializer):
     type = serializers.ChoiceField(choices=["vnc"], default="vnc")
 
@@ -276,6 +287,8 @@ REFUSED = {"start": (PaymentRequired, Unpaid, NoPrice, NoCapacity),
            **dict.fromkeys(("pause", "suspend"), (NotSupported, Unpaid, NoPrice)),
            **dict.fromkeys(("reboot", "restore", "unrescue"), (Unpaid,)), "resume": (PaymentRequired, Unpaid, NoPrice),
            "rescue": (PaymentRequired, Unpaid, NoPrice, NoCapacity), "rebuild": (PaymentRequired, Unpaid, NoPrice),
+           "capture": (*REFUSALS, *affording.REFUSALS, NoCapacity),
+           "clone": (*REFUSALS, *affording.REFUSALS, NoRoomForCopy, SubnetFull, TooMany),
            "resize": (*REFUSALS, *affording.REFUSALS, NoCapacity, NeedsRestart)}
 """What a verb may be refused with, besides what the table says and a lock."""
 GUARDS = ("unlock", "protect", "unprotect")
@@ -294,6 +307,7 @@ class InstanceViewSet(Listed, Fetched, Described, RoomViewSet):
                    **{name: verb.permission for name, verb in ACTIONS.items()}}
     bodies = {"create": CreateInstanceSerializer, "partial_update": RenameSerializer, "console": ConsoleSerializer,
               "lock": LockSerializer, "rescue": RescueSerializer, "rebuild": RebuildSerializer, "resize": ResizeSerializer,
+              "capture": CaptureSerializer, "clone": CloneSerializer,
               **{name: ForceSerializer for name, verb in ACTIONS.items() if verb.takes_force}}
     answers = {**dict.fromkeys(("partial_update", "lock", "unlock", "protect", "unprotect"), (200, InstanceSerializer)),
                "console": (200, TicketSerializer), "placement": (200, PlacedSerializer),
@@ -365,6 +379,18 @@ class InstanceViewSet(Listed, Fetched, Described, RoomViewSet):
         """Write its root volume anew from an image: everything on it is lost. Id, addresses and other volumes stay."""
         wishes = {"image": self.target.image, **self.read_body()}
         return accepted(operations.act(self.target, "rebuild", actor=request.user, **wishes), request)
+
+    @action(detail=True, methods=["post"], url_path="actions/capture")
+    def capture(self, request: Request, pk: str) -> Response:
+        """Copy the root volume of an instance that is off into a private image of its project, from which instances start. What
+        is on the disk is in the image; user data is not. Stop what runs first (`actions/stop`)."""
+        return accepted(operations.act(self.target, "capture", actor=request.user, **self.read_body()), request)
+
+    @action(detail=True, methods=["post"], url_path="actions/clone")
+    def clone(self, request: Request, pk: str) -> Response:
+        """Make and start another instance of the same type, networks, security groups, keys and tags, with addresses of its own
+        and a copy of the root volume, on the same host. This one must be off. The new one is in the operation's result."""
+        return accepted(operations.act(self.target, "clone", actor=request.user, **self.read_body()), request)
 
     @action(detail=True, methods=["post"])
     def console(self, request: Request, pk: str) -> Response:

@@ -39,7 +39,7 @@ OPERATION_TONES = {"queued": "busy", "running": "busy", "succeeded": "ok", "fail
 # States as errors carry them, under the labels that badges show.
 STATE_WORDS = {"building": "Building", "starting": "Starting", "running": "Running", "stopping": "Stopping",
                "stopped": "Stopped", "rebooting": "Rebooting", "pausing": "Pausing", "paused": "Paused",
-               "suspending": "Suspending", "suspended": "Suspended", "resuming": "Resuming", "resizing": "Resizing",
+               "suspending": "Suspending", "suspended": "Suspended", "resuming": "Resuming", "resizing": "Resizing", "copying": "Copying",
                "rescuing": "Rescuing", "rescued": "Rescued", "unrescuing": "Leaving rescue", "rebuilding": "Rebuilding",
                "recycling": "Recycling", "recycled": "Recycled", "restoring": "Restoring", "error": "Error",
                "deleting": "Deleting", "deleted": "Deleted", "allocating": "Allocating", "idle": "Idle",
