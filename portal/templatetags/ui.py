@@ -51,12 +51,12 @@ CHANGED = {"name": _("Name"), "description": _("Description"), "tags": _("Tags")
            "reason": _("Reason"), "console": _("Console"), "seconds": _("Seconds"), "fingerprint": _("Fingerprint"),
            "state": _("State"), "type": _("Size"),
            "image": _("Image"), "is_for_rescue": _("For rescue"), "ip": _("Address"), "port": _("Port"), "rules": _("Rules"),
-           "host said": _("The host said"), "root_disk_gib": _("Root disk (GiB)"), "force": _("At once"), "mac": _("MAC address")}
+           "host said": _("The host said"), "made of": _("Made of"), "clone of": _("Clone of"), "root_disk_gib": _("Root disk (GiB)"), "force": _("At once"), "mac": _("MAC address")}
 OUTCOMES = {"done": "ok", "undone": "off"}
 ACTS = {
     "instance.update": _("Change instance"), "instance.power_followed": _("Followed the power of the guest"),
     "ssh_key.update": _("Change SSH key"), "volume.update": _("Change volume"), "image.update": _("Change image"),
-    "image.rescue": _("Offer image for rescue"),
+    "image.rescue": _("Offer image for rescue"), "image.create": _("Create image"), "image.retire": _("Delete image"),
     "sshkey.create": _("Add SSH key"), "sshkey.delete": _("Delete SSH key"),
     "apikey.create": _("Create API key"), "apikey.revoke": _("Revoke API key"),
     "apikey.rotate": _("New secret of API key"), "apikey.end_previous": _("End old secret of API key"),
