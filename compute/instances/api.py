@@ -15,10 +15,12 @@ from billing.prices import Estimate, NoPrice, price_of
 from compute.hosts.models import Verdict
 from compute.instances import guarding, keys, operations, rescuing
 from compute.instances.console.operations import issue_ticket, principal_of, ticket_answer
+from compute.instances.copies_api import CaptureSerializer, CloneSerializer
 from compute.instances.errors import InstanceLocked, InstanceProtected, NeedsRestart, NoRoomForCopy, NotSupported
 from compute.instances.guards_api import LockSerializer, locked_by
 from compute.instances.models import Instance, InstanceType, SshKey, purge_time
 from compute.instances.networks import MOST_CARDS, Networks, cards_by_instance
+from compute.instances.placed_api import PlacedSerializer
 from compute.instances.resizing import Resize
 from compute.instances.verbs import ACTIONS, VERBS
 from compute.monitoring import api as monitoring
@@ -176,24 +178,6 @@ def order_of(body: dict[str, Any]) -> operations.Order:
                                        "public_keys": tuple(body.get("public_keys", ()))})
 
 
-class VerdictSerializer(serializers.Serializer):
-    """What placement thought of one host: a weight, or a reason against it."""
-
-    host = serializers.UUIDField(source="host_id")
-    name = serializers.CharField(source="host.name")
-    chosen = serializers.BooleanField(source="is_chosen")
-    weight = serializers.FloatField(allow_null=True)
-    reason = serializers.CharField(allow_blank=True)
-
-
-class PlacedSerializer(serializers.Serializer):
-    """How a host was looked for: why none was found; and for administrators, what was thought of each."""
-
-    feasible = serializers.BooleanField()
-    reasons = serializers.ListField(child=serializers.CharField())
-    hosts = VerdictSerializer(many=True, allow_null=True)
-
-
 class ForceSerializer(StrictSerializer):
     force = serializers.BooleanField(required=False, default=False)
 
@@ -218,17 +202,6 @@ class ResizeSerializer(StrictSerializer):
     example = {"type": id_of("instance_type"), "allow_restart": False}
     type = VisibleField(InstanceType)
     allow_restart = serializers.BooleanField(required=False, default=False)
-
-
-class CaptureSerializer(DescribedSerializer):
-    """How the image is called."""
-
-    example = {"name": "web, ready", "description": "With the shop installed."}
-
-
-class CloneSerializer(StrictSerializer):
-    example = {"name": "web-2"}
-    name = NameField(required=False, help_text="Without one: the name of the instance, with “-clone”.")
 
 
 class ConsoleSerializer(StrictSerializer):

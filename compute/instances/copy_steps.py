@@ -1,5 +1,5 @@
-"""Steps of what copies an instance's disk (`copying`), and how it ends: the image or the new instance is there, or nothing is left
-of it. The instance itself is off before, meanwhile and afterwards.
+"""Steps of what copies an instance's disk (`copying`), and how it ends: the image or the new instance is there, or nothing of it
+is left. The instance itself is off before, meanwhile and afterwards.
 """
 from typing import Any
 

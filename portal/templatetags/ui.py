@@ -39,7 +39,8 @@ OPERATION_TONES = {"queued": "busy", "running": "busy", "succeeded": "ok", "fail
 # States as errors carry them, under the labels that badges show.
 STATE_WORDS = {"building": "Building", "starting": "Starting", "running": "Running", "stopping": "Stopping",
                "stopped": "Stopped", "rebooting": "Rebooting", "pausing": "Pausing", "paused": "Paused",
-               "suspending": "Suspending", "suspended": "Suspended", "resuming": "Resuming", "resizing": "Resizing", "copying": "Copying",
+               "suspending": "Suspending", "suspended": "Suspended", "resuming": "Resuming", "resizing": "Resizing",
+               "copying": "Copying",
                "rescuing": "Rescuing", "rescued": "Rescued", "unrescuing": "Leaving rescue", "rebuilding": "Rebuilding",
                "recycling": "Recycling", "recycled": "Recycled", "restoring": "Restoring", "error": "Error",
                "deleting": "Deleting", "deleted": "Deleted", "allocating": "Allocating", "idle": "Idle",
@@ -51,7 +52,8 @@ CHANGED = {"name": _("Name"), "description": _("Description"), "tags": _("Tags")
            "reason": _("Reason"), "console": _("Console"), "seconds": _("Seconds"), "fingerprint": _("Fingerprint"),
            "state": _("State"), "type": _("Size"),
            "image": _("Image"), "is_for_rescue": _("For rescue"), "ip": _("Address"), "port": _("Port"), "rules": _("Rules"),
-           "host said": _("The host said"), "made of": _("Made of"), "clone of": _("Clone of"), "root_disk_gib": _("Root disk (GiB)"), "force": _("At once"), "mac": _("MAC address")}
+           "made of": _("Made of"), "clone of": _("Clone of"),
+           "host said": _("The host said"), "root_disk_gib": _("Root disk (GiB)"), "force": _("At once"), "mac": _("MAC address")}
 OUTCOMES = {"done": "ok", "undone": "off"}
 ACTS = {
     "instance.update": _("Change instance"), "instance.power_followed": _("Followed the power of the guest"),

@@ -128,7 +128,8 @@ def test_in_the_bin_only_its_own_verbs_are_shown(world: World) -> None:
         "running", "paused", "resuming", "error", "rescued", "recycled")}
     more, copies = ["resize", "rescue", "rebuild"], ["capture", "clone"]
     assert shown["running"] == ["start", "stop", "reboot", "pause", "suspend", *more, *copies, "delete", "purge"]
-    assert shown["paused"] == shown["resuming"] == ["stop", "reboot", "pause", "suspend", "resume", *more, *copies, "delete", "purge"]
+    assert shown["paused"] == shown["resuming"] == [
+        "stop", "reboot", "pause", "suspend", "resume", *more, *copies, "delete", "purge"]
     assert shown["error"] == ["start", "stop", "reboot", "pause", "suspend", *more, *copies, "purge"]
     assert shown["rescued"] == ["start", "stop", "reboot", "pause", "suspend", "resize", "unrescue", "rebuild", *copies, "delete",
                                  "purge"]

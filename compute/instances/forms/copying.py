@@ -15,7 +15,8 @@ class CaptureForm(VerbForm):
     """How the image is called, and what it is."""
 
     name = NameField(label=_("Name of the image"))
-    description = forms.CharField(label=_("Description"), required=False, max_length=500, widget=forms.Textarea(attrs={"rows": 2}))
+    description = forms.CharField(label=_("Description"), required=False, max_length=500,
+                                  widget=forms.Textarea(attrs={"rows": 2}))
 
     def __init__(self, *args: Any, instance: Instance, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

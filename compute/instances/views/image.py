@@ -22,12 +22,14 @@ from tenants.pages import page
 def detail(request: HttpRequest, pk: UUID) -> HttpResponse:
     """`?tab=` overview, instances or timeline. Public images are everybody's to look at."""
     image = fetch(request.user, Image.objects.select_related("project__organization", "region", *UNDER_WAY), "image.view", pk=pk)
-    tabs = {"overview": Tab(label=_("Overview"), part="storage/_image.html", content=lambda: _overview(request, image)),
+    tabs = {"overview": Tab(label=_("Overview"), part="storage/_image.html",
+                            content=lambda: _overview(request, image)),
             "instances": Tab(label=_("Instances"), part="resources/_instances.html", content=lambda: {
                 **related.shown(request, Q(image=image)), "no_instances": _("No instance of yours was made from it.")}),
             "timeline": timeline_tab(request, lambda: [pk])}
     return show(request, Sheet(row=image, list_page="images:list", lead="storage/_image_lead.html", tabs=tabs,
-                               live=f"image:{pk} instance", in_flight=Image.TONES[image.state] == "busy", actions=_actions(request, image), context={
+                               live=f"image:{pk} instance", in_flight=Image.TONES[image.state] == "busy",
+                               actions=_actions(request, image), context={
                                    "image": image, "is_foreign": not request.user.grants.may("project.view", image.project_id)}))
 
 
