@@ -116,7 +116,7 @@ class ImageAdmin(ReadOnlyAdmin):
         operations.set_image_for_rescue(row, False, actor=actor)
 
     @act(_("Retire"), confirm=_("Nothing new starts from a retired image. What runs keeps its copy; this is not undone."),
-         why_not=lambda row: "" if Image.State.DELETED in Image.MOVES[row.state] else ALREADY)
+         why_not=lambda row: "" if row.is_retirable else ALREADY)
     def retire(self, row: Image, actor) -> None:
         operations.retire_image(row, actor=actor)
 

@@ -16,12 +16,14 @@ from storage.models import Image, Pool, Volume
 
 class ImageSerializer(ResourceSerializer):
     example = {"name": "Debian 12", "state": "active", "min_disk_gib": 2, "virtual_size": 2147483648,
-               "is_for_rescue": False}
+               "is_for_rescue": False, "store_gib": 1, "of_instance": None, "of_image": None}
+    of_image = serializers.UUIDField(source="of_image_id", read_only=True, allow_null=True,
+                                     help_text="The image that the instance had which it was made of.")
 
     class Meta(ResourceSerializer.Meta):
         model = Image
         fields = (*ResourceSerializer.Meta.fields, "state", "visibility", "os", "min_disk_gib", "virtual_size",
-                  "is_for_rescue")
+                  "is_for_rescue", "store_gib", "of_instance", "of_image")
         read_only_fields = fields
 
 
@@ -80,10 +82,17 @@ class ImageViewSet(Listed, Fetched, Described, RoomViewSet):
 
     queryset = Image.objects.all()
     serializer_class = ImageSerializer
-    permissions = {"list": "image.view", "retrieve": "image.view", "partial_update": "image.update"}
-    bodies, answers = {"partial_update": RenameSerializer}, {"partial_update": (200, ImageSerializer)}
+    permissions = {"list": "image.view", "retrieve": "image.view", "partial_update": "image.update",
+                   "destroy": "image.delete"}
+    bodies = {"partial_update": RenameSerializer}
+    answers = {"partial_update": (200, ImageSerializer), "destroy": (204, None)}
     filters = {"state": "state", "visibility": "visibility", "os": "os"}
     search_fields, ordering_fields = ("name", "description"), ("created_at", "name")
+
+    def destroy(self, request: Request, pk: str) -> Response:
+        """Nothing starts from it any more; instances that were made from it keep their disks. Public ones are the operators'."""
+        operations.delete_image(self.target, actor=request.user)
+        return Response(status=204)
 
 
 class VolumeViewSet(Listed, Fetched, Described, RoomViewSet):

@@ -16,7 +16,9 @@ class StorageConfig(AppConfig):
 
         registry.add(
             Permission(name="image.view", label=_("See images"), roles=EVERYBODY),
+            Permission(name="image.create", label=_("Create images of instances"), roles=ADMINS),
             Permission(name="image.update", label=_("Rename and describe images"), roles=ADMINS),
+            Permission(name="image.delete", label=_("Delete images"), roles=ADMINS),
             Permission(name="volume.view", label=_("See volumes"), roles=EVERYBODY),
             Permission(name="volume.update", label=_("Rename and describe volumes"), roles=ADMINS),
             ResourceKind(name="image", label=_("Image"), label_plural=_("Images"), page="images:detail", api="image-detail",
@@ -29,6 +31,8 @@ class StorageConfig(AppConfig):
                   category="Storage"),
             idle.RULE,
             QuotaDimension(name="images", label=_("Images"), rows=Image.objects.live),
+            QuotaDimension(name="image_gib", label=_("Image capacity"), unit="GiB", amount="store_gib", rows=lambda: (
+                Image.objects.live().filter(visibility=Image.Visibility.PRIVATE))),
             QuotaDimension(name="volumes", label=_("Volumes"), rows=Volume.objects.live),
             QuotaDimension(name="volume_gib", label=_("Volume capacity"), unit="GiB", rows=Volume.objects.live,
                            amount="size_gib"),

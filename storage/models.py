@@ -53,6 +53,8 @@ class ImageQuerySet(ResourceQuerySet):
 class Image(Resource, Stateful):
     """A disk to start from, kept in the portal's image store and copied to pools when first wanted.
 
+    One that was made of an instance says so: `of_instance` is opaque here, as an attachment's domain is.
+
     `files` names its parts in the store: {"disk": {"file", "sha256", "size", "format"}, "kernel": …, "initrd": …}; the last
     two are there when the image carries its own kernel and is booted directly.
     """
@@ -72,7 +74,8 @@ class Image(Resource, Stateful):
 
     MOVES = {
         State.QUEUED: {State.IMPORTING, State.ERROR},
-        State.IMPORTING: {State.ACTIVE, State.ERROR},
+        # What an instance was to become, and did not, leaves nothing.
+        State.IMPORTING: {State.ACTIVE, State.ERROR, State.DELETED},
         State.ACTIVE: {State.DELETED},
         State.ERROR: {State.DELETED},
         State.DELETED: set(),
@@ -92,6 +95,11 @@ class Image(Resource, Stateful):
     is_for_rescue = models.BooleanField(_("for rescue"), default=False, help_text=_(
         "Offered first when somebody boots an instance from another image."))
 
+    store_gib = models.PositiveIntegerField(default=0, help_text=_("What counts of its project's quota: its files, rounded up."))
+    of_instance = models.UUIDField(_("made of instance"), null=True, editable=False)
+    of_image = models.ForeignKey("self", models.PROTECT, null=True, related_name="+", editable=False,
+                                 verbose_name=_("image of that instance"))
+
     objects = ImageQuerySet.as_manager()
 
     class Meta:
@@ -110,6 +118,11 @@ class Image(Resource, Stateful):
     def is_public(self) -> bool:
         """Whether everybody may look at it (tenants.access) and start from it."""
         return self.visibility == self.Visibility.PUBLIC
+
+    @property
+    def is_retirable(self) -> bool:
+        """What is being made is cancelled instead."""
+        return self.state in (self.State.ACTIVE, self.State.ERROR)
 
     @property
     def boots_directly(self) -> bool:

@@ -107,11 +107,21 @@ def set_image_for_rescue(image: Image, is_for_rescue: bool, *, actor) -> None:
 
 
 @transaction.atomic
+def delete_image(image: Image, *, actor) -> None:
+    """A project's own: retired as operators do it. Raises StateConflict for one that everybody may start from, that is not there
+    yet, or that is gone."""
+    fresh = Image.objects.select_for_update(of=("self",), no_key=True).get(pk=image.pk)
+    if fresh.is_public:
+        raise StateConflict(state=fresh.get_visibility_display())
+    retire_image(fresh, actor=actor)
+
+
+@transaction.atomic
 def retire_image(image: Image, *, actor) -> None:
     """Nothing new starts from it; its files stay for the instances that have it. Raises StateConflict when it is retired."""
     fresh = Image.objects.select_for_update(of=("self",), no_key=True).get(pk=image.pk)
     before = fresh.state
-    if Image.State.DELETED not in Image.MOVES[before]:
+    if not fresh.is_retirable:
         raise StateConflict(state=fresh.get_state_display())
     fresh.move_to(Image.State.DELETED, deleted_at=database_now())
     audit.record("image.retire", fresh, actor=actor, before={"state": before}, after={"state": Image.State.DELETED})

@@ -15,11 +15,13 @@ from billing.prices import Estimate, NoPrice, price_of
 from compute.hosts.models import Verdict
 from compute.instances import guarding, keys, operations, rescuing
 from compute.instances.console import api as consoles
-from compute.instances.errors import InstanceLocked, InstanceProtected, NeedsRestart, NotSupported
+from compute.instances.copies_api import CaptureSerializer, CloneSerializer
+from compute.instances.errors import InstanceLocked, InstanceProtected, NeedsRestart, NoRoomForCopy, NotSupported
 from compute.instances.guards_api import LockSerializer, locked_by
 from compute.instances.launch_templates.bodies import FromTemplate
 from compute.instances.models import Instance, InstanceType, SshKey, purge_time
 from compute.instances.networks import MOST_CARDS, Networks, cards_by_instance
+from compute.instances.placed_api import PlacedSerializer
 from compute.instances.resizing import Resize
 from compute.instances.verbs import ACTIONS, VERBS
 from compute.monitoring import api as monitoring
@@ -180,24 +182,6 @@ def order_of(body: dict[str, Any]) -> operations.Order:
                                        "public_keys": tuple(body.get("public_keys", ()))})
 
 
-class VerdictSerializer(serializers.Serializer):
-    """What placement thought of one host: a weight, or a reason against it."""
-
-    host = serializers.UUIDField(source="host_id")
-    name = serializers.CharField(source="host.name")
-    chosen = serializers.BooleanField(source="is_chosen")
-    weight = serializers.FloatField(allow_null=True)
-    reason = serializers.CharField(allow_blank=True)
-
-
-class PlacedSerializer(serializers.Serializer):
-    """How a host was looked for: why none was found; and for administrators, what was thought of each."""
-
-    feasible = serializers.BooleanField()
-    reasons = serializers.ListField(child=serializers.CharField())
-    hosts = VerdictSerializer(many=True, allow_null=True)
-
-
 class ForceSerializer(StrictSerializer):
     force = serializers.BooleanField(required=False, default=False)
 
@@ -267,6 +251,8 @@ REFUSED = {"start": (PaymentRequired, Unpaid, NoPrice, NoCapacity),
            **dict.fromkeys(("pause", "suspend"), (NotSupported, Unpaid, NoPrice)),
            **dict.fromkeys(("reboot", "restore", "unrescue"), (Unpaid,)), "resume": (PaymentRequired, Unpaid, NoPrice),
            "rescue": (PaymentRequired, Unpaid, NoPrice, NoCapacity), "rebuild": (PaymentRequired, Unpaid, NoPrice),
+           "capture": (*REFUSALS, *affording.REFUSALS, NoCapacity),
+           "clone": (*REFUSALS, *affording.REFUSALS, NoRoomForCopy, SubnetFull, TooMany),
            "resize": (*REFUSALS, *affording.REFUSALS, NoCapacity, NeedsRestart)}
 """What a verb may be refused with, besides what the table says and a lock."""
 GUARDS = ("unlock", "protect", "unprotect")
@@ -285,7 +271,8 @@ class InstanceViewSet(consoles.HasConsole, Listed, Fetched, Described, RoomViewS
                    **{name: verb.permission for name, verb in ACTIONS.items()}}
     bodies = {"create": CreateInstanceSerializer, "partial_update": RenameSerializer, **consoles.BODIES,
               **{name: ForceSerializer for name, verb in ACTIONS.items() if verb.takes_force},
-              "lock": LockSerializer, "rescue": RescueSerializer, "rebuild": RebuildSerializer, "resize": ResizeSerializer}
+              "lock": LockSerializer, "rescue": RescueSerializer, "rebuild": RebuildSerializer, "resize": ResizeSerializer,
+              "capture": CaptureSerializer, "clone": CloneSerializer}
     answers = {**dict.fromkeys(("partial_update", "lock", "unlock", "protect", "unprotect"), (200, InstanceSerializer)),
                **consoles.ANSWERS, "placement": (200, PlacedSerializer),
                "metrics": (200, monitoring.MetricsSerializer)}
@@ -359,6 +346,18 @@ class InstanceViewSet(consoles.HasConsole, Listed, Fetched, Described, RoomViewS
         """Write its root volume anew from an image: everything on it is lost. Id, addresses and other volumes stay."""
         wishes = {"image": self.target.image, **self.read_body()}
         return accepted(operations.act(self.target, "rebuild", actor=request.user, **wishes), request)
+
+    @action(detail=True, methods=["post"], url_path="actions/capture")
+    def capture(self, request: Request, pk: str) -> Response:
+        """Copy the root volume of an instance that is off into a private image of its project, from which instances start. What
+        is on the disk is in the image; user data is not. Stop what runs first (`actions/stop`)."""
+        return accepted(operations.act(self.target, "capture", actor=request.user, **self.read_body()), request)
+
+    @action(detail=True, methods=["post"], url_path="actions/clone")
+    def clone(self, request: Request, pk: str) -> Response:
+        """Make and start another instance of the same type, networks, security groups, keys and tags, with addresses of its own
+        and a copy of the root volume, on the same host. This one must be off. The new one is in the operation's result."""
+        return accepted(operations.act(self.target, "clone", actor=request.user, **self.read_body()), request)
 
     @action(detail=True, methods=["post"], url_path="actions/resize", url_name="resize")
     def resize(self, request: Request, pk: str) -> Response:

@@ -22,6 +22,7 @@ class InstancesConfig(AppConfig):
 
     def ready(self) -> None:
         from compute.instances import (  # noqa: F401  (registers the operation kinds)
+            copying,
             following,
             idle,
             kinds,
@@ -77,7 +78,7 @@ class InstancesConfig(AppConfig):
             registry.project_end_hooks.append(verbs.end_with_project)
         if stopping.HOOK not in registry.stopping_hooks:
             registry.stopping_hooks.append(stopping.HOOK)
-        for coming in (stopping.coming, resizing.coming):
+        for coming in (stopping.coming, resizing.coming, copying.coming):
             if coming not in registry.coming_hooks:
                 registry.coming_hooks.append(coming)
         if suspension.ring not in registry.suspension_hooks:

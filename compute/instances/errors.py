@@ -40,3 +40,10 @@ class NoRoomOnHost(NoCapacity):
     """As ever, of the one host that it can be on."""
 
     text = _("The host of “{name}” has not so much room now, and its disk is on that host. Choose a smaller size, or try later.")
+
+
+class NoRoomForCopy(NoCapacity):
+    """As ever, of the one host that has the disk which is copied."""
+
+    text = _("The host of “{name}” takes no other one now, and the disk that is copied is on that host. Try later, or create an "
+             "image and start from that.")

@@ -5,7 +5,7 @@ from typing import Any
 from django.utils.translation import gettext_lazy as _
 
 from compute.hosts import placement
-from compute.instances import rebuilding, rescuing, resize_steps, steps
+from compute.instances import copy_steps, rebuilding, rescuing, resize_steps, steps
 from compute.instances.headroom import Headroom
 from compute.instances.models import Instance, InstanceState, InstanceType
 from compute.network import steps as network
@@ -157,6 +157,16 @@ def _is_deleted(run: Run) -> dict:
     return {"instances": [str(instance.pk)]}
 
 
+def _is_cloned(run: Run) -> dict:
+    copy_steps.release_source(run)
+    return _has_booted(run)
+
+
+def _clone_failed(run: Run, error: dict) -> None:
+    copy_steps.release_source(run, error)
+    _create_failed(run, error)
+
+
 def _cannot_fail(run: Run, error: dict) -> None:
     """Forward-only kinds never get here: their pivot is their first step."""
     raise RuntimeError(f"{run.operation.kind} has no way back")
@@ -169,6 +179,8 @@ LABELS = {"place": _("Find a host"), "connect": _("Set up the network"), "image"
           "rescue_disk": _("Make the rescue disk"), "leave_rescue": _("Return to its own disk"),
           "erase": _("Erase the root volume"), "grow": _("Plug in processors and memory"),
           "shut_down": _("Shut down"), "power_off": _("Cut the power"),
+          "copy": _("Copy the root volume"), "fetch": _("Bring the copy to the image store"),
+          "seal": _("Check the image"), "keep": _("Keep a copy on the host"),
           "remove": _("Remove from the host"), "remove_seed": _("Remove the set-up drive"),
           "remove_volume": _("Delete the root volume"), "disconnect": _("Remove from the network"),
           "give_back": _("Give back capacity")}
@@ -243,6 +255,21 @@ register(Kind(
            Step("grow", each(resize_steps.grow), each(resize_steps.shrink), limit_s=480),
            Step("boot", each(resize_steps.boot), each(steps.power_off))),
     succeeded=_is_resized, failed=_resize_failed))
+register(Kind(
+    # As long as there is data: the disk may be large, and its host busy.
+    name="instance.capture", label=_("Create image of instance"), deadline_s=4 * 3600, step_labels=LABELS, makes=True,
+    steps=(Step("copy", each(copy_steps.copy_into_image), each(copy_steps.discard), limit_s=2 * 3600),
+           Step("fetch", each(copy_steps.fetch), limit_s=2 * 3600), Step("seal", each(copy_steps.seal), limit_s=1800),
+           Step("keep", each(copy_steps.keep_copy), limit_s=600)),
+    succeeded=copy_steps.is_captured, failed=copy_steps.not_captured))
+register(Kind(
+    name="instance.clone", label=_("Clone instance"), deadline_s=3 * 3600, step_labels=LABELS, makes=True,
+    steps=(Step("connect", each(steps.connect), each(steps.withdraw)), Step("image", each(copy_steps.bring_parts), limit_s=600),
+           Step("copy", each(copy_steps.copy_disk), each(steps.unmake_volume), limit_s=2 * 3600),
+           Step("seed", each(steps.make_seed), each(steps.unmake_seed)),
+           Step("define", each(steps.define), each(steps.undefine)), Step("boot", each(steps.boot), each(steps.undefine)),
+           Step("link", each(steps.link))),
+    succeeded=_is_cloned, failed=_clone_failed))
 register(Kind(
     name="instance.recycle", label=_("Move instance to the recycle bin"), pivot="power_off", step_labels=LABELS,
     steps=(Step("power_off", each(steps.power_off)), Step("leave_rescue", each(rescuing.leave))),

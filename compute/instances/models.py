@@ -93,6 +93,7 @@ class InstanceState(models.TextChoices):
     UNRESCUING = "unrescuing", _("Leaving rescue")
     REBUILDING = "rebuilding", _("Rebuilding")
     RESIZING = "resizing", _("Resizing")
+    COPYING = "copying", _("Copying")
     RECYCLING = "recycling", _("Recycling")
     RECYCLED = "recycled", _("Recycled")
     RESTORING = "restoring", _("Restoring")
@@ -149,7 +150,8 @@ class Instance(Resource, Stateful):
         S.RUNNING: {S.STOPPING, S.REBOOTING, S.PAUSING, S.SUSPENDING, S.RESCUING, S.REBUILDING, S.RESIZING, S.RECYCLING,
                     S.DELETING, *ON_A_HOST - {S.RUNNING}},
         S.STOPPING: {S.STOPPED},
-        S.STOPPED: {S.STARTING, S.RESCUING, S.REBUILDING, S.RESIZING, S.RECYCLING, S.DELETING, *ON_A_HOST - {S.STOPPED}},
+        S.STOPPED: {S.STARTING, S.RESCUING, S.REBUILDING, S.RESIZING, S.COPYING, S.RECYCLING, S.DELETING,
+                    *ON_A_HOST - {S.STOPPED}},
         S.REBOOTING: {S.RUNNING, S.STOPPED},
         S.PAUSING: {S.PAUSED, S.RUNNING},
         S.PAUSED: {S.RESUMING, S.STOPPING, S.RECYCLING, S.DELETING, *ON_A_HOST - {S.PAUSED}},
@@ -161,6 +163,7 @@ class Instance(Resource, Stateful):
         S.UNRESCUING: {S.RUNNING, S.RESCUED, S.STOPPED},
         S.REBUILDING: {S.RUNNING, S.STOPPED, S.ERROR},
         S.RESIZING: {S.RUNNING, S.STOPPED},
+        S.COPYING: {S.STOPPED},
         S.RECYCLING: {S.RECYCLED},
         S.RECYCLED: {S.RESTORING, S.DELETING, S.RUNNING},
         S.RESTORING: {S.STOPPED, S.RECYCLED},
@@ -169,14 +172,14 @@ class Instance(Resource, Stateful):
         S.DELETED: set(),
     }
     IN_FLIGHT = frozenset({S.BUILDING, S.STARTING, S.STOPPING, S.REBOOTING, S.PAUSING, S.SUSPENDING, S.RESUMING, S.RESCUING,
-                           S.UNRESCUING, S.REBUILDING, S.RESIZING, S.RECYCLING, S.RESTORING, S.DELETING})
+                           S.UNRESCUING, S.REBUILDING, S.RESIZING, S.COPYING, S.RECYCLING, S.RESTORING, S.DELETING})
     # Absent states keep the price of the state before; building and failed creates never had one.
     METERED = {**dict.fromkeys((*ON_A_HOST, S.RESCUED, S.RECYCLED), True),
                **dict.fromkeys((S.ERROR, S.DELETING, S.DELETED), False)}
     TONES = {S.BUILDING: "busy", S.STARTING: "busy", S.RUNNING: "ok", S.STOPPING: "busy", S.STOPPED: "off",
              S.REBOOTING: "busy", S.PAUSING: "busy", S.PAUSED: "warn", S.SUSPENDING: "busy", S.SUSPENDED: "off",
              S.RESUMING: "busy", S.RESCUING: "busy", S.RESCUED: "warn", S.UNRESCUING: "busy", S.REBUILDING: "busy",
-             S.RESIZING: "busy", S.RECYCLING: "busy", S.RECYCLED: "off", S.RESTORING: "busy",
+             S.RESIZING: "busy", S.COPYING: "busy", S.RECYCLING: "busy", S.RECYCLED: "off", S.RESTORING: "busy",
              S.ERROR: "bad", S.DELETING: "busy", S.DELETED: "off"}
 
     resource = models.OneToOneField(Resource, models.CASCADE, parent_link=True, primary_key=True, related_name="instance")

@@ -4,6 +4,7 @@ Each verb is one transaction: prerequisites → quota → state → audit → op
 """
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from uuid import UUID
 
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
@@ -13,6 +14,7 @@ from billing.models import Rung
 from billing.prices import price_of
 from compute.hosts import placement
 from compute.instances import builds, guarding, keys
+from compute.instances.copying import Capture, Clone, clone_name, record_clone
 from compute.instances.models import Instance, InstanceState, InstanceType, SshKey
 from compute.instances.networks import Networks, has_fabric
 from compute.instances.resizing import Resize, Way
@@ -179,12 +181,14 @@ def act(instance: Instance, verb_name: str, *, actor, force: bool = False, **wis
 # comes back from the bin when somebody has paid.
 UNPAID: dict[str, tuple[Rung, ...]] = {
     "stop": (), "delete": (), "purge": (), "restore": (Rung.RECYCLED,), "start": ladder.REFUSING, "resume": ladder.REFUSING,
-    "resize": ladder.REFUSING}
+    "resize": ladder.REFUSING, "capture": ladder.REFUSING, "clone": ladder.REFUSING}
 
 
-def _submit(instance: Instance, kind: str, actor, *, steps: Sequence[str] | None = None, **arguments: object) -> Operation:
-    """Holds its volumes, ports and their floating IPs too: nobody takes them away meanwhile. `steps` as with `submit`."""
-    held = [*Attachment.objects.filter(domain=instance.pk).values_list("volume_id", flat=True)]
+def _submit(instance: Instance, kind: str, actor, *, steps: Sequence[str] | None = None, also: Iterable[UUID] = (),
+            **arguments: object) -> Operation:
+    """Holds its volumes, ports and their floating IPs too: nobody takes them away meanwhile; and what is `also` to be held.
+    `steps` as with `submit`."""
+    held = [*also, *Attachment.objects.filter(domain=instance.pk).values_list("volume_id", flat=True)]
     for port in network.ports_of(instance.pk):
         held += [port.pk, *([port.floating_ip.pk] if hasattr(port, "floating_ip") else [])]
     return submit(kind, region=instance.region, project=instance.project, target=instance, actor=actor, holds=held,
@@ -272,7 +276,7 @@ def _unrescue(instance: Instance, actor, force: bool) -> Operation:
 def _rebuild(instance: Instance, actor, force: bool, *, image: Image, ssh_keys: Iterable[SshKey] | None = None,
              user_data: str | None = None) -> Operation:
     """Without `ssh_keys` or `user_data` it keeps those that it has. Not running, it is a start."""
-    volume = Volume.objects.get(attachment__domain=instance.pk, attachment__is_boot=True)
+    volume = _root_volume(instance)
     errors = builds.image_errors(image, instance.project, instance.region, is_kept=image.pk == instance.image_id)
     errors |= builds.size_errors(image, volume.size_gib, "image")
     errors |= builds.key_errors(ssh_keys or (), instance.project) | builds.user_data_errors(user_data or "")
@@ -299,6 +303,32 @@ def _resize(instance: Instance, actor, force: bool, *, type: InstanceType, allow
     return operation
 
 
+def _capture(instance: Instance, actor, force: bool, *, name: str, description: str = "",
+             tags: dict[str, str] | None = None) -> Operation:
+    """What it takes is asked at once, for the whole disk; what the image turns out to be counts and costs from then on."""
+    image = Capture(instance=instance, volume=_root_volume(instance), name=name, description=description,
+                    tags=tags or {}).take(actor=actor)
+    operation = _submit(instance, "instance.capture", actor, also=[image.pk], image=str(image.pk))
+    audit.record("image.create", image, actor=actor, operation=operation, after={"name": image.name, "made of": instance.name})
+    instance.move_to(InstanceState.COPYING)
+    return operation
+
+
+def _clone(instance: Instance, actor, force: bool, *, name: str = "") -> Operation:
+    """Asked for as a create is."""
+    wanted = Clone(instance=instance, volume=_root_volume(instance), ports=list(network.ports_of(instance.pk)),
+                   name=name or clone_name(instance, LONGEST))
+    made, held = wanted.take(password=vnc_password(), actor=actor)
+    operation = _submit(instance, "instance.clone", actor, also=held, generation=1, instances=[str(made.pk)])
+    record_clone(made, instance, actor=actor, operation=operation)
+    instance.move_to(InstanceState.COPYING)
+    return operation
+
+
+def _root_volume(instance: Instance) -> Volume:
+    return Volume.objects.get(attachment__domain=instance.pk, attachment__is_boot=True)
+
+
 def _recycle(instance: Instance, actor, force: bool) -> Operation:
     operation = _submit(instance, "instance.recycle", actor, generation=instance.generation)
     instance.move_to(InstanceState.RECYCLING)
@@ -323,4 +353,4 @@ def _purge(instance: Instance, actor, force: bool) -> Operation:
 HANDLERS: dict[str, Callable[..., Operation]] = {
     "start": _start, "stop": _stop, "reboot": _reboot, "pause": _pause, "suspend": _suspend, "resume": _resume,
     "rescue": _rescue, "unrescue": _unrescue, "rebuild": _rebuild, "resize": _resize, "delete": _recycle, "restore": _restore,
-    "purge": _purge}
+    "purge": _purge, "capture": _capture, "clone": _clone}

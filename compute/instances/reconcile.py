@@ -195,6 +195,7 @@ def _is_leftover(name: str, now: datetime) -> bool:
     if kind not in models:
         return False
     grace = now - timedelta(seconds=60)
-    if kind == "rescue" and Instance.objects.live().filter(pk=key, hold=None, rescue_image=None, state_changed_at__lt=grace).exists():
+    saved = Instance.objects.live().filter(pk=key, hold=None, rescue_image=None, state_changed_at__lt=grace)
+    if kind == "rescue" and saved.exists():
         return True
     return models[kind].objects.filter(pk=key, hold=None, state="deleted", deleted_at__lt=grace).exists()

@@ -13,6 +13,7 @@ from compute.instances.lists.keys import KeyList
 from compute.instances.schedules import views as schedules
 from compute.instances.verbs import VERBS
 from compute.instances.views import (
+    copying,
     creating,
     editing,
     floating_ips,
@@ -34,7 +35,8 @@ from compute.network import urls as network
 from tenants.bulk import bulk_paths
 
 PAGES: dict[str, Callable[..., HttpResponse]] = {"rescue": rewriting.rescue, "rebuild": rewriting.rebuild,
-                                                 "resize": resizing.resize}
+                                                 "resize": resizing.resize, "capture": copying.capture,
+                                                 "clone": copying.clone}
 """Verbs with a form of their own → its view, for GET and POST."""
 
 instance_pages = [
@@ -122,6 +124,7 @@ image_pages = [
     path("", images.listing, name="list"),
     path("<uuid:pk>/", image.detail, name="detail"),
     path("<uuid:pk>/edit/", editing.image, name="edit"),
+    path("<uuid:pk>/delete/", image.delete, name="delete"),
 ]
 
 urlpatterns = [

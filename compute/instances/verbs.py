@@ -122,6 +122,14 @@ VERBS = {verb.name: verb for verb in (
          operation="instance.rebuild", has_form=True, in_menu=True, is_dangerous=True, needs_host=True, tells=("image",),
          confirm=_("Its power is cut, and its root volume is written anew from an image: everything on it is lost. Name, "
                    "addresses, network cards and other volumes stay.")),
+    Verb(name="capture", label=_("Create image"), icon="disc", permission="image.create", legal=frozenset({S.STOPPED}),
+         in_flight=S.COPYING, settled=S.STOPPED, operation="instance.capture", has_form=True, in_menu=True,
+         confirm=_("Its root volume is copied into an image of the project, from which instances start. It stays off until the "
+                   "copy is made. What is on the disk is in the image, passwords and keys too.")),
+    Verb(name="clone", label=_("Clone"), icon="copy", permission="instance.create", legal=frozenset({S.STOPPED}),
+         in_flight=S.COPYING, settled=S.STOPPED, operation="instance.clone", has_form=True, in_menu=True,
+         confirm=_("A new instance of the same type, in the same networks and security groups, with a copy of the root volume "
+                   "and addresses of its own, is made on the same host and started. This one stays off until the copy is made.")),
     Verb(name="restore", label=_("Restore"), icon="history", permission="instance.delete", legal=frozenset({S.RECYCLED}),
          in_flight=S.RESTORING, settled=S.STOPPED, operation="instance.restore"),
     Verb(name="delete", label=_("Delete"), icon="trash", permission="instance.delete", legal=ON_A_HOST | {S.RESCUED, S.ERROR},

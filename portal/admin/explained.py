@@ -90,8 +90,8 @@ def _waits_for(operation: Operation, now: datetime) -> str:
         return _("A worker of the queue %(queue)s: it is due. If this lasts, none of that region's workers is running.") % {
             "queue": operation.queue}
     if operation.attempts and operation.step_name is None:
-        return _("The next try: its steps are done, and what keeps it from being settled came up %(attempts)s times in a row.") % {
-            "attempts": operation.attempts}
+        text = _("The next try: its steps are done, and what keeps it from being settled came up %(attempts)s times in a row.")
+        return text % {"attempts": operation.attempts}
     if operation.attempts:
         return _("The next try: the step failed %(attempts)s times in a row and is repeated at ever longer intervals.") % {
             "attempts": operation.attempts}

@@ -40,6 +40,7 @@ OPERATION_TONES = {"queued": "busy", "running": "busy", "succeeded": "ok", "fail
 STATE_WORDS = {"building": "Building", "starting": "Starting", "running": "Running", "stopping": "Stopping",
                "stopped": "Stopped", "rebooting": "Rebooting", "pausing": "Pausing", "paused": "Paused",
                "suspending": "Suspending", "suspended": "Suspended", "resuming": "Resuming", "resizing": "Resizing",
+               "copying": "Copying",
                "rescuing": "Rescuing", "rescued": "Rescued", "unrescuing": "Leaving rescue", "rebuilding": "Rebuilding",
                "recycling": "Recycling", "recycled": "Recycled", "restoring": "Restoring", "error": "Error",
                "deleting": "Deleting", "deleted": "Deleted", "allocating": "Allocating", "idle": "Idle",
@@ -52,14 +53,14 @@ CHANGED = {"name": _("Name"), "description": _("Description"), "tags": _("Tags")
            "minutes": _("Minutes"), "seconds": _("Seconds"), "fingerprint": _("Fingerprint"),
            "state": _("State"), "type": _("Size"),
            "image": _("Image"), "is_for_rescue": _("For rescue"), "ip": _("Address"), "port": _("Port"), "rules": _("Rules"),
-           "host said": _("The host said"), "why": _("Why"),
+           "made of": _("Made of"), "clone of": _("Clone of"), "host said": _("The host said"), "why": _("Why"),
            "root_disk_gib": _("Root disk (GiB)"), "force": _("At once"), "mac": _("MAC address")}
 OUTCOMES = {"done": "ok", "undone": "off"}
 ACTS = {
     "instance.update": _("Change instance"), "instance.power_followed": _("Followed the power of the guest"),
     "instance.crashed": _("Instance crashed"), "instance.halted": _("Instance halted by its host"),
     "ssh_key.update": _("Change SSH key"), "volume.update": _("Change volume"), "image.update": _("Change image"),
-    "image.rescue": _("Offer image for rescue"),
+    "image.rescue": _("Offer image for rescue"), "image.create": _("Create image"), "image.retire": _("Delete image"),
     "sshkey.create": _("Add SSH key"), "sshkey.delete": _("Delete SSH key"),
     "apikey.create": _("Create API key"), "apikey.revoke": _("Revoke API key"),
     "apikey.rotate": _("New secret of API key"), "apikey.end_previous": _("End old secret of API key"),

@@ -3,8 +3,9 @@
 Volumes are named by the portal (UUID based); names from tenants never get here. Every verb is "make it so".
 Sizes in bytes unless the name says GiB. Errors: `HostFault`, `HostUnreachable`.
 """
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +31,17 @@ class VolumeFacts:
     backing: str | None = None
 
 
+class Portion(NamedTuple):
+    """How far a file has been read, and how long it is, in bytes."""
+
+    reached: int
+    total: int
+
+    @property
+    def is_last(self) -> bool:
+        return self.reached >= self.total
+
+
 class VolumePool(Protocol):
     """One pool on one host, over one open connection."""
 
@@ -50,8 +62,18 @@ class VolumePool(Protocol):
     def ensure_uploaded(self, name: str, source: str, *, format: str, offset: int = 0, limit: int | None = None,
                         seconds: float | None = None) -> int:
         """Write the portal's local file `source` into volume `name`, from `offset`, at most `limit` bytes in this
-        call, and no more once `seconds` are over, but always some. Returns the next offset (the file's size when complete). offset 0 starts anew (an unfinished earlier try
-        is replaced)."""
+        call, and no more once `seconds` are over, but always some. Returns the next offset (the file's size when complete).
+        Offset 0 starts anew (an unfinished earlier try is replaced)."""
+
+    def copy_volume(self, name: str, source: str, *, still: Callable[[], None]) -> VolumeFacts:
+        """A qcow2 of its own (no base) that reads as volume `source` of the same pool does now, its base included. It always
+        starts anew: an unfinished earlier try is replaced. It takes as long as there is data; meanwhile `still` is called every
+        few seconds, and what it raises ends the waiting. Raises HostFault when a running domain has the source open, and
+        (transient) while an earlier try goes on."""
+
+    def ensure_downloaded(self, name: str, target: str, *, offset: int = 0, limit: int | None = None) -> Portion:
+        """Write the file of volume `name`, as it lies on the host, into the portal's local file `target` from `offset`, at most
+        `limit` bytes in this call. offset 0 starts anew."""
 
     def ensure_resized(self, name: str, *, size: int) -> None:
         """Grow to `size`; refuses to shrink (HostFault)."""

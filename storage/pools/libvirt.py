@@ -6,7 +6,11 @@ attachments.
 """
 import os
 import time
+from collections.abc import Callable
+from concurrent.futures import Future, wait
 from contextlib import suppress
+from functools import partial
+from threading import Thread
 from typing import BinaryIO
 
 import libvirt
@@ -14,15 +18,17 @@ from lxml import etree
 
 from compute.hosts.drivers import reasons
 from compute.hosts.drivers.contract import Address, Fence, Unfenced
-from compute.hosts.drivers.libvirt.faults import FileMissing, Gone, NotInThisState, PoolBusy
+from compute.hosts.drivers.libvirt.faults import FileMissing, Gone, NotInThisState, PoolBusy, translate
 from compute.hosts.drivers.libvirt.session import Caller, session_for
 from portal.kernel.errors import HostFault
 
-from .contract import PoolFacts, VolumeFacts
+from .contract import PoolFacts, Portion, VolumeFacts
 from .elements import Backing, DirPool, Volume
 
 _CHUNK = 256 * 1024
 _SECTOR = 512
+# How often whoever waits for a copy is asked whether it is still wanted; seconds.
+_STILL_S = 3
 _PARSER = etree.XMLParser(resolve_entities=False, no_network=True)
 
 
@@ -91,6 +97,36 @@ class LibvirtDirPool(Caller):
             with suppress(PoolBusy):
                 self._refresh(pool)
         return reached
+
+    def copy_volume(self, name: str, source: str, *, still: Callable[[], None]) -> VolumeFacts:
+        pool = self._active()
+        described = self._find(pool, source)
+        self._forget_try(pool, name)
+        wanted = Volume(name=name, capacity=described.capacity, format="qcow2", compat="1.1").to_xml()
+        copying = self._call("volume.copy", _begin, partial(pool.createXMLFrom, wanted, self._lookup(pool, source)))
+        while not wait([copying], _STILL_S).done:
+            still()
+        try:
+            copying.result()
+        except libvirt.libvirtError as error:
+            raise translate(error, "volume.copy", is_alive=self._session.is_alive()) from error
+        return self._describe(pool, name)
+
+    def ensure_downloaded(self, name: str, target: str, *, offset: int = 0, limit: int | None = None) -> Portion:
+        pool = self._active()
+        self._find(pool, name)
+        volume = self._lookup(pool, name)
+        total = self._call("volume.length", _length, volume)
+        length = total - offset if limit is None else min(total - offset, limit)
+        try:
+            with open(target, "r+b" if offset else "wb") as file:
+                file.truncate(offset)
+                file.seek(offset)
+                if length > 0:
+                    self._call("volume.download", _receive_stream, self._host(), volume, file, offset, length)
+        except OSError as error:
+            raise HostFault(reasons.FILE_UNREADABLE) from error
+        return Portion(reached=offset + max(0, length), total=total)
 
     def ensure_resized(self, name: str, *, size: int) -> None:
         pool = self._active()
@@ -183,6 +219,16 @@ class LibvirtDirPool(Caller):
                 raise HostFault(reasons.BASE_IN_USE)
             self._call("volume.delete", self._lookup(pool, name).delete)
 
+    def _forget_try(self, pool: libvirt.virStoragePool, name: str) -> None:
+        """What an earlier try left. One that goes on cannot be deleted, and libvirt says so (transient)."""
+        try:
+            self._remove_known(pool, name)
+        except PoolBusy as error:
+            raise NotInThisState from error
+        with suppress(PoolBusy):  # a file that libvirt did not know of
+            self._refresh(pool)
+        self._remove_known(pool, name)
+
     def _send(self, volume: libvirt.virStorageVol, file: BinaryIO, offset: int, length: int, seconds: float | None) -> int:
         return self._call("volume.upload", _send_stream, self._host(), volume, file, offset, length, seconds)
 
@@ -249,3 +295,34 @@ def _send_stream(host: libvirt.virConnect, volume: libvirt.virStorageVol, file: 
         raise
     stream.finish()
     return sent
+
+
+def _begin(function: Callable[[], object]) -> Future:
+    """In a thread, which Python ends with the process: libvirt's daemon carries on without us."""
+    future: Future = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(function())
+        except BaseException as error:
+            future.set_exception(error)
+
+    Thread(target=work, daemon=True).start()
+    return future
+
+
+def _length(volume: libvirt.virStorageVol) -> int:
+    """Of its file, not of the disk inside."""
+    return volume.infoFlags(libvirt.VIR_STORAGE_VOL_GET_PHYSICAL)[2]
+
+
+def _receive_stream(host: libvirt.virConnect, volume: libvirt.virStorageVol, file: BinaryIO, offset: int, length: int) -> None:
+    stream = host.newStream()
+    volume.download(stream, offset, length)
+    try:
+        while chunk := stream.recv(_CHUNK):
+            file.write(chunk)
+    except BaseException:
+        stream.abort()
+        raise
+    stream.finish()

@@ -1,6 +1,7 @@
 """The simulated pool: volumes of a simulated host, in the same state as its domains, so that a domain starts only
-when the files of its disks are there. What is uploaded is counted, not kept."""
+when the files of its disks are there. What is uploaded is counted, not kept; what is downloaded has a true header."""
 import os
+from collections.abc import Callable
 from typing import Any
 
 from compute.hosts.drivers import reasons
@@ -9,7 +10,7 @@ from compute.hosts.drivers.simulated.store import State
 from compute.hosts.drivers.simulated.verbs import Simulated
 from portal.kernel.errors import HostFault
 
-from .contract import PoolFacts, VolumeFacts
+from .contract import PoolFacts, Portion, VolumeFacts
 
 _GIB = 1024 ** 3
 _EMPTY = 196_608
@@ -65,6 +66,33 @@ class SimulatedPool(Simulated):
                 raise HostFault(reasons.NO_SPACE)
             return reached
 
+    def copy_volume(self, name: str, source: str, *, still: Callable[[], None]) -> VolumeFacts:
+        with self._verb("copy_volume") as state:
+            volumes = self._volumes(state)
+            if source not in volumes:
+                raise HostFault(reasons.NO_VOLUME)
+            if _is_written(state, f"{self._path}/{source}"):
+                raise HostFault(reasons.IMAGE_LOCKED, transient=True)
+            _require_unused(volumes, name)
+            still()
+            volumes[name] = {"capacity": volumes[source]["capacity"], "allocation": _EMPTY, "format": "qcow2", "backing": None}
+            return self._facts_of(name, volumes[name])
+
+    def ensure_downloaded(self, name: str, target: str, *, offset: int = 0, limit: int | None = None) -> Portion:
+        volume = self._volumes(self._look("ensure_downloaded")).get(name)
+        if volume is None:
+            raise HostFault(reasons.NO_VOLUME)
+        content = _content(volume)
+        reached = len(content) if limit is None else min(len(content), offset + limit)
+        try:
+            with open(target, "r+b" if offset else "wb") as file:
+                file.truncate(offset)
+                file.seek(offset)
+                file.write(content[offset:reached])
+        except OSError as error:
+            raise HostFault(reasons.FILE_UNREADABLE) from error
+        return Portion(reached=reached, total=len(content))
+
     def ensure_resized(self, name: str, *, size: int) -> None:
         with self._verb("ensure_resized") as state:
             volume = self._volumes(state).get(name)
@@ -114,3 +142,14 @@ def _sizes(source: str, format: str) -> tuple[int, int]:
         raise HostFault(reasons.FILE_UNREADABLE) from error
     is_qcow2 = format == "qcow2" and header[:4] == b"QFI\xfb"
     return total, int.from_bytes(header[24:32]) if is_qcow2 else total
+
+
+def _content(volume: dict[str, Any]) -> bytes:
+    """A file as long as what it takes: of a qcow2 the header is there, and says what a guest would see."""
+    header = b"QFI\xfb" + (3).to_bytes(4) + bytes(16) + volume["capacity"].to_bytes(8) if volume["format"] == "qcow2" else b""
+    return header + bytes(max(0, volume["allocation"] - len(header)))
+
+
+def _is_written(state: State, path: str) -> bool:
+    running = (domain["running"] for domain in state["domains"].values() if domain.get("running"))
+    return any(one["opens"].get(path) == "w" for one in running)

@@ -11,7 +11,10 @@ from compute.hosts.operations import prepare_host
 from compute.instances.models import Instance, InstanceType
 from compute.instances.operations import act, create_instance
 from portal.kernel.models import Operation
+from storage import copying
+from storage.connections import volume_pool
 from storage.models import Image, ImageCopy
+from storage.operations import retire_image
 from tests.crash.harness import Tally, census, every_point, one_audit_row
 from tests.soak import SEED, SOAKING, STRIDE
 from tests.world import World, drain
@@ -22,8 +25,10 @@ LEAST = dict.fromkeys(("pause", "suspend", "delete", "restore"), 20)
 FIRST = 1 + SEED % STRIDE
 
 
-def wishes(verb: str, instance: Instance) -> dict[str, Image]:
+def wishes(verb: str, instance: Instance) -> dict[str, Image | str]:
     """What the form of the verb asks for."""
+    if verb == "capture":
+        return {"name": "ready"}
     return {"image": instance.image} if verb in ("rescue", "rebuild") else {}
 
 
@@ -84,6 +89,70 @@ def test_a_verb_killed_anywhere_settles_and_leaves_nothing(world: World, verb: s
 
     tally = every_point(begin, check, first=FIRST, stride=STRIDE)
     told(verb, tally, LEAST.get(verb, 90))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_refused", [False, True])
+def test_an_image_of_an_instance_killed_anywhere_is_there_or_leaves_nothing(
+        world: World, monkeypatch: pytest.MonkeyPatch, is_refused: bool) -> None:
+    """In several portions; and where the host gives nothing out in the end, every undo runs, and is killed anywhere in there."""
+    monkeypatch.setattr(copying, "PORTION", 100_000)
+    hand = SimulatedHost(world.host.endpoint.uri)
+
+    def begin() -> Operation:
+        hand.heal()
+        instance = the_instance(world, "stopped")
+        if is_refused:
+            hand.fail("ensure_downloaded", kind="error", times=1000)
+        return act(instance, "capture", actor=world.people["alice"], **wishes("capture", instance))
+
+    def check(operation: Operation) -> None:
+        assert operation.state == ("failed" if is_refused else "succeeded"), operation.error
+        image = Image.objects.get(pk=operation.arguments["image"])
+        files = {file.name for file in copying.store().iterdir()} - {world.image.files["disk"]["file"]}
+        with volume_pool(world.pool) as pool:
+            copies = {file.name for file in pool.volumes() if str(image.pk) in file.name}
+        if is_refused:
+            assert (image.state, files, copies) == ("deleted", set(), set())
+        else:
+            assert (image.state, files) == ("active", {image.files["disk"]["file"]})
+            assert copies == {f"image-{image.pk}-disk"} == {
+                path.rpartition("/")[2] for path in ImageCopy.objects.get(image=image).locators.values()}
+            assert UsageInterval.objects.get(resource=image, period__endswith=None).meter == "image"
+            (copying.store() / image.files["disk"]["file"]).unlink()
+            retire_image(image, actor=world.people["root"])
+        census(world)
+        one_audit_row(operation)
+
+    tally = every_point(begin, check, first=FIRST, stride=STRIDE)
+    told(f"capture{', undone' if is_refused else ''}", tally, 40)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_refused", [False, True])
+def test_a_clone_killed_anywhere_is_there_or_leaves_nothing(world: World, is_refused: bool) -> None:
+    alice, hand = world.people["alice"], SimulatedHost(world.host.endpoint.uri)
+
+    def begin() -> Operation:
+        hand.heal()
+        instance = the_instance(world, "stopped")
+        if is_refused:
+            hand.fail("ensure_started", kind="error", times=1000)
+        return act(instance, "clone", actor=alice)
+
+    def check(operation: Operation) -> None:
+        assert operation.state == ("failed" if is_refused else "succeeded"), operation.error
+        clone = Instance.objects.get(pk=operation.arguments["instances"][0])
+        assert clone.state == ("error" if is_refused else "running")
+        assert Instance.objects.get(pk=operation.target_id).state == "stopped"
+        census(world)
+        one_audit_row(operation)
+        hand.heal()
+        act(clone, "purge", actor=alice)
+        drain()
+        census(world)
+
+    told(f"clone{', undone' if is_refused else ''}", every_point(begin, check, first=FIRST, stride=STRIDE), 90)
 
 
 @pytest.mark.slow

@@ -27,6 +27,8 @@ WAYS = {"running": (), "stopped": ("stop",), "paused": ("pause",), "suspended": 
 
 def wishes_of(world: World, verb: str) -> dict[str, Any]:
     """What the form of a verb would be sent: another size each time."""
+    if verb in ("capture", "clone"):
+        return {"name": f"{verb} of it"}
     if verb != "resize":
         return {"image": world.image} if VERBS[verb].has_form else {}
     number = InstanceType.objects.count()
@@ -124,9 +126,11 @@ def test_what_the_hypervisor_lacks_is_greyed_out_and_refused(world: World, brows
 def test_in_the_bin_only_its_own_verbs_are_shown(world: World) -> None:
     shown = {state: [verb.name for verb in offered(Instance(state=state))] for state in (
         "running", "paused", "resuming", "error", "rescued", "recycled")}
-    more = ["resize", "rescue", "rebuild"]
-    assert shown["running"] == ["start", "stop", "reboot", "pause", "suspend", *more, "delete", "purge"]
-    assert shown["paused"] == shown["resuming"] == ["stop", "reboot", "pause", "suspend", "resume", *more, "delete", "purge"]
-    assert shown["error"] == ["start", "stop", "reboot", "pause", "suspend", *more, "purge"]
-    assert shown["rescued"] == ["start", "stop", "reboot", "pause", "suspend", "resize", "unrescue", "rebuild", "delete", "purge"]
+    more, copies = ["resize", "rescue", "rebuild"], ["capture", "clone"]
+    assert shown["running"] == ["start", "stop", "reboot", "pause", "suspend", *more, *copies, "delete", "purge"]
+    assert shown["paused"] == shown["resuming"] == [
+        "stop", "reboot", "pause", "suspend", "resume", *more, *copies, "delete", "purge"]
+    assert shown["error"] == ["start", "stop", "reboot", "pause", "suspend", *more, *copies, "purge"]
+    assert shown["rescued"] == ["start", "stop", "reboot", "pause", "suspend", "resize", "unrescue", "rebuild", *copies, "delete",
+                                 "purge"]
     assert shown["recycled"] == ["restore", "purge"]

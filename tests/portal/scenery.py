@@ -121,7 +121,8 @@ def make_shared(cast: Cast) -> Rows:
                                    valid=since)
               for meter, sku in (*((f"instance.{state}", size) for size in ("small", "tiny")
                                    for state in ("running", "stopped", "paused", "suspended")),
-                                 ("volume", "local"), ("floating_ip.attached", "public"), ("floating_ip.idle", "public"))]
+                                 ("volume", "local"), ("image", "standard"),
+                                 ("floating_ip.attached", "public"), ("floating_ip.idle", "public"))]
     return {
         Fabric: Fabric.objects.create(region=cast.region, driver="simulated", uri="simulated:memory/scenery"),
         AddressPool: AddressPool.objects.create(

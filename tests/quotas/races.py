@@ -53,6 +53,7 @@ MAKERS: dict[str, Callable[[Leaf, int], Any]] = {
     **dict.fromkeys(("instances", "vcpus", "memory_mib", "volumes", "volume_gib", "operations"),
                     lambda leaf, number: ("instances", leaf.instance(number))),
     "images": lambda leaf, number: _make_image(leaf, number),
+    "image_gib": lambda leaf, number: _make_image(leaf, number),
     "vpcs": lambda leaf, number: ("vpcs", leaf.scope | {"name": f"v{number}", "cidr": "10.77.0.0/24"}),
     "subnets": lambda leaf, number: ("subnets", {
         "vpc": leaf.vpc, "name": f"s{number}", "cidr": f"10.77.{number * 8 // 256}.{number * 8 % 256}/29"}),
@@ -72,11 +73,11 @@ UNITS = {"memory_mib": 256}
 
 
 def _make_image(leaf: Leaf, number: int) -> Answer:
-    """Tenants bring no images of their own yet: by the same call that a route would make."""
+    """An instance is made into one at a time, and only when it is off: by the same calls as its verb makes them."""
     try:
         with transaction.atomic():
-            quotas.reserve(leaf.project, leaf.net.world.region, {"images": 1})
-            Image.objects.create(project=leaf.project, region=leaf.net.world.region, name=f"image-{number}")
+            quotas.reserve(leaf.project, leaf.net.world.region, {"images": 1, "image_gib": 1})
+            Image.objects.create(project=leaf.project, region=leaf.net.world.region, name=f"image-{number}", store_gib=1)
     except QuotaExceeded as error:
         return error.status, {"code": error.code, **error.facts}
     return 201, {}

@@ -22,6 +22,8 @@ READS = {
     "instance_schedules:edit.GET": ("instance_schedules_retrieve", "instances_list", "instance_schedules_preview"),
     "instances:rescue.GET": ("instances_retrieve", "images_list"),
     "instances:rebuild.GET": ("instances_retrieve", "images_list", "ssh_keys_list"),
+    "instances:capture.GET": ("instances_retrieve", "prices_list", "projects_quotas_get"),
+    "instances:clone.GET": ("instances_retrieve", "prices_list", "projects_quotas_get"),
     "ssh_keys:list.GET": ("ssh_keys_list",),
     "volumes:list.GET": ("volumes_list",),
     "hosts:list.GET": ("hosts_list",),
@@ -132,7 +134,8 @@ WRITES = {
     "launch_templates:delete.POST": ("launch_templates_destroy",),
     "instances:summary.POST": ("instances_create",),  # ?dry_run=true
     "instances:check.POST": ("instances_create",),  # ?dry_run=true
-    **{f"instances:{verb}.POST": (f"instances_actions_{verb}",) for verb in (*VERBS, *GUARDS, "resize", "rescue", "rebuild")},
+    **{f"instances:{verb}.POST": (f"instances_actions_{verb}",) for verb in (*VERBS, *GUARDS, "resize", "rescue", "rebuild",
+                                                                                      "capture", "clone")},
     "instance_schedules:create.POST": ("instance_schedules_create", "instance_schedules_preview"),
     **{f"instance_schedules:{verb}.POST": ("instance_schedules_update",) for verb in ("edit", "enable", "disable")},
     "instance_schedules:delete.POST": ("instance_schedules_destroy",),
@@ -152,6 +155,7 @@ WRITES = {
     "ssh_keys:add.POST": ("ssh_keys_create",),
     "ssh_keys:generate.POST": ("ssh_keys_create",),
     "ssh_keys:delete.POST": ("ssh_keys_destroy",),
+    "images:delete.POST": ("images_destroy",),
     "hosts:prepare.POST": ("hosts_actions_prepare",),
     "hosts:maintenance.POST": ("hosts_maintenance",),
     "vpcs:create.POST": ("vpcs_create", "subnets_create"),

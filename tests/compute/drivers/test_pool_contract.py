@@ -316,3 +316,77 @@ def test_volumes_come_and_go_while_a_file_is_being_sent(stand: Stand, file_of: F
             stand.pool().ensure_volume_absent(name)
         assert sent.result() == [24 * MIB] * 6
     assert [volume.name for volume in stand.pool().volumes()] == [big]
+
+
+# -- copies ----------------------------------------------------------------------------------------------------------
+
+
+def unasked() -> None:
+    """Whoever waits for a copy still wants it."""
+
+
+def test_a_copy_has_the_size_of_its_source_and_no_base(stand: Stand) -> None:
+    pool, name = stand.pool(), stand.new_name()
+    base = pool.ensure_volume(stand.new_name(), size=8 * MIB)
+    source = pool.ensure_volume(stand.new_name(), size=16 * MIB, backing=base.name)
+    for _again in range(2):
+        made = pool.copy_volume(name, source.name, still=unasked)
+        assert (made.name, made.capacity, made.format, made.backing) == (name, 16 * MIB, "qcow2", None)
+    pool.ensure_volume_absent(source.name)
+    assert pool.volume(name) == made
+
+
+def test_nothing_cannot_be_copied(stand: Stand) -> None:
+    name = stand.new_name()
+    with pytest.raises(HostFault):
+        stand.pool().copy_volume(name, "nothing", still=unasked)
+    assert stand.pool().volume(name) is None
+
+
+def test_what_clones_stand_on_is_not_replaced_by_a_copy(stand: Stand) -> None:
+    pool = stand.pool()
+    base, source = (pool.ensure_volume(stand.new_name(), size=8 * MIB) for _ in range(2))
+    pool.ensure_volume(stand.new_name(), size=8 * MIB, backing=base.name)
+    with pytest.raises(HostFault):
+        pool.copy_volume(base.name, source.name, still=unasked)
+
+
+@pytest.mark.needs("upload", "uploaded bytes")
+def test_a_copy_reads_as_its_source_and_its_base_did(stand: Stand, tmp_path: Path) -> None:
+    """The base's bytes come with it, and it stays when both are gone."""
+    raw, qcow = tmp_path / "raw", tmp_path / "qcow2"
+    raw.write_bytes(b"from the base".ljust(2 * MIB, b"\x07"))
+    subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", str(raw), str(qcow)], check=True)
+    pool, name = stand.pool(), stand.new_name()
+    base = stand.new_name()
+    pool.ensure_uploaded(base, str(qcow), format="qcow2")
+    source = pool.ensure_volume(stand.new_name(), size=4 * MIB, backing=base)
+    pool.copy_volume(name, source.name, still=unasked)
+    pool.ensure_volume_absent(source.name)
+    pool.ensure_volume_absent(base)
+    flat, offset = tmp_path / "flat", 0
+    while not (portion := pool.ensure_downloaded(name, str(flat), offset=offset, limit=MIB)).is_last:
+        offset = portion.reached
+    assert "backing-filename" not in qcow2_facts(flat)
+    subprocess.run(["qemu-img", "convert", "-f", "qcow2", "-O", "raw", str(flat), str(tmp_path / "back")], check=True)
+    assert (tmp_path / "back").read_bytes() == raw.read_bytes() + bytes(2 * MIB)
+
+
+@pytest.mark.needs("upload")
+def test_a_file_comes_back_in_parts_and_each_tells_where_to_go_on(stand: Stand, tmp_path: Path) -> None:
+    made, target = stand.pool().ensure_volume(stand.new_name(), size=8 * MIB), tmp_path / "back"
+    total = stand.pool().ensure_downloaded(made.name, str(target)).total
+    whole = target.read_bytes()
+    assert len(whole) == total and whole[:4] == b"QFI\xfb"
+    step = total // 3
+    for offset in (0, step, step, 2 * step):  # one of them twice
+        portion = stand.pool().ensure_downloaded(made.name, str(target), offset=offset, limit=step)
+        assert (portion.reached, portion.total) == (offset + step, total)
+    if not portion.is_last:
+        assert stand.pool().ensure_downloaded(made.name, str(target), offset=3 * step).is_last
+    assert target.read_bytes() == whole
+
+
+def test_what_is_not_there_is_not_downloaded(stand: Stand, tmp_path: Path) -> None:
+    with pytest.raises(HostFault):
+        stand.pool().ensure_downloaded("nothing", str(tmp_path / "back"))
