@@ -1,11 +1,12 @@
 """Lines and charges keep the names that they were issued under.
 
 What was issued before gets the names of today, which it showed until now; nothing else of it is touched, so its triggers look
-away for that. All in one transaction, as every migration.
+away for that. All in one transaction, as every migration; millions of charges take longer than a request may.
 """
 from django.db import migrations, models
 
 NAME_THEM = """
+SET LOCAL statement_timeout = '1h';
 ALTER TABLE billing_invoiceline DISABLE TRIGGER invoiceline_is_final;
 UPDATE billing_invoiceline AS line
 SET project_name = COALESCE((SELECT name FROM tenants_project WHERE id = line.project_id), ''),
@@ -19,6 +20,7 @@ UPDATE billing_charge AS charge SET resource_name = resource.name, resource_tags
 FROM kernel_resource AS resource WHERE resource.id = charge.resource_id;
 ALTER TABLE billing_charge ENABLE TRIGGER charge_joins_nothing_old_later;
 ALTER TABLE billing_charge ENABLE TRIGGER charge_is_final;
+SET LOCAL statement_timeout TO DEFAULT;
 """
 
 
