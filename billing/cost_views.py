@@ -3,6 +3,7 @@
 A part is fetched by htmx from the page's own address (`?part=days`); without a script the same address shows the page with it.
 """
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -68,6 +69,11 @@ class Asked:
     def sheets(self) -> list[Sheet]:
         """Divided, when that is quick or asked for."""
         return sheets(self.question, self.by if self.is_quick or self.part == "parts" else "service")
+
+    @property
+    def counted_until(self) -> datetime:
+        """What took long to add up stands for some seconds."""
+        return min((sheet.at for sheet in self.sheets), default=self.now)
 
     @cached_property
     def outlooks(self) -> list[Outlook]:

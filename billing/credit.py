@@ -28,6 +28,7 @@ from billing.models import Account, BillingProfile, Charge, Credit, CreditUse, I
 from billing.models.ledger import sees_costs
 from billing.money import Money, plain, shown
 from billing.prices import Estimate, NoPrice, contract_of, price_of
+from billing.seen import means_of
 from portal.kernel.declarations import registry
 from portal.kernel.errors import PaymentRequired, PrepaidUsedUp
 from portal.kernel.remembered import LATELY_S, remembered
@@ -332,12 +333,19 @@ def shortfall(organization: Organization, price: Estimate, *, now: datetime | No
               instead_of: UUID | None = None) -> tuple[Balance, Decimal] | None:
     """When it pays by credit and has too little for an hour of something new beside what runs: the balance, and what an hour of
     what runs costs. Else None. `instead_of`: a resource that costs the price instead of what it costs now. Without `now` it is
-    for being shown, and may be some seconds old."""
+    for being shown, and may be some seconds old; but that something is missing is never said to who has paid since."""
     if now is not None:
-        standing = _standing(organization, now, instead_of)
-    else:
-        key = ("standing", organization.pk, organization.plan, instead_of)
-        standing = remembered(key, lambda: _standing(organization, database_now(), instead_of), least_s=LATELY_S)
+        return _short(_standing(organization, now, instead_of), price)
+
+    def lately(*key: Any) -> tuple[Balance, Decimal] | None:
+        standing = remembered(("standing", organization.pk, organization.plan, instead_of, *key),
+                              lambda: _standing(organization, database_now(), instead_of), least_s=LATELY_S)
+        return _short(standing, price)
+
+    return lately() and lately(means_of(organization.pk))
+
+
+def _short(standing: tuple[Balance, dict[scopes.Part, Decimal]] | None, price: Estimate) -> tuple[Balance, Decimal] | None:
     if standing is None:
         return None
     balance, runs = standing

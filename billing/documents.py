@@ -75,7 +75,7 @@ def invoice_pdf(invoice: Invoice) -> bytes:
 
 def _context(invoice: Invoice) -> dict[str, Any]:
     sign = -1 if invoice.kind == Invoice.Kind.CREDIT_NOTE else 1
-    lines = InvoiceLine.objects.filter(invoice=invoice).order_by("position").select_related("project", "region")
+    lines = InvoiceLine.objects.filter(invoice=invoice).order_by("position")
     printed = [ShownLine(line=row, currency=invoice.currency, sign=sign) for row in lines[:MOST_LINES]]
     zone = Issuer.objects.values_list("time_zone", flat=True).first() or "UTC"
 
@@ -104,8 +104,8 @@ def _rest(invoice: Invoice, printed: Sequence[ShownLine], sign: int) -> list[Res
     if len(printed) < MOST_LINES:
         return []
     beyond = InvoiceLine.objects.filter(invoice=invoice, position__gt=printed[-1].line.position)
-    sums = beyond.order_by().values("project__name", "project").annotate(count=Count("pk"), sum=Sum("amount"))
-    found = [Rest(name=one["project__name"] or "–", count=one["count"], money=Money(sign * one["sum"], invoice.currency))
+    sums = beyond.order_by().values("project_name", "project").annotate(count=Count("pk"), sum=Sum("amount"))
+    found = [Rest(name=one["project_name"] or "–", count=one["count"], money=Money(sign * one["sum"], invoice.currency))
              for one in sums.order_by("-sum", "project")[:MOST_SUMS]]
     whole = beyond.aggregate(count=Count("pk"), sum=Sum("amount"))
     if (count := whole["count"] - sum(one.count for one in found)) > 0:

@@ -45,9 +45,15 @@ ALL = 10**12
 WRITES = ("charge.kind", "charge.text", "charge.meter", "charge.sku", "lower(charge.span)", "upper(charge.span)",
           "charge.quantity", "trim_scale(round(charge.quantity / 3600, 20))", "charge.unit_price", "charge.tier",
           "charge.discount_percent",
-          "charge.list_amount", "charge.amount", "charge.price_id", "region.slug", "region.name", "charge.resource_id",
-          "resource.name", "resource.kind", "resource.tags", "charge.project_id", "project.name")
+          "charge.list_amount", "charge.amount", "charge.price_id", "region.slug", "{region_name}", "charge.resource_id",
+          "{resource_name}", "resource.kind", "{resource_tags}", "charge.project_id", "{project_name}")
 """What `_charge` takes."""
+# What is renamed later keeps the name, and the tags, under which it was invoiced; what is open has those of today.
+AS_ISSUED = {"region_name": sql.SQL("NULLIF(charge.region_name, '')"), "resource_tags": sql.SQL("charge.resource_tags"),
+             "resource_name": sql.SQL("NULLIF(charge.resource_name, '')"),
+             "project_name": sql.SQL("NULLIF(charge.project_name, '')")}
+OF_TODAY = {"region_name": sql.SQL("region.name"), "resource_tags": sql.SQL("resource.tags"),
+            "resource_name": sql.SQL("resource.name"), "project_name": sql.SQL("project.name")}
 NAMED = sql.SQL("""
 LEFT JOIN kernel_region AS region ON region.id = charge.region_id
 LEFT JOIN kernel_resource AS resource ON resource.id = charge.resource_id
@@ -56,7 +62,7 @@ LEFT JOIN tenants_project AS project ON project.id = charge.project_id
 # Of one invoice, in the order of its lines, from one of them on: the rows are looked for before they are named.
 CHARGES = sql.SQL("""
 SELECT position, charge.id, {columns}
-FROM (SELECT line.position, charge.* FROM billing_charge AS charge
+FROM (SELECT line.position, line.project_name, line.region_name, charge.* FROM billing_charge AS charge
       JOIN billing_invoiceline AS line ON line.id = charge.line_id
       WHERE line.invoice_id = %(invoice)s AND (line.position, charge.id) > (%(position)s, %(charge)s)
       ORDER BY line.position, charge.id LIMIT %(most)s) AS charge {named}
@@ -86,7 +92,7 @@ def charges(invoice: Invoice, after: Place, most: int) -> Iterator[tuple[Place, 
         return
     common = _common(invoice)
     with connection.chunked_cursor() as cursor:
-        cursor.execute(CHARGES.format(columns=_columns(), named=NAMED), {
+        cursor.execute(CHARGES.format(columns=_columns(AS_ISSUED), named=NAMED), {
             "invoice": invoice.pk, "position": after[0], "charge": after[1], "most": most})
         while found := cursor.fetchmany(BATCH):
             yield from (((position, pk), common | _charge(*row)) for position, pk, *row in found)
@@ -107,12 +113,12 @@ def of_the_whole(invoice: Invoice) -> Iterator[Row]:
 def not_invoiced(organization: Organization, period: Period, now: datetime) -> Iterator[Row]:
     """What a month of the organization that has no invoice costs so far, charge by charge, in one moment's view of it."""
     rated, values = rating.charges(organization.pk, start=period.lower, end=min(period.upper, now))
-    yield from _open(OPEN.format(columns=_columns(), named=NAMED, rated=rated), values, _of_nobody(organization, period))
+    yield from _open(OPEN.format(columns=_columns(OF_TODAY), named=NAMED, rated=rated), values, _of_nobody(organization, period))
 
 
 def waiting(organization: Organization, period: Period) -> Iterator[Row]:
     """What waits for the next invoice, which is that of the given month."""
-    yield from _open(WAITING.format(columns=_columns(), named=NAMED), {"organization": organization.pk},
+    yield from _open(WAITING.format(columns=_columns(OF_TODAY), named=NAMED), {"organization": organization.pk},
                      _of_nobody(organization, period))
 
 
@@ -123,8 +129,8 @@ def _open(statement: sql.Composed, values: dict[str, Any], common: Row) -> Itera
             yield from (common | {"BillingCurrency": currency} | _charge(*row) for currency, *row in found)
 
 
-def _columns() -> sql.Composed:
-    return sql.SQL(", ").join(map(sql.SQL, WRITES))
+def _columns(names: dict[str, sql.SQL]) -> sql.Composed:
+    return sql.SQL(", ").join(sql.SQL(name).format(**names) for name in WRITES)
 
 
 def _taken_back(note: Invoice) -> Iterator[tuple[str, str, Decimal]]:

@@ -155,8 +155,8 @@ class InvoiceLineAdmin(ReadOnlyAdmin):
     search_fields = ("invoice__number", "sku", "text")
     identifiers = ("invoice_id", "project_id")
     ordering = ("-id",)
-    fields = readonly_fields = ("invoice", "position", "project", "region", "kind", "meter", "sku", "text", "quantity",
-                                "unit_price", "tier", "discount_percent", "amount_text")
+    fields = readonly_fields = ("invoice", "position", "project", "project_name", "region", "region_name", "kind",
+                                "meter", "sku", "text", "quantity", "unit_price", "tier", "discount_percent", "amount_text")
 
     @display(description=_("amount"), ordering="amount")
     def amount_text(self, line: InvoiceLine) -> str:
@@ -177,8 +177,8 @@ class ChargeAdmin(Booked):
     identifiers = ("resource_id", "interval_id", "organization_id")
     ordering = ("-id",)
     new_form, shown = NewAdjustmentForm, (
-        "organization", "project", "region", "resource", "interval", "kind", "meter", "sku", "text", "start", "end", "units",
-        "quantity", "price", "unit_price", "tier", "discount_percent", "list_text", "amount_text", "line", "created_at")
+        "organization", "project", "region", "resource", "resource_name", "resource_tags", "interval", "kind", "meter", "sku",
+        "text", "start", "end", "units", "quantity", "price", "unit_price", "tier", "discount_percent", "list_text", "amount_text", "line", "created_at")
     amount_text, list_text = amount_column("amount", _("amount")), amount_column("list_amount", _("before discount"))
 
     @display(description=_("start"))

@@ -98,18 +98,20 @@ class InvoiceLineSerializer(serializers.ModelSerializer):
     """What one project used of one SKU at one price. `quantity` counts unit-seconds; `tier` is the quantity of the month, in
     unit-hours, from which the price holds."""
 
-    example = {"position": 1, "kind": "usage", "meter": "instance.running", "sku": "small", "text": "", "quantity": "2678400",
-               "tier": "0", "discount_percent": "0"}
+    example = {"position": 1, "kind": "usage", "project_name": "web", "region_name": "Lab", "meter": "instance.running",
+               "sku": "small", "text": "", "quantity": "2678400", "tier": "0", "discount_percent": "0"}
     reads = {"price_per_hour": ("unit_price", "invoice__currency"), "amount": ("amount", "invoice__currency")}
     project = serializers.UUIDField(source="project_id", read_only=True, allow_null=True)
     region = serializers.UUIDField(source="region_id", read_only=True, allow_null=True)
+    project_name = serializers.CharField(read_only=True, help_text="As it was when the invoice was issued.")
+    region_name = serializers.CharField(read_only=True, help_text="As it was when the invoice was issued.")
     quantity, tier, discount_percent = (ExactField(read_only=True) for _field in range(3))
     price_per_hour, amount = serializers.SerializerMethodField(), serializers.SerializerMethodField()
 
     class Meta:
         model = InvoiceLine
-        fields = ("position", "kind", "project", "region", "meter", "sku", "text", "quantity", "price_per_hour", "tier",
-                  "discount_percent", "amount")
+        fields = ("position", "kind", "project", "project_name", "region", "region_name", "meter", "sku", "text", "quantity",
+                  "price_per_hour", "tier", "discount_percent", "amount")
         read_only_fields = fields
 
     @extend_schema_field(MoneySerializer(allow_null=True))
@@ -125,14 +127,15 @@ class ChargeSerializer(serializers.ModelSerializer):
     """Part of an interval of usage at one version of a price, tier and discount: quantity (unit-seconds) ÷ 3600 × price per hour
     is `list_amount`, less the discount `amount`. A charge `rounding` makes the sum of a line's charges the line's amount."""
 
-    example = {"line": 1, "kind": "usage", "meter": "instance.running", "sku": "small", "text": "", "units": "1",
-               "quantity": "3600", "tier": "0", "discount_percent": "0"}
+    example = {"line": 1, "kind": "usage", "resource_name": "web-1", "meter": "instance.running", "sku": "small", "text": "",
+               "units": "1", "quantity": "3600", "tier": "0", "discount_percent": "0"}
     reads = {"price_per_hour": ("unit_price", "currency"), "list_amount": ("list_amount", "currency"),
              "amount": ("amount", "currency")}
     line = serializers.IntegerField(source="line.position", read_only=True)
     project = serializers.UUIDField(source="project_id", read_only=True, allow_null=True)
     region = serializers.UUIDField(source="region_id", read_only=True, allow_null=True)
     resource = serializers.UUIDField(source="resource_id", read_only=True, allow_null=True)
+    resource_name = serializers.CharField(read_only=True, help_text="As it was when this was charged.")
     interval = serializers.UUIDField(source="interval_id", read_only=True, allow_null=True)
     price = serializers.UUIDField(source="price_id", read_only=True, allow_null=True)
     start = serializers.DateTimeField(source="span.lower", read_only=True)
@@ -144,8 +147,8 @@ class ChargeSerializer(serializers.ModelSerializer):
 
     class Meta:
         model = Charge
-        fields = ("line", "kind", "interval", "resource", "project", "region", "meter", "sku", "text", "start", "end", "units",
-                  "quantity", "price", "price_per_hour", "tier", "discount_percent", "list_amount", "amount")
+        fields = ("line", "kind", "interval", "resource", "resource_name", "project", "region", "meter", "sku", "text", "start",
+                  "end", "units", "quantity", "price", "price_per_hour", "tier", "discount_percent", "list_amount", "amount")
         read_only_fields = fields
 
     @extend_schema_field(MoneySerializer(allow_null=True))

@@ -115,8 +115,8 @@ class LineList(Listing):
         Column(label=_("Line"), sort="position", value=lambda line: line.row.position),
         Column(label=_("What"), value=lambda line: line.item.title),
         Column(label=_("SKU"), only_in_csv=True, value=lambda line: line.row.sku),
-        Column(label=_("Project"), kind="wide-only", value=lambda line: line.row.project and line.row.project.name),
-        Column(label=_("Location"), kind="wide-only", value=lambda line: line.row.region and line.row.region.name),
+        Column(label=_("Project"), kind="wide-only", value=lambda line: line.row.project_name or None),
+        Column(label=_("Location"), kind="wide-only", value=lambda line: line.row.region_name or None),
         Column(label=_("Quantity"), kind="wide-only text-end", value=lambda line: line.item.quantity),
         Column(label=_("Unit"), only_in_csv=True, value=lambda line: line.item.unit),
         Column(label=_("Price"), kind="wide-only text-end", value=lambda line: line.row.unit_price),
@@ -124,7 +124,7 @@ class LineList(Listing):
         Column(label=_("Discount, percent"), only_in_csv=True, value=lambda line: line.row.discount_percent),
         Column(label=_("Amount"), kind="text-end", value=lambda line: line.item.money.amount),
         Column(label=_("Currency"), only_in_csv=True, value=lambda line: line.item.currency))
-    filters = (Text(name="what", label=_("SKU or project contains …"), paths=("sku", "project__name", "text")),)
+    filters = (Text(name="what", label=_("SKU or project contains …"), paths=("sku", "project_name", "text")),)
     empty = Empty(icon="file-text", title=_("No lines"), text=_("Nothing was charged."))
 
     def __init__(self, request: HttpRequest, standing: Standing) -> None:
@@ -136,7 +136,7 @@ class LineList(Listing):
         return reverse("invoices:detail", args=[self.standing.invoice.pk])
 
     def rows(self) -> QuerySet[InvoiceLine]:
-        return InvoiceLine.objects.filter(invoice=self.standing.invoice).select_related("project", "region")
+        return InvoiceLine.objects.filter(invoice=self.standing.invoice)
 
     def items(self, rows: list[InvoiceLine]) -> list[ShownLine]:
         return [ShownLine(line=row, currency=self.standing.invoice.currency, sign=self.standing.sign) for row in rows]
@@ -156,7 +156,7 @@ class ChargeList(Listing):
     name, row_template, page_template, ordering = "charges", "billing/_charge_row.html", "billing/charges.html", "id"
     columns = (
         Column(label=_("Line"), kind="wide-only", value=lambda line: line.row.line.position),
-        Column(label=_("Resource"), value=lambda line: line.row.resource and line.row.resource.name),
+        Column(label=_("Resource"), value=lambda line: line.row.resource_name or None),
         Column(label=_("Resource id"), only_in_csv=True, value=lambda line: line.row.resource_id),
         Column(label=_("Interval"), only_in_csv=True, value=lambda line: line.row.interval_id),
         Column(label=_("Kind"), only_in_csv=True, value=lambda line: line.row.get_kind_display()),
@@ -176,7 +176,7 @@ class ChargeList(Listing):
     empty = Empty(icon="file-text", title=_("No charges"), text=_("This line stands for itself."))
     filters = (Exact(name="line", label=_("Line"), path="line__position", check=is_position),
                Choice(name="kind", label=_("Kind"), choices=Charge.Kind.choices),
-               Text(name="resource", label=_("Resource contains …"), paths=("resource__name",)))
+               Text(name="resource", label=_("Resource contains …"), paths=("resource_name",)))
 
     def __init__(self, request: HttpRequest, invoice: Invoice) -> None:
         super().__init__(request)
@@ -190,8 +190,7 @@ class ChargeList(Listing):
     def line(self) -> InvoiceLine | None:
         """The one that is explained; None while all are listed."""
         chosen = self.chosen.get("line")
-        return InvoiceLine.objects.filter(invoice=self.invoice, position=chosen[0]).select_related(
-            "project", "region").first() if chosen else None
+        return InvoiceLine.objects.filter(invoice=self.invoice, position=chosen[0]).first() if chosen else None
 
     def rows(self) -> QuerySet[Charge]:
         return Charge.objects.filter(line__invoice=self.invoice).select_related("line", "resource", "price")

@@ -213,9 +213,11 @@ def refuse_new(project: Project, region: Any, wanted: dict[str, int]) -> None:
 
 def require_paid(organization_id: UUID, rungs: Collection[Rung] = REFUSING, *, lately: bool = False) -> None:
     """Raise Unpaid on these rungs: where nothing new starts. Where the caller holds the organization, a payment and this come in
-    turn. `lately`: only to be shown, so it may be some seconds old."""
+    turn. `lately`: only to be shown, so that it may be made may be some seconds old; that it may not never is."""
     row = (remembered(("refusing", organization_id), lambda: refusing(organization_id), least_s=LATELY_S) if lately
            else refusing(organization_id))
+    if lately and row is not None:  # who paid a moment ago
+        row = refusing(organization_id)
     if row is not None and row.rung in rungs:
         raise Unpaid(organization=row.organization.name, since=f"{row.began_at:%Y-%m-%d}", rung=row.rung)
 

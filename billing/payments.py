@@ -204,8 +204,10 @@ def _write_lines(note: Invoice, lines: Collection[InvoiceLine]) -> None:
             "amount")
     said = [{name: getattr(line, name) for name in kept} for line in lines] or [
         {"kind": Charge.Kind.ADJUSTMENT, "text": note.reason, "amount": note.subtotal}]
+    named = [{"project_name": line.project_name, "region_name": line.region_name} for line in lines] or [{}]
     written = InvoiceLine.objects.bulk_create(
-        InvoiceLine(invoice=note, position=position, **one) for position, one in enumerate(said, start=1))
+        InvoiceLine(invoice=note, position=position, **one, **names)
+        for position, (one, names) in enumerate(zip(said, named, strict=True), start=1))
     Charge.objects.bulk_create(
         Charge(line=line, organization_id=note.organization_id, span=note.period, currency=note.currency,
                created_at=note.issued_at, list_amount=one["amount"], **(one | {"kind": Charge.Kind.ADJUSTMENT}))

@@ -6,7 +6,6 @@ What is added up is `billing.reports`'; here it becomes tables. Whoever may look
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
-from time import monotonic
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -22,12 +21,11 @@ from django.utils.translation import get_language, gettext
 from django.utils.translation import gettext_lazy as _
 
 from billing import closing, issuing, reports
-from billing.models import Invoice, Issuer, PriceBook
+from billing.models import Issuer, PriceBook
 from billing.money import Money, plain, together
 from billing.periods import Month
 from billing.reports.receivables import AGES
 from billing.reports.revenue import WORDS, Group
-from billing.reports.unbilled import NO_ISSUER, WHY
 from billing.reports.usage import label_of
 from portal.kernel.errors import InvalidInput, NotFound
 from portal.kernel.lists.export import answer
@@ -258,7 +256,7 @@ def close(request: HttpRequest) -> HttpResponse:
                                              "invoice."))
     return _answer(request, "closing", [table], template="closing", months=months, month=str(month), organization=organization,
                    found=found, shown_sums=_cell(Sums(found.sums))["text"], may_close=request.user.has_perm(MAY_CLOSE),
-                   has_issuer=Issuer.objects.exists(), no_issuer=WHY[NO_ISSUER],
+                   has_issuer=Issuer.objects.exists(), no_issuer=closing.NOBODY_BILLS,
                    close_url=_closing(month, organization and organization.pk))
 
 
@@ -266,32 +264,23 @@ def _closed(request: HttpRequest, month: Month, organization: Organization | Non
     """Each by itself, for CLOSES_FOR_S, and said how it went."""
     if not request.user.has_perm(MAY_CLOSE):
         raise PermissionDenied
-    closing.require_over(month, now)
-    if not Issuer.objects.exists():
-        raise InvalidInput.field("month", WHY[NO_ISSUER])
     if "confirmed" not in request.POST:
         messages.error(request, _("Nothing was closed: confirm it below."))
         return redirect(_closing(month, organization and organization.pk))
-    waiting = list(closing.to_close(month, organization and organization.pk))
-    ends, count, issued, failed = monotonic() + CLOSES_FOR_S, 0, [], []
-    for one, invoices in closing.close_each(waiting, month, now=now, actor=request.user):
-        count, issued = count + 1, issued + (invoices or [])
-        failed += [one.name] if invoices is None else []
-        if monotonic() > ends:
-            break
-    _tell(request, month, issued, failed, len(waiting) - count)
+    _tell(request, month, closing.close_by_hand(month, organization=organization, now=now, actor=request.user,
+                                                seconds=CLOSES_FOR_S))
     return redirect(_closing(month))
 
 
-def _tell(request: HttpRequest, month: Month, issued: list[Invoice], failed: list[str], left: int) -> None:
-    sums = together(Money(invoice.total, invoice.currency) for invoice in issued)
+def _tell(request: HttpRequest, month: Month, closed: closing.Closed) -> None:
+    sums = together(Money(invoice.total, invoice.currency) for invoice in closed.invoices)
     messages.success(request, gettext("%(month)s: %(count)s invoices were issued, over %(sums)s.") % {
-        "month": month, "count": len(issued), "sums": _cell(Sums(sums))["text"]} if issued else
+        "month": month, "count": len(closed.invoices), "sums": _cell(Sums(sums))["text"]} if closed.invoices else
         gettext("%(month)s: no invoice was issued.") % {"month": month})
-    if failed:
-        messages.error(request, gettext("Not closed, see the errors below: %(names)s") % {"names": ", ".join(failed[:20])})
-    if left:
-        messages.warning(request, gettext("%(count)s are left: close them next.") % {"count": left})
+    if names := ", ".join(one.name for one in closed.failed[:20]):
+        messages.error(request, gettext("Not closed, see the errors below: %(names)s") % {"names": names})
+    if closed.left:
+        messages.warning(request, gettext("%(count)s are left: close them next.") % {"count": closed.left})
 
 
 def preview(request: HttpRequest) -> HttpResponse:

@@ -1,4 +1,5 @@
-"""REST of operators' reports, for administrators alone: what `billing.reports` adds up, as admin shows it."""
+"""REST of operators' reports, for administrators alone: what `billing.reports` adds up, as admin shows it. Of what closing a
+month would bill, it is closed here too."""
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -10,16 +11,19 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing import issuing, reports
+from billing import closing, issuing, reports
 from billing.models import Invoice, PriceBook
 from billing.money import Money, plain
 from billing.periods import Month
 from portal.kernel.errors import InvalidInput
 from portal.kernel.remembered import remembered
-from portal.kernel.rest.serializers import MoneySerializer
+from portal.kernel.rest.serializers import MoneySerializer, StrictSerializer, VisibleField
 from portal.kernel.rest.views import STAFF, RoomViewSet
 from portal.kernel.states import database_now
 from tenants.models import Organization
+
+CLOSES_FOR_S = 5
+"""So long one request begins to close: it is one transaction, and holds the numbers of invoices."""
 
 
 class GapSerializer(serializers.Serializer):
@@ -133,14 +137,74 @@ class PreviewSerializer(serializers.Serializer):
     gaps = GapSerializer(many=True)
 
 
+class ClosableSerializer(serializers.Serializer):
+    """An organization where the month is open: what its invoices would begin with, before credit and tax. Without an amount
+    nothing has a price, and there is no invoice. `error` is why it could not be closed the last time."""
+
+    example = {"name": "Acme", "error": ""}
+    organization = serializers.UUIDField()
+    name = serializers.CharField()
+    amounts = MoneySerializer(many=True)
+    error = serializers.CharField()
+
+
+class ToCloseSerializer(serializers.Serializer):
+    """What closing the month would bill. While it `is_over` not, nobody's can be closed."""
+
+    example = {"month": "2026-10", "is_over": True}
+    month = serializers.CharField()
+    is_over = serializers.BooleanField()
+    results = ClosableSerializer(many=True)
+    sums = MoneySerializer(many=True)
+
+
+class CloseSerializer(StrictSerializer):
+    """The month, of one `organization` or of all where it is open."""
+
+    example = {"month": "2026-10"}
+    month = serializers.CharField(max_length=7)
+    organization = VisibleField(Organization, required=False, allow_null=True)
+
+
+class IssuedSerializer(serializers.Serializer):
+    """An invoice that was issued."""
+
+    example = {"number": "INV-2026-000001"}
+    id = serializers.UUIDField()
+    number = serializers.CharField()
+    organization = serializers.UUIDField()
+    total = MoneySerializer()
+
+
+class NotClosedSerializer(serializers.Serializer):
+    """An organization whose month could not be closed; what is not closed says why."""
+
+    example = {"name": "Acme"}
+    organization = serializers.UUIDField()
+    name = serializers.CharField()
+
+
+class ClosedSerializer(serializers.Serializer):
+    """What was issued. So many organizations are `left`: closing again goes on with them."""
+
+    example = {"month": "2026-10", "left": 0}
+    month = serializers.CharField()
+    invoices = IssuedSerializer(many=True)
+    failed = NotClosedSerializer(many=True)
+    left = serializers.IntegerField()
+
+
 class RevenueViewSet(RoomViewSet):
     """Operators' reports of money."""
 
     queryset = Invoice.objects.all()
-    permissions = dict.fromkeys(("months", "receivables", "unbilled", "preview"), STAFF)
+    bodies = {"close": CloseSerializer}
+    permissions = dict.fromkeys(("months", "receivables", "unbilled", "preview", "to_close", "close"), STAFF)
     answers = {"months": (200, RevenueSerializer), "receivables": (200, ReceivablesSerializer),
-               "unbilled": (200, UnbilledSerializer), "preview": (200, PreviewSerializer)}
-    query_parameters = {"months": ("month", "by"), "preview": ("book", "month", "organization")}
+               "unbilled": (200, UnbilledSerializer), "preview": (200, PreviewSerializer), "to_close": (200, ToCloseSerializer),
+               "close": (200, ClosedSerializer)}
+    query_parameters = {"months": ("month", "by"), "preview": ("book", "month", "organization"),
+                        "to_close": ("month", "organization")}
 
     @action(detail=False, methods=["get"])
     def months(self, request: Request) -> Response:
@@ -184,13 +248,37 @@ class RevenueViewSet(RoomViewSet):
         return Response({"month": str(month), "book": book.pk, "results": [_preview(row) for row in found.rows],
                          "gaps": _gaps(found.gaps)})
 
+    @action(detail=False, methods=["get"], url_path="closing")
+    def to_close(self, request: Request) -> Response:
+        """What closing a `month` (the last one that is over) would bill, of one `organization` or of all where it is open."""
+        month, now = _month(request)
+        found = reports.to_close(month, now=now, organization=_row(request, "organization", Organization))
+        return Response({"month": str(month), "is_over": found.is_over, "sums": [one.as_json() for one in found.sums],
+                         "results": [{"organization": row.organization, "name": row.name, "error": row.error,
+                                      "amounts": [one.as_json() for one in row.money]} for row in found.rows]})
+
+    @to_close.mapping.post
+    def close(self, request: Request) -> Response:
+        """Close a month: issue its invoices, which cannot be taken back. Again, or where it is closed, nothing is issued."""
+        body, now = self.read_body(), database_now()
+        month = _named(body["month"], issuing.issuer().time_zone)
+        found = closing.close_by_hand(month, organization=body.get("organization"), now=now, actor=request.user,
+                                      seconds=CLOSES_FOR_S)
+        return Response({"month": str(month), "left": found.left, "invoices": [
+            {"id": one.pk, "number": one.number, "organization": one.organization_id, "total": _json(one.total, one.currency)}
+            for one in found.invoices], "failed": [{"organization": one.pk, "name": one.name} for one in found.failed]})
+
 
 def _month(request: Request) -> tuple[Month, Any]:
     """In the issuer's zone, and the time."""
     now, zone = database_now(), issuing.issuer().time_zone
     text = request.query_params.get("month")
+    return (_named(text, zone) if text is not None else Month.of(now, zone).previous), now
+
+
+def _named(text: str, zone: str) -> Month:
     try:
-        return (Month.named(text, zone) if text is not None else Month.of(now, zone).previous), now
+        return Month.named(text, zone)
     except ValueError as error:
         raise InvalidInput.field("month", _("A month like 2026-11.")) from error
 

@@ -30,26 +30,29 @@ WITH rated AS MATERIALIZED ({rated}), waiting AS MATERIALIZED (
 ), invoices AS MATERIALIZED (
     SELECT currency, gen_random_uuid() AS invoice_id FROM (SELECT DISTINCT currency FROM found) AS currencies
 ), sums AS MATERIALIZED (
-    SELECT summed.*, invoice_id, row_number() OVER (
+    SELECT summed.*, project.name AS project_name, region.name AS region_name, invoice_id, row_number() OVER (
         PARTITION BY currency ORDER BY kind <> 'usage', project.name, kind, text, {same}) AS position
     FROM (SELECT kind, text, {same}, sum(quantity) AS quantity, round(sum(amount), 2) AS amount
           FROM found GROUP BY kind, text, {same}) AS summed
     JOIN invoices USING (currency)
     LEFT JOIN tenants_project AS project ON project.id = project_id
+    LEFT JOIN kernel_region AS region ON region.id = region_id
 ), lines AS (
-    INSERT INTO billing_invoiceline (invoice_id, position, kind, text, project_id, region_id, meter, sku, unit_price, tier,
-                                     discount_percent, quantity, amount)
-    SELECT invoice_id, position, kind, text, project_id, region_id, meter, sku, unit_price, tier, discount_percent, quantity,
-           amount
+    INSERT INTO billing_invoiceline (invoice_id, position, kind, text, project_id, region_id, project_name, region_name, meter,
+                                     sku, unit_price, tier, discount_percent, quantity, amount)
+    SELECT invoice_id, position, kind, text, project_id, region_id, COALESCE(project_name, ''), COALESCE(region_name, ''), meter,
+           sku, unit_price, tier, discount_percent, quantity, amount
     FROM sums RETURNING id, invoice_id, position
 ), charged AS (
     INSERT INTO billing_charge (line_id, organization_id, kind, text, created_at, interval_id, project_id, region_id, resource_id,
                                 meter, sku, span, units, quantity, price_id, unit_price, tier, discount_percent, list_amount,
-                                amount, currency)
-    SELECT lines.id, %(closing_organization)s::uuid, 'usage', '', %(closing_now)s::timestamptz, rated.*
+                                amount, currency, resource_name, resource_tags)
+    SELECT lines.id, %(closing_organization)s::uuid, 'usage', '', %(closing_now)s::timestamptz, rated.*, resource.name,
+           resource.tags
     FROM rated
     JOIN (SELECT * FROM sums WHERE kind = 'usage') AS sums USING ({same})
     JOIN lines USING (invoice_id, position)
+    JOIN kernel_resource AS resource ON resource.id = rated.resource_id
 ), joined AS (
     UPDATE billing_charge SET line_id = lines.id
     FROM waiting
@@ -106,11 +109,12 @@ LISTED = sql.SQL("SELECT * FROM ({differences}) AS found ORDER BY abs(amount) DE
 SUMMED = sql.SQL("SELECT currency, count(*), sum(amount) FROM ({differences}) AS found GROUP BY currency ORDER BY currency")
 CORRECT = sql.SQL("""
 INSERT INTO billing_charge (organization_id, kind, text, created_at, span, interval_id, project_id, region_id, resource_id, meter,
-                            sku, units, quantity, tier, discount_percent, list_amount, amount, currency)
+                            sku, units, quantity, tier, discount_percent, list_amount, amount, currency, resource_name,
+                            resource_tags)
 SELECT %(closing_organization)s::uuid, 'correction', %(closing_text)s::text, %(closing_now)s::timestamptz,
-       %(closing_period)s::tstzrange, interval_id, project_id, region_id, resource_id, meter, sku, units, quantity, 0, 0,
-       list_amount, amount, currency
-FROM ({differences}) AS found
+       %(closing_period)s::tstzrange, interval_id, found.project_id, found.region_id, resource_id, meter, sku, units, quantity, 0,
+       0, list_amount, amount, currency, resource.name, resource.tags
+FROM ({differences}) AS found JOIN kernel_resource AS resource ON resource.id = resource_id
 """)
 
 

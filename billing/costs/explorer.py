@@ -39,10 +39,14 @@ class Question:
 
     def page(self, *groups: str, month: Month | None = None, **options: Any) -> rating.Page:
         """The same of some of the totals."""
+        return self.page_at(*groups, month=month, **options)[1]
+
+    def page_at(self, *groups: str, month: Month | None = None, **options: Any) -> tuple[datetime, rating.Page]:
+        """The same, and the moment until which it counts."""
         month = month or self.month
         key = ("costs", month, key_of(self.selection), groups, *options.items())
-        return remembered(key, lambda: rating.totals(
-            self.selection, groups, start=month.start, end=month.end, now=self.now, **options))
+        return remembered(key, lambda: (self.now, rating.totals(
+            self.selection, groups, start=month.start, end=month.end, now=self.now, **options)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +61,9 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class Sheet:
-    """A month in one currency. `rest`: what all other parts come to; None when these are all."""
+    """A month in one currency, counted until `at`. `rest`: what all other parts come to; None when these are all."""
 
+    at: datetime
     so_far: Money
     parts: tuple[Part, ...]
     rest: Money | None
@@ -122,23 +127,23 @@ def key_of(selection: rating.Selection) -> Hashable:
 
 def sheets(question: Question, by: str, *, top: int = TOP) -> list[Sheet]:
     """The month by currency, divided as `by` says into its dearest parts. One statement; two by resource or tag."""
-    sums = question.ask("project", "meter")
+    at, all_of_it = question.page_at("project", "meter")
     if by in KEYS:
-        found, is_cut = _grouped(KEYS[by], sums), False
+        found, is_cut = _grouped(KEYS[by], all_of_it.totals), False
     else:
         page = question.page(by, limit=top, dearest_first=True)
         found, is_cut = [_asked_part(total) for total in page.totals], page.count > len(page.totals)
-    return [_sheet(whole, [part for part in found if part.amount.currency == whole.currency], top, is_cut)
-            for whole in together(total.money for total in sums)]
+    return [_sheet(at, whole, [part for part in found if part.amount.currency == whole.currency], top, is_cut)
+            for whole in together(total.money for total in all_of_it.totals)]
 
 
-def _sheet(whole: Money, found: list[Part], top: int, is_cut: bool) -> Sheet:
+def _sheet(at: datetime, whole: Money, found: list[Part], top: int, is_cut: bool) -> Sheet:
     """`is_cut`: there are more parts than were found, of this or another currency. Both sums may be some seconds old, and not
     the same ones, so that a rest alone says nothing."""
     shown = tuple(found[:top])
     rest = whole.amount - sum((part.amount.amount for part in shown), ZERO)
     has_more = len(found) > top or (is_cut and rest > 0)
-    return Sheet(so_far=whole, parts=shown, rest=Money(rest, whole.currency) if has_more else None)
+    return Sheet(at=at, so_far=whole, parts=shown, rest=Money(rest, whole.currency) if has_more else None)
 
 
 def _asked_part(total: rating.Total) -> Part:

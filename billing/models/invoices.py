@@ -173,12 +173,15 @@ class InvoiceLineQuerySet(models.QuerySet):
 
 
 class InvoiceLine(models.Model):
-    """What one project used of one SKU at one price: the sum of its charges, rounded half up to a cent."""
+    """What one project used of one SKU at one price: the sum of its charges, rounded half up to a cent. Names are those of the
+    day of issue: what is renamed later is not renamed on bills."""
 
     invoice = models.ForeignKey(Invoice, models.PROTECT, related_name="lines", verbose_name=_("invoice"))
     position = models.PositiveIntegerField(_("position"))
     project = models.ForeignKey("tenants.Project", models.PROTECT, null=True, related_name="+", verbose_name=_("project"))
     region = models.ForeignKey(Region, models.PROTECT, null=True, related_name="+", verbose_name=_("region"))
+    project_name = models.CharField(_("name of the project"), max_length=100, blank=True, db_default="")
+    region_name = models.CharField(_("name of the region"), max_length=80, blank=True, db_default="")
     kind = models.CharField(_("kind"), max_length=20)
     meter = models.CharField(_("meter"), max_length=60, blank=True)
     sku = models.CharField(_("SKU"), max_length=100, blank=True)
@@ -200,7 +203,8 @@ class InvoiceLine(models.Model):
 
 
 class Charge(models.Model):
-    """A rated line that was invoiced (or waits for the next invoice): an interval at one price version, tier and discount."""
+    """A rated line that was invoiced (or waits for the next invoice): an interval at one price version, tier and discount. The
+    resource's name and tags are those of the moment it was written."""
 
     class Kind(models.TextChoices):
         USAGE = "usage", _("Usage")
@@ -214,6 +218,8 @@ class Charge(models.Model):
     project = models.ForeignKey("tenants.Project", models.PROTECT, null=True, related_name="+", verbose_name=_("project"))
     region = models.ForeignKey(Region, models.PROTECT, null=True, related_name="+", verbose_name=_("region"))
     resource = models.ForeignKey(Resource, models.PROTECT, null=True, related_name="+", verbose_name=_("resource"))
+    resource_name = models.CharField(_("name of the resource"), max_length=100, blank=True, db_default="")
+    resource_tags = models.JSONField(_("tags of the resource"), null=True)
     interval = models.ForeignKey(UsageInterval, models.PROTECT, null=True, related_name="charges", verbose_name=_("interval"))
     kind = models.CharField(_("kind"), max_length=20, choices=Kind)
     meter = models.CharField(_("meter"), max_length=60, blank=True)

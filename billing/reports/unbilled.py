@@ -19,7 +19,7 @@ from tenants.models import Organization
 
 MONTHS = 6
 NO_ISSUER, FAILED, WAITS, NOTHING, NOT_YET = "no_issuer", "failed", "waits", "nothing_priced", "not_yet"
-WHY = {NO_ISSUER: _("Nobody bills: no issuer is entered."), FAILED: _("It could not be closed."),
+WHY = {NO_ISSUER: closing.NOBODY_BILLS, FAILED: _("It could not be closed."),
        WAITS: _("It is closed a day after the month's end."), NOTHING: _("Nothing of it has a price."),
        NOT_YET: _("It was not closed yet.")}
 

@@ -74,11 +74,13 @@ def _line(made: Invoice, position: int, one: Used, amount: Decimal) -> None:
     common: dict[str, Any] = {"project": one.project, "region": one.region, "meter": one.meter, "sku": one.sku,
                               "unit_price": one.price_per_hour, "tier": one.tier, "discount_percent": one.discount}
     line = InvoiceLine.objects.create(invoice=made, position=position, kind="usage", quantity=one.quantity, amount=amount,
-                                      **common)
+                                      project_name=one.project.name if one.project else "",
+                                      region_name=one.region.name if one.region else "", **common)
     start = made.period.lower + timedelta(seconds=position - 1)  # PostgreSQL refuses the same charge twice
     common |= {"line": line, "organization": made.organization, "currency": made.currency, "created_at": made.issued_at}
     Charge.objects.create(
-        **common, kind="usage", resource=one.resource, interval=one.interval, units=one.units, quantity=one.quantity,
+        **common, kind="usage", resource=one.resource, resource_name=one.resource.name if one.resource else "",
+        resource_tags=one.resource and one.resource.tags, interval=one.interval, units=one.units, quantity=one.quantity,
         span=DateTimeTZRange(start, start + timedelta(seconds=one.seconds)), price=one.price, list_amount=one.list_amount,
         amount=one.amount)
     if amount != one.amount:

@@ -201,3 +201,13 @@ def test_who_holds_no_such_right_is_refused(shop: Shop) -> None:
     lit(shop)
     assert key.get(f"{API}?month=2026-02").json()["results"] == []
     assert [key.get(f"{API}{name}/").status_code for name in ("anomalies", "idle")] == [403, 403]
+
+
+def test_what_stands_for_some_seconds_says_until_when_it_counts(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remembered, "SLOW_S", 0)
+    monkeypatch.setattr(remembered, "TIMES", 10**9)
+    shop.burnt(shop.lamp(), TEN, None)
+    browser, moments = shop.cast.browser("vera"), iter([TEN + HOUR, TEN + 2 * HOUR])
+    monkeypatch.setattr("billing.cost_views.database_now", lambda: next(moments))
+    for _look in range(2):
+        assert "¥0.36 Counted to the second until 2026-02-03 11:00:00 UTC." in text_of(browser.get(URL))

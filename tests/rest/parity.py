@@ -315,6 +315,7 @@ API_ONLY: dict[str, str] = {
     "invoices_actions_credit_note": "operators write credit notes in admin",
     "invoices_actions_write_off": "operators write off in admin",
     "invoices_actions_rerate": "operators rate months anew in admin",
+    "revenue_closing_post": "operators close months in admin",
     "invoices_adjust": "operators adjust in admin",
     "payments_create": "operators record payments in admin",
     "payments_refund": "operators record refunds in admin",
