@@ -84,7 +84,8 @@ def _at(moment: str) -> sql.Composed:
 
 
 # Each kind of line is added up by itself, so that PostgreSQL's workers may share the one that needs no order. Names are looked
-# up for the sums of one page alone: joined with all lines, they cost many times what the sums do.
+# up for the sums of one page alone: joined with all lines, they cost many times what the sums do. Most rows stand for one line,
+# which is not multiplied: that is dear.
 SUMS = sql.SQL("""{asked} {tables}
 , sums AS (
     SELECT {names}, currency, sum(quantity) * 0.000001 AS quantity, sum(total) * 0.0000000001 AS total, count(*) OVER () AS count
@@ -98,7 +99,8 @@ FROM sums {named}
 ORDER BY {order_of_names}
 """)
 ADDED = sql.SQL("""
-    SELECT {keys}, currency, sum(({share}) * alike) AS quantity, sum(({amount}) * alike) AS total
+    SELECT {keys}, currency, sum(CASE alike WHEN 1 THEN {share} ELSE ({share}) * alike END) AS quantity,
+           sum(CASE alike WHEN 1 THEN {amount} ELSE ({amount}) * alike END) AS total
     FROM ({lines}) AS line {tagged} GROUP BY {numbers}, hashed
 """)
 KEYS = {"project": ("project_id",), "resource": ("resource_id",), "meter": ("meter",), "region": ("region_id",), "day": ("day",),

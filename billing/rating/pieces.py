@@ -53,13 +53,13 @@ DOWN = sql.SQL("""CASE WHEN down_since IS NOT NULL THEN COALESCE(down_before[wid
 
 def _down(x: str) -> sql.Composed:
     """Microseconds of outages before `x`."""
-    length = microseconds(f"LEAST({x}, down_until[width_bucket({x}, down_since)]) - down_since[width_bucket({x}, down_since)]")
+    length = microseconds(f"down_since[width_bucket({x}, down_since)]", f"LEAST({x}, down_until[width_bucket({x}, down_since)])")
     return DOWN.format(x=sql.SQL(x), length=length)
 
 
 def _begun(x: str) -> sql.Composed:
     """What is billed of an interval until `x`: the time outside of outages, in whole steps, at least the minimum."""
-    time = sql.SQL("({} - {} + {})").format(microseconds(f"{x} - begun"), _down(x), _down("begun"))
+    time = sql.SQL("({} - {} + {})").format(microseconds("begun", x), _down(x), _down("begun"))
     return sql.SQL("GREATEST(COALESCE(minimum, 0) * LEAST({time}, 1), ({time} + COALESCE(step, 1) - 1) / COALESCE(step, 1)"
                    " * COALESCE(step, 1))").format(time=time)
 
@@ -67,7 +67,7 @@ def _begun(x: str) -> sql.Composed:
 def billed(since: str, until: str) -> sql.Composed:
     """Microseconds billed of an interval from one moment to another: of parts that touch, they add up."""
     return sql.SQL("(CASE WHEN step IS NULL AND down_since IS NULL THEN {plain} ELSE {until} - {since} END)").format(
-        plain=microseconds(f"{until} - {since}"), until=_begun(until), since=_begun(since))
+        plain=microseconds(since, until), until=_begun(until), since=_begun(since))
 
 
 # Usage as it is metered, an interval a row …
@@ -164,7 +164,7 @@ WITH used AS MATERIALIZED (
            bool_or(beyond_us >= step.beyond) OVER (PARTITION BY pool, day, ends) AS is_split
     FROM (SELECT *, beyond_us - sum(us) OVER (PARTITION BY pool, day, ends) AS place
           FROM (SELECT pool, day, ends, price_id, us, sum(us) OVER (PARTITION BY pool ORDER BY day, ends) AS beyond_us
-                FROM (SELECT pool, day, ends, price_id, sum(line_us * alike) AS us
+                FROM (SELECT pool, day, ends, price_id, sum(CASE alike WHEN 1 THEN line_us ELSE line_us * alike END) AS us
                       FROM used GROUP BY pool, day, ends, price_id) AS days) AS days) AS days
     JOIN unnest((SELECT array_agg(steps) FROM steps)) AS {step}
       ON step.of_price = price_id AND place >= step.first AND place < step.beyond

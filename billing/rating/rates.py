@@ -105,9 +105,10 @@ base AS (
 """
 
 
-def microseconds(length: str) -> sql.Composed:
-    """Of the difference of two moments, exact for decades: what a double says of them, rounded to the nearest whole one."""
-    return sql.SQL("(date_part('epoch', {}) * 1000000)::bigint").format(sql.SQL(length))
+def microseconds(since: str, until: str) -> sql.Composed:
+    """From one moment to another, exact for decades: what a double says of them, rounded to the nearest whole one. That is what
+    PostgreSQL's indexes of ranges ask; an interval and its epoch say the same in thrice the time."""
+    return sql.SQL("(tstzrange_subdiff({}, {}) * 1000000)::bigint").format(sql.SQL(until), sql.SQL(since))
 
 
 # Times without billing, of each resource and meter: since[n] to until[n], and how many microseconds of them came before.
@@ -149,7 +150,7 @@ def tables(chosen: sql.Composable, *, counts: bool) -> sql.Composed:
     """The WITH that all of it stands on; `chosen` says what usage is asked for."""
     return sql.SQL("WITH " + CONTRACTS + ", " + OUTAGES + (", " + CELLS if counts else "")).format(
         always=ALWAYS, everybody=EVERYBODY, rate=RATE, chosen=chosen,
-        length=microseconds("upper(outage.period) - lower(outage.period)"))
+        length=microseconds("lower(outage.period)", "upper(outage.period)"))
 
 
 # The same tables as rows of arrays.

@@ -5,10 +5,12 @@ from decimal import Decimal
 
 import pytest
 from django.db import connection
+from psycopg import sql
 
 from billing import operations, rating
 from billing.models import Issuer, Price, PriceBook, UsageInterval
 from billing.periods import Month
+from billing.rating.rates import microseconds
 from portal.kernel.declarations import Reading
 from tests.billing.lamps import BIG, Shop
 
@@ -329,3 +331,13 @@ def test_charges_are_the_priced_lines_of_a_month(shop: Shop) -> None:
     assert found == {(line.interval, line.tier): (line.list_amount, line.amount) for line in priced if line.price}
     assert len(rows) == 2 and all(row["span"].upper <= NOVEMBER.end for row in rows)
     assert UsageInterval.objects.count() == 4
+
+
+def test_lengths_of_time_are_exact_to_the_microsecond(db):
+    """Half a century of usage, which a double just holds, and single microseconds of it."""
+    since, lengths = NEW_YEAR + timedelta(microseconds=123_457), [1, 999_999, 3_600_000_001, 1_577_847_599_999_999]
+    with connection.cursor() as cursor:
+        for length in lengths:
+            cursor.execute(sql.SQL("SELECT {} FROM (SELECT %s::timestamptz AS since, %s::timestamptz AS until) AS span").format(
+                microseconds("since", "until")), [since, since + timedelta(microseconds=length)])
+            assert cursor.fetchone() == (length,)
