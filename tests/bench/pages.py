@@ -136,7 +136,8 @@ def addresses(cast: Any) -> Iterator[Asked]:
             ids = [_row(cast, model_of(route)).pk] if route.takes_an_id else []
             shown.append((route.name, ids, {}, route.is_api))
     ids_of = {name: ids for name, ids, _query, _is_api in shown}
-    shown += [(name, ids_of.get(name, []), query | ({"project": str(cast.project.pk)} if "project" in query else {}), name.endswith("-list"))
+    here = {"project": str(cast.project.pk)}
+    shown += [(name, ids_of.get(name, []), query | (here if "project" in query else {}), name.endswith("-list"))
               for name, query in VARIANTS if not only or name in only]
     for name, ids, query, is_api in shown:
         for who in WHO:
