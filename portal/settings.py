@@ -90,7 +90,7 @@ MIDDLEWARE = [
 ]
 
 ROOT_URLCONF = "portal.urls"
-FORM_RENDERER = "django.forms.renderers.TemplatesSetting"  # widgets may be drawn by templates of ours
+FORM_RENDERER = "portal.kernel.selects.QuickSelects"  # widgets may be drawn by templates of ours
 ASGI_APPLICATION = "portal.asgi.application"
 TEMPLATES = [{
     "BACKEND": "django.template.backends.django.DjangoTemplates",

@@ -29,7 +29,8 @@ VARIANTS = [
     ("operations:list", {"state": "running"}), ("billing:usage", {"page": "5"}), ("billing:usage", {"month": "2026-09"}),
     ("search", {"q": "web"}), ("instances:create", {"project": "web"}), ("instance-list", {"state": "error"}),
     ("instance-list", {"name": "prod"}), ("instance-list", {"ordering": "name"}), ("instance-list", {"limit": "500"}),
-    ("usage-list", {"group_by": "resource"}),
+    ("usage-list", {"group_by": "resource"}), ("volumes:list", {"state": "error"}), ("instances:detail", {"tab": "metrics"}),
+    ("instances:detail", {"tab": "timeline"}), ("vpcs:detail", {"tab": "instances"}),
 ]
 
 
@@ -134,7 +135,9 @@ def addresses(cast: Any) -> Iterator[Asked]:
         if route.method == "GET" and not (only and route.name not in only):
             ids = [_row(cast, model_of(route)).pk] if route.takes_an_id else []
             shown.append((route.name, ids, {}, route.is_api))
-    shown += [(name, [], query | ({"project": str(cast.project.pk)} if "project" in query else {}), name.endswith("-list"))
+    ids_of = {name: ids for name, ids, _query, _is_api in shown}
+    here = {"project": str(cast.project.pk)}
+    shown += [(name, ids_of.get(name, []), query | (here if "project" in query else {}), name.endswith("-list"))
               for name, query in VARIANTS if not only or name in only]
     for name, ids, query, is_api in shown:
         for who in WHO:

@@ -198,11 +198,13 @@ def _tenants(cast: Any) -> None:
 
 def _company(cast: Any) -> None:
     """What the owner of the big organization made beside resources."""
+    from compute.instances.models import Instance
     from portal.kernel.models import Operation
     from tests.billing import bills
     from tests.portal import scenery
 
     common, operation = {"project": cast.project, "region": cast.region}, Operation.objects.filter(project=cast.project).first()
+    instance = Instance.objects.filter(project=cast.project).first()
     scenery.make_program(cast.project, 0)
     bills.paid(bills.invoice(cast.organization, bills.Used(project=cast.project, region=cast.region)), Decimal(1), reference="1")
     for number in range(COMPANY):
@@ -210,6 +212,7 @@ def _company(cast: Any) -> None:
         scenery.make_webhook(cast.project, cast.alice, operation, number)
         scenery.make_budget(cast.project, number)
         scenery.make_exports(cast.project, number)
+        scenery.make_schedule(cast.project, instance, cast.alice, number)
 
 
 def _plan() -> None:

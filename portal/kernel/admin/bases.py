@@ -27,6 +27,7 @@ from portal.kernel import audit
 from portal.kernel.admin.keys import AsksForKeys
 from portal.kernel.admin.words import name_columns
 from portal.kernel.errors import PortalError
+from portal.kernel.planning import planned_by_values
 
 NO_ROW = "00-no-row-00"
 CHECKBOX = checkbox.render(ACTION_CHECKBOX_NAME, NO_ROW)
@@ -52,7 +53,9 @@ class QuickChangeList(ChangeList):
     """The same list; “of how many in all” is said only where something was searched for."""
 
     def get_results(self, request: HttpRequest) -> None:
-        super().get_results(request)
+        with planned_by_values():
+            super().get_results(request)
+            len(self.result_list)  # reads the rows
         if not (self.query or self.has_active_filters):
             self.full_result_count = self.result_count
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db.models import IntegerField, Q, QuerySet, Subquery, Value
 
+from portal.kernel.planning import planned_by_values
 from portal.kernel.rest.pagination import Cursor
 
 
@@ -38,7 +39,8 @@ def keys(rows: QuerySet, ordering: str, text: str | None, limit: int, *, look_fo
         rows = rows.filter(_beyond(field, cursor, descending))
     # Counted by PostgreSQL: reading hundreds of keys takes longer than all else that a page asks for.
     seen = _Count(rows.order_by().values("pk")[: look_for + 1]) if look_for > limit else Value(0)
-    found = list(rows.order_by(f"{sign}{field}", f"{sign}pk").values_list("pk", field, seen)[: limit + 1])
+    with planned_by_values():
+        found = list(rows.order_by(f"{sign}{field}", f"{sign}pk").values_list("pk", field, seen)[: limit + 1])
     seen, more, found = max(len(found), found[0][2] if found else 0), len(found) > limit, found[:limit]
     found = found[::-1] if back else found
     has_next, has_previous = (True, more) if back else (more, cursor is not None)

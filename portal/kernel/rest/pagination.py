@@ -4,6 +4,7 @@ The cursor holds the ordering, the direction and the last row's sort value and i
 """
 import base64
 import json
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
@@ -17,6 +18,7 @@ from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 
 from portal.kernel.errors import InvalidInput
+from portal.kernel.planning import planned_by_values
 
 from .parsing import is_storable
 
@@ -76,7 +78,10 @@ class KeysetPagination(BasePagination):
         if cursor:
             queryset = queryset.filter(self._beyond(cursor, descending))
         sign = "-" if descending else ""
-        rows = list(queryset.order_by(sign + self.field, f"{sign}pk")[: self.limit + 1])
+        # What is not filtered is what everybody asks: that plan is kept.
+        is_filtered = request.query_params.keys() - {"limit", "cursor", "ordering"}
+        with planned_by_values() if is_filtered else nullcontext():
+            rows = list(queryset.order_by(sign + self.field, f"{sign}pk")[: self.limit + 1])
         self.more, rows = len(rows) > self.limit, rows[: self.limit]
         self.rows = rows[::-1] if self.back else rows
         self.has_next = self.more if not self.back else True
