@@ -5,9 +5,10 @@ from typing import Any
 
 from django.db.models import Sum
 
-from billing import closing, ledger
+from billing import closing, issuing, ledger
 from billing.models import Account, Charge, Credit, CreditUse, Invoice, InvoiceLine, Leg, TaxRate
 from billing.periods import Month
+from portal.kernel.states import database_now
 from tests.billing.lamps import BIG, Shop
 
 OCTOBER, NOVEMBER = Month(2026, 10), Month(2026, 11)
@@ -17,6 +18,11 @@ SECOND_OF_NOVEMBER = datetime(2026, 11, 2, 3, tzinfo=UTC)
 
 def october(day: int, hour: int = 0) -> datetime:
     return datetime(2026, 10, day, hour, tzinfo=UTC)
+
+
+def this_month() -> str:
+    """Of the issuer's time zone."""
+    return str(Month.of(database_now(), issuing.issuer().time_zone))
 
 
 def close(shop: Shop, month: Month = OCTOBER, now: datetime = SECOND_OF_NOVEMBER) -> list[Invoice]:

@@ -12,7 +12,7 @@ from django.db.models import F
 from django.urls import reverse
 from django.utils import translation
 
-from billing import closing, issuing, payments
+from billing import closing, payments
 from billing.exports import expiry, files, links, steps, verbs, writers
 from billing.exports.columns import COLUMNS
 from billing.exports.described import TEXTS, described
@@ -20,15 +20,13 @@ from billing.exports.errors import TooManyExports, TooManyExportsToday
 from billing.exports.verbs import request_export
 from billing.models import Charge, Export, Invoice, Leg
 from billing.models.exports import Format, What
-from billing.periods import Month
 from portal.kernel import crash, tasks
 from portal.kernel.errors import InvalidInput, NotFound, StateConflict
 from portal.kernel.models import AuditEvent, Operation
 from portal.kernel.operations import engine, request_cancel
-from portal.kernel.states import database_now
 from tests.billing.exported import ask, content, export, fetched, left, rows, sheets, work
 from tests.billing.lamps import Shop
-from tests.billing.months import close, furnish, october
+from tests.billing.months import close, furnish, october, this_month
 from tests.billing.races import at_once
 from tests.billing.test_focus import broken
 
@@ -40,10 +38,6 @@ FORMATS = ("csv", "xlsx", "json")
 def directory(settings, tmp_path) -> None:
     settings.DOORBELLS = False
     settings.EXPORTS = settings.EXPORTS | {"directory": tmp_path, "folders": ""}
-
-
-def this_month() -> str:
-    return str(Month.of(database_now(), issuing.issuer().time_zone))
 
 
 @pytest.fixture

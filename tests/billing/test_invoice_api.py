@@ -57,7 +57,8 @@ def test_lines_and_charges_come_page_by_page_and_add_up(cast: Cast, bill: Invoic
     assert [line["position"] for line in lines] == [1, 2, 3] and second["next"] is None
     assert lines[2] == {
         "position": 3, "kind": "usage", "project": str(cast.project.pk), "region": str(cast.region.pk),
-        "project_name": "web", "region_name": "Lab", "meter": "instance.running", "sku": "tiny", "text": "", "quantity": "3600", "price_per_hour": money("0.0075"),
+        "project_name": "web", "region_name": "Lab",
+        "meter": "instance.running", "sku": "tiny", "text": "", "quantity": "3600", "price_per_hour": money("0.0075"),
         "tier": "50", "discount_percent": "10", "amount": money("0.01")}
     charges = got(cast, f"{INVOICES}{bill.pk}/charges/")["results"]
     assert sum(Decimal(one["amount"]["amount"]) for one in charges) == bill.subtotal

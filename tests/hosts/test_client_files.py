@@ -12,7 +12,8 @@ from compute.hosts.drivers.contract import Address
 
 
 def address(folder: Path, key: str = "k") -> Address:
-    return Address(uri="qemu+ssh://root@10.99.7.250/system", private_key=key, host_key="h ssh-ed25519 AAAA", state_dir=str(folder))
+    return Address(uri="qemu+ssh://root@10.99.7.250/system", private_key=key, host_key="h ssh-ed25519 AAAA",
+                   state_dir=str(folder))
 
 
 def test_many_write_them_at_once_and_nobody_sees_half_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

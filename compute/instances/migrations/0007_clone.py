@@ -11,7 +11,7 @@ NAMES = [name for name, _label in STATES]
 
 
 class Migration(migrations.Migration):
-    dependencies = [("instances", "0007_stuck")]
+    dependencies = [("instances", "0006_resize")]
 
     operations = [
         migrations.AlterField(

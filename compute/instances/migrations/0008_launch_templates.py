@@ -11,7 +11,7 @@ import portal.kernel.secrets
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("instances", "0008_clone"), ("kernel", "0001_initial"), ("tenants", "0001_initial"),
+        ("instances", "0007_clone"), ("kernel", "0001_initial"), ("tenants", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
     operations = [

@@ -2,7 +2,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("instances", "0009_launch_templates")]
+    dependencies = [("instances", "0008_launch_templates")]
     operations = [
         migrations.AddField(
             model_name="instance",
