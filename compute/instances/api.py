@@ -16,7 +16,7 @@ from compute.hosts.models import Verdict
 from compute.instances import guarding, keys, operations, rescuing
 from compute.instances.console import api as consoles
 from compute.instances.copies_api import CaptureSerializer, CloneSerializer
-from compute.instances.errors import InstanceLocked, InstanceProtected, NeedsRestart, NoRoomForCopy, NotSupported
+from compute.instances.errors import InstanceLocked, InstanceProtected, NeedsRestart, NoRoomForCopy, NotOffered, NotSupported
 from compute.instances.guards_api import LockSerializer, locked_by
 from compute.instances.launch_templates.bodies import FromTemplate
 from compute.instances.models import Instance, InstanceType, SshKey, purge_time
@@ -252,7 +252,7 @@ REFUSED = {"start": (PaymentRequired, Unpaid, NoPrice, NoCapacity),
            **dict.fromkeys(("reboot", "restore", "unrescue"), (Unpaid,)), "resume": (PaymentRequired, Unpaid, NoPrice),
            "rescue": (PaymentRequired, Unpaid, NoPrice, NoCapacity), "rebuild": (PaymentRequired, Unpaid, NoPrice),
            "capture": (*REFUSALS, *affording.REFUSALS, NoCapacity),
-           "clone": (*REFUSALS, *affording.REFUSALS, NoRoomForCopy, SubnetFull, TooMany),
+           "clone": (*REFUSALS, *affording.REFUSALS, NoRoomForCopy, NotOffered, SubnetFull, TooMany),
            "resize": (*REFUSALS, *affording.REFUSALS, NoCapacity, NeedsRestart)}
 """What a verb may be refused with, besides what the table says and a lock."""
 GUARDS = ("unlock", "protect", "unprotect")

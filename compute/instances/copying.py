@@ -15,7 +15,7 @@ from billing import affording
 from billing.prices import price_of
 from compute.hosts import placement
 from compute.hosts.models import Host
-from compute.instances.errors import NoRoomForCopy
+from compute.instances.errors import NoRoomForCopy, NotOffered
 from compute.instances.models import Instance, InstanceState
 from compute.instances.seed import hostname_of
 from compute.network.apply import changing
@@ -101,7 +101,7 @@ class Clone:
         if not self.instance.region.is_open:
             raise InvalidInput.field("region", str(_("This region takes no new resources.")))
         if not self.instance.type.is_offered:
-            raise InvalidInput.field("type", str(_("This type is not offered any more.")))
+            raise NotOffered(type=self.instance.type.name)
 
     def take(self, *, password: str, actor: Any) -> tuple[Instance, list[UUID]]:
         """Reserve, see that it can be paid, make the rows, and claim its place. In the transaction of the verb, as a create does

@@ -47,3 +47,11 @@ class NoRoomForCopy(NoCapacity):
 
     text = _("The host of “{name}” takes no other one now, and the disk that is copied is on that host. Try later, or create an "
              "image and start from that.")
+
+
+class NotOffered(PortalError):
+    """Something new would be of a type that is for what runs alone."""
+
+    code, status = "not_offered", 409
+    title = _("Not offered any more")
+    text = _("The type “{type}” is not offered any more: nothing new of it is made.")

@@ -17,7 +17,7 @@ from django.db.models import Model
 from django.test.utils import CaptureQueriesContext
 
 from billing.models import BillingProfile, InvoiceMail
-from compute.instances.models import Instance
+from compute.instances.models import Instance, InstanceType
 from compute.network.addressing import allocate, new_mac
 from compute.network.models import AddressPool, FloatingIp, Port, SecurityGroup, Subnet, Vpc
 from portal.kernel.rest.rights import STAFF
@@ -172,10 +172,16 @@ def deactivated(scene: Scene) -> Asked:
     return Asked()
 
 
+def offered(scene: Scene) -> Asked:
+    InstanceType.objects.update(is_offered=True)
+    return Asked()
+
+
 OTHERWISE: dict[str, Prepare] = {
     **dict.fromkeys(("api-key-end-previous.POST", "api_keys:end-previous.POST"), rotated),
     **dict.fromkeys(("instance-unlock.POST", "instances:unlock.POST"), locked),
     **dict.fromkeys(("instance-unprotect.POST", "instances:unprotect.POST"), protected),
+    **dict.fromkeys(("instance-clone.POST", "instances:clone.POST"), offered),
     **dict.fromkeys(("service-user-activate.POST", "service_users:activate.POST"), deactivated),
     **dict.fromkeys(("instances:console-ticket.POST", "instances:bulk-stop.POST", "instances:bulk-reboot.POST",
                      "instances:bulk-pause.POST", "instances:bulk-suspend.POST", "instance-pause.POST", "instance-suspend.POST",
