@@ -178,8 +178,8 @@ class ChargeAdmin(Booked):
     ordering = ("-id",)
     new_form, shown = NewAdjustmentForm, (
         "organization", "project", "region", "resource", "resource_name", "resource_tags", "interval", "kind", "meter", "sku",
-        "text", "start", "end", "units", "quantity", "price", "unit_price", "tier", "discount_percent", "list_text", "amount_text", "line",
-        "created_at")
+        "text", "start", "end", "units", "quantity", "price", "unit_price", "tier", "discount_percent",
+        "list_text", "amount_text", "line", "created_at")
     amount_text, list_text = amount_column("amount", _("amount")), amount_column("list_amount", _("before discount"))
 
     @display(description=_("start"))

@@ -79,7 +79,8 @@ def test_the_same_request_again_answers_the_same(used: Shop) -> None:
 
 
 @pytest.mark.parametrize("body", [{}, {"month": ""}, {"month": "2026"}, {"month": 202610}, {"month": "2026-13"},
-                                  {"month": "this"}, OCTOBER | {"organization": "x"}, OCTOBER | {"until": "now"}, {"month": None}])
+                                  {"month": "this"}, OCTOBER | {"organization": "x"}, OCTOBER | {"until": "now"},
+                                  {"month": None}])
 def test_nonsense_is_refused(used: Shop, body: dict[str, Any]) -> None:
     if body.get("month") == "this":  # it is not over
         body = {"month": f"{database_now() + timedelta(days=31):%Y-%m}"}
