@@ -100,7 +100,7 @@ class Clone:
     def check(self) -> None:
         if not self.instance.region.is_open:
             raise InvalidInput.field("region", str(_("This region takes no new resources.")))
-        if not self.instance.type.is_offered:
+        if not self.instance.type.is_offered_to(self.instance.project.organization_id):
             raise NotOffered(type=self.instance.type.name)
 
     def take(self, *, password: str, actor: Any) -> tuple[Instance, list[UUID]]:

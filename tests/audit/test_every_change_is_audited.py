@@ -44,7 +44,10 @@ NOT_AUDITED = {
 }
 """Address → why what it does is nothing to tell anybody."""
 
-ELSEWHERE = {"invoice-rerate.POST": "wants a difference, and to be told to: tests/billing/test_closing_corrections.py",
+ELSEWHERE = {**dict.fromkeys(("instances:console-view.POST", "instance-console-view.POST"),
+                             "wants a link; what is opened by it is audited: tests/console/test_sharing.py"),
+             "revenue-to-close.POST": "wants a month that is over with something in it: tests/billing/test_closing_api.py",
+             "invoice-rerate.POST": "wants a difference, and to be told to: tests/billing/test_closing_corrections.py",
              "impersonation-stop.POST": "wants to act as somebody: tests/breakglass/test_impersonation.py",
              "invitations:join.POST": "wants the link of a mail: tests/tenants/people/test_invitations.py",
              "notifications:unsubscribe.POST": "wants the link of a mail: tests/notifications/test_what_it_says.py"}
@@ -185,7 +188,8 @@ OTHERWISE: dict[str, Prepare] = {
     **dict.fromkeys(("service-user-activate.POST", "service_users:activate.POST"), deactivated),
     **dict.fromkeys(("instances:console-ticket.POST", "instances:bulk-stop.POST", "instances:bulk-reboot.POST",
                      "instances:bulk-pause.POST", "instances:bulk-suspend.POST", "instance-pause.POST", "instance-suspend.POST",
-                     "instance-console.POST", "instance-reboot.POST", "instance-stop.POST"), running),
+                     "instance-console.POST", "instances:console-links.POST", "instance-console-links.POST",
+                     "instance-reboot.POST", "instance-stop.POST"), running),
     **dict.fromkeys(("instances:stop.POST", "instances:reboot.POST", "instances:pause.POST", "instances:suspend.POST"),
                     lambda scene: replace(running(scene), body={"confirmed": "1"})),
     "instances:unrescue.POST": lambda scene: replace(settled("rescued")(scene), body={"confirmed": "1"}),
