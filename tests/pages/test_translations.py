@@ -11,7 +11,8 @@ CATALOGUE = Path(settings.BASE_DIR) / "portal" / "locale" / "zh_Hans" / "LC_MESS
 TEMPLATES = sorted((Path(settings.BASE_DIR) / "templates").rglob("*.html"))
 # The same in every language.
 NAMES = {"Mains", "Ctrl-Alt-Del", "GiB", "vCPU", "UTC", "PDF", "curl -H Authorization: Bearer",
-         "Ctrl", "K", "Esc", "Alt", "F1", "F2", "F3", "F4", "F7", "Tab", "Backspace", "Escape", "Super", "Print",  # as on keyboards
+         # Keys, as they are printed on keyboards.
+         "Ctrl", "K", "Esc", "Alt", "F1", "F2", "F3", "F4", "F7", "Tab", "Backspace", "Escape", "Super", "Print",
          "Debian", "web-1"}  # what examples are called
 # An icon is written as its name, and shown as a picture.
 ICON = "material-symbols-outlined"
