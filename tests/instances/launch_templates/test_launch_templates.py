@@ -10,6 +10,8 @@ from compute.instances.models import Instance, InstanceType, LaunchTemplate, Lau
 from portal.kernel.models import AuditEvent
 from storage.models import Image
 from tenants.models import Quota
+from tenants.operations import create_organization, create_project
+from tenants.roles import bind
 from tests.world import World
 
 API, INSTANCES, CREATE = "/api/v1/launch-templates/", "/api/v1/instances/", reverse("instances:create")
@@ -89,6 +91,20 @@ def test_instances_are_made_from_it_with_what_is_said_otherwise(world: World, ke
     assert answer.status_code == 202 and (other.user_data, other.public_keys, other.type) == ("", [], world.type)
     assert send(browser("oscar"), "post", INSTANCES, {"template": pk}).status_code == 403
     assert send(browser("mallory"), "post", INSTANCES, {"template": pk}).status_code == 404
+
+
+def test_whoever_only_sees_it_does_not_boot_its_secrets_in_a_project_of_their_own(world: World, browser) -> None:
+    """Vera looks at Acme's project, and is its own master in another organization."""
+    pk, vera = made(world, browser), world.people["vera"]
+    own = create_project(create_organization("Vera's", owner=vera, actor=None), "p", actor=None)
+    client, own_body = browser("vera"), {"project": str(own.pk), "ssh_keys": [], "subnets": [], "security_groups": []}
+    for version in ({}, {"template_version": 1}, {"template_version": 9}):
+        answer = send(client, "post", INSTANCES, {"template": pk} | own_body | version)
+        assert answer.status_code == 403 and SCRIPT not in answer.content.decode()
+    assert send(browser("mallory"), "post", INSTANCES, {"template": pk, "project": str(world.rival_project.pk)}).status_code == 404
+    assert not Instance.objects.exists()
+    bind(vera, "admin", world.project)
+    assert send(client, "post", INSTANCES, {"template": pk} | own_body).status_code == 202
 
 
 @pytest.mark.parametrize(("sent", "fields"), [
