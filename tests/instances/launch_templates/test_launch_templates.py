@@ -65,6 +65,14 @@ def test_made_read_changed_and_deleted_by_rest(world: World, key: SshKey, browse
     assert [event.action.partition(".")[2] for event in events] == ["create", "save", "save", "default", "update", "delete"]
 
 
+def test_the_trail_tells_names_and_no_ids(world: World, key: SshKey, browser) -> None:
+    made(world, browser, ssh_keys=[str(key.pk)])
+    event = AuditEvent.objects.get(action="launch_template.create", result="ok")
+    assert event.after == {
+        "name": "web servers", "version": 1, "type": world.type.name, "image": world.image.name, "ssh_keys": ["k"], "count": 2,
+        "instance_name": "web", "instance_tags": {"env": "test"}, "user_data": True}
+
+
 def test_user_data_is_encrypted_and_told_to_nobody_but_the_form(world: World, browser) -> None:
     pk = made(world, browser)
     with connection.cursor() as cursor:
@@ -101,7 +109,8 @@ def test_whoever_only_sees_it_does_not_boot_its_secrets_in_a_project_of_their_ow
     for version in ({}, {"template_version": 1}, {"template_version": 9}):
         answer = send(client, "post", INSTANCES, {"template": pk} | own_body | version)
         assert answer.status_code == 403 and SCRIPT not in answer.content.decode()
-    assert send(browser("mallory"), "post", INSTANCES, {"template": pk, "project": str(world.rival_project.pk)}).status_code == 404
+    strange = send(browser("mallory"), "post", INSTANCES, {"template": pk, "project": str(world.rival_project.pk)})
+    assert strange.status_code == 404
     assert not Instance.objects.exists()
     bind(vera, "admin", world.project)
     assert send(client, "post", INSTANCES, {"template": pk} | own_body).status_code == 202
