@@ -15,7 +15,7 @@ from portal.kernel.models import AuditChain, AuditEvent
 from portal.kernel.models.audit import about
 from portal.kernel.operations import kinds
 from portal.kernel.rest.projection import project
-from portal.templatetags.ui import ACTS, CHANGED, kind_label, resource_kind
+from portal.templatetags.ui import ACTS, CHANGED, kind_label, reason_of, resource_kind
 from tenants.glass import visible_live
 from tenants.lists import ID, Listing
 from tenants.models import BreakGlass, User
@@ -122,8 +122,14 @@ def _by_label(choices: dict[str, Any]) -> list[tuple[str, Any]]:
 def changes_of(event: AuditEvent) -> list[tuple[Any, str, str]]:
     """Each field that was written with its values before and after, whole; empty where there was none."""
     before, after = event.before or {}, event.after or {}
+    if "reason" in after:
+        after = {**after, "reason": reason_of(event)}
     return [(CHANGED.get(name, name), _told(before.get(name)), _told(after.get(name))) for name in {**before, **after}]
 
 
 def _told(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(_("yes") if value else _("no"))
+    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+        return ", ".join(value)
     return value if isinstance(value, str) else _json_of(value)

@@ -13,6 +13,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from billing.models.ledger import OfOrganizationQuerySet
+from portal.kernel.declarations import registry
 from portal.kernel.models import Region
 
 
@@ -50,9 +51,12 @@ class PriceBook(models.Model):
 
 
 class PriceQuerySet(models.QuerySet):
-    def visible_to(self, _user, _permission: str | None = None) -> Self:
-        """List prices are public to whoever is signed in."""
-        return self.filter(book__is_default=True)
+    def visible_to(self, user, _permission: str | None = None) -> Self:
+        """List prices are public to whoever is signed in, but for what they may not know of."""
+        rows = self.filter(book__is_default=True)
+        for rule in () if user.grants.sees_everything else registry.sku_rules.values():
+            rows = rows.exclude(meter__in=rule.meters, sku__in=rule.hidden(user))
+        return rows
 
     def at(self, moment) -> Self:
         return self.filter(valid__contains=moment)

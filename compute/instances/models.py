@@ -18,18 +18,32 @@ from portal.kernel.models import Resource, Zone
 from portal.kernel.secrets import EncryptedTextField
 from portal.kernel.states import Stateful
 from storage.models import Image
+from tenants.models import Project
 
 
 class InstanceTypeQuerySet(models.QuerySet):
     def visible_to(self, user) -> Self:
         """What is offered to everybody, or to an organization of the user's."""
-        grants = user.grants
-        return self.filter(is_offered=True) if grants.sees_everything else self.offered_to(*grants.organization_ids)
+        return self.filter(is_offered=True) if user.grants.sees_everything else self.filter(self._offered(user), is_offered=True)
+
+    def hidden_from(self, user) -> Self:
+        """What is restricted to others, whether it is still offered or not: even its name is not told."""
+        return self.none() if user.grants.sees_everything else self.exclude(self._offered(user))
 
     def offered_to(self, *organization_ids: object) -> Self:
         """What is offered to everybody, or to one of these."""
-        chosen = self.model.organizations.through.objects.filter(organization__in=organization_ids).values("instancetype")
-        return self.filter(Q(is_restricted=False) | Q(pk__in=chosen), is_offered=True)
+        return self.filter(self._chosen(Q(organization__in=organization_ids)), is_offered=True)
+
+    def _offered(self, user) -> Q:
+        """A key that is bound to a project is in no organization, and has what is offered to that of its project."""
+        grants = user.grants
+        if grants.organization_ids:
+            return self._chosen(Q(organization__in=grants.organization_ids))
+        return self._chosen(Q(organization__in=Project.objects.filter(pk__in=list(grants.by_project)).values("organization")))
+
+    def _chosen(self, which: Q) -> Q:
+        chosen = self.model.organizations.through.objects.filter(which).values("instancetype")
+        return Q(is_restricted=False) | Q(pk__in=chosen)
 
 
 class InstanceType(models.Model):

@@ -10,6 +10,7 @@ from billing.models import Price
 from billing.money import Money
 from compute.instances.models import InstanceType, SshKey
 from compute.network.models import AddressPool, Fabric, SecurityGroup, Subnet
+from portal.kernel.declarations import SkuRule
 from portal.kernel.models import Region, Resource, Zone
 from portal.kernel.remembered import LATELY_S, remembered
 from portal.kernel.states import CLOCK
@@ -17,6 +18,15 @@ from storage.models import Image
 from tenants.models import Project
 
 MOST_IMAGES = 200
+
+
+def _hidden(user: Any) -> QuerySet[InstanceType, str]:
+    return InstanceType.objects.hidden_from(user).values("slug")
+
+
+SKUS = SkuRule(name="instance type", hidden=_hidden, meters=tuple(f"instance.{state}" for state in (
+    "running", "stopped", "paused", "suspended", "recycled")))
+"""A restricted size is not named by its price either."""
 
 
 @dataclass(kw_only=True)

@@ -96,6 +96,17 @@ class IdleRule:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SkuRule:
+    """SKUs that not everybody may know of: list prices do not name them to who may not."""
+
+    name: str
+    meters: tuple[str, ...]
+    """Those at which a SKU is the name of such a thing."""
+    hidden: Callable[[Any], Any]
+    """(user) → queryset of the SKUs, one column, that are absent to the user."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class NoticeKind:
     """Something that people are told of: in the bell where it `rings`, and by mail as each chooses, unless it `is_fixed`.
 
@@ -185,6 +196,7 @@ class Registry:
     meters: dict[str, Meter] = field(default_factory=dict)
     notices: dict[str, NoticeKind] = field(default_factory=dict)
     idle_rules: dict[str, IdleRule] = field(default_factory=dict)
+    sku_rules: dict[str, SkuRule] = field(default_factory=dict)
     move_hooks: list[MoveHook] = field(default_factory=list)
     project_hooks: list[ProjectHook] = field(default_factory=list)
     taking_hooks: list[TakingHook] = field(default_factory=list)
@@ -199,10 +211,11 @@ class Registry:
     unpaid_hooks: list[UnpaidHook] = field(default_factory=list)
     session_hooks: list[SessionHook] = field(default_factory=list)
 
-    def add(self, *declared: ResourceKind | Permission | QuotaDimension | Meter | NoticeKind | IdleRule) -> None:
+    def add(self, *declared: ResourceKind | Permission | QuotaDimension | Meter | NoticeKind | IdleRule | SkuRule) -> None:
         for one in declared:
             table = {ResourceKind: self.kinds, Permission: self.permissions, QuotaDimension: self.dimensions,
-                     Meter: self.meters, NoticeKind: self.notices, IdleRule: self.idle_rules}[type(one)]
+                     Meter: self.meters, NoticeKind: self.notices, IdleRule: self.idle_rules,
+                     SkuRule: self.sku_rules}[type(one)]
             if table.setdefault(one.name, one) != one:
                 raise ValueError(f"{one.name} is declared twice")
 

@@ -54,7 +54,22 @@ CHANGED = {"name": _("Name"), "description": _("Description"), "tags": _("Tags")
            "state": _("State"), "type": _("Size"),
            "image": _("Image"), "is_for_rescue": _("For rescue"), "ip": _("Address"), "port": _("Port"), "rules": _("Rules"),
            "made of": _("Made of"), "clone of": _("Clone of"), "host said": _("The host said"), "why": _("Why"),
-           "root_disk_gib": _("Root disk (GiB)"), "force": _("At once"), "mac": _("MAC address")}
+           "root_disk_gib": _("Root disk (GiB)"), "force": _("At once"), "mac": _("MAC address"),
+           "user": _("User"), "version": _("Version"), "default_version": _("Default version"), "count": _("How many"),
+           "zone": _("Zone"), "subnets": _("Subnets"), "security_groups": _("Security groups"), "ssh_keys": _("SSH keys"),
+           "public_keys": _("Public keys"), "floating_ip": _("Floating IP"), "user_data": _("User data"),
+           "instance_name": _("Name of the instances"), "instance_description": _("Description of the instances"),
+           "instance_tags": _("Tags of the instances")}
+# Why a console ended, where no error says it.
+ENDINGS = {"left": _("Left by the user"), "ended": _("Ended by somebody else"), "too_long": _("Open for too long"),
+           "deactivated": _("The account was deactivated"), "signed_out": _("Signed out"),
+           "key_revoked": _("The API key does not hold any more"), "deleted": _("The instance was deleted"),
+           "restarted": _("The instance was started anew"), "not_running": _("The instance did not run any more"),
+           "link_revoked": _("The link was revoked"), "link_expired": _("The link expired"),
+           "link_without_maker": _("Who made the link may not let others look any more"),
+           "unwanted": _("The browser sent what is not understood"), "not_rfb": _("The browser sent what is not understood"),
+           "no_opening": _("The browser did not begin"), "screen_gone": _("The screen ended"),
+           "stalled": _("The browser did not keep up"), "unavailable": _("The portal could not be reached")}
 OUTCOMES = {"done": "ok", "undone": "off"}
 ACTS = {
     "instance.update": _("Change instance"), "instance.power_followed": _("Followed the power of the guest"),
@@ -285,18 +300,34 @@ def changes_of(event: Any) -> list[str]:
     """What an audited act changed, a line a field: `name: old → new`; what was not there before is told alone."""
     before, after = event.before or {}, event.after or {}
     told = [(name, before.get(name), after.get(name)) for name in {**before, **after}]
+    if "reason" in after:
+        told = [(name, was, reason_of(event) if name == "reason" else now) for name, was, now in told]
     return [f"{CHANGED.get(name, name)!s}: {_told(was)} → {_told(now)}" if name in before and name in after
             else f"{CHANGED.get(name, name)!s}: {_told(now if name in after else was)}" for name, was, now in told]
+
+
+def reason_of(event: Any) -> Any:
+    """Why, in words where the portal wrote a code; what a person wrote stays as it is."""
+    reason = event.after["reason"]
+    if not isinstance(reason, str) or not (event.result == "refused" or event.action == "console.close"):
+        return reason
+    if reason in ENDINGS:
+        return str(ENDINGS[reason])
+    declared = classes_by_code().get(reason)
+    return str(declared.title) if declared else reason
 
 
 def _told(value: Any) -> str:
     """A value of an audit event as people read it, never longer than a line or two."""
     if isinstance(value, dict):
-        value = ", ".join(f"{name}: {text}" for name, text in value.items())
+        text = ", ".join(f"{name}: {_told(one)}" for name, one in value.items())
     elif isinstance(value, list):
-        value = ", ".join(map(str, value))
-    text = "–" if value in (None, "") else str(value)
-    return gettext(STATE_WORDS[text]) if text in STATE_WORDS else text[:200]
+        text = ", ".join(map(_told, value))
+    elif isinstance(value, bool):
+        text = gettext("yes") if value else gettext("no")
+    else:
+        text = "" if value is None else str(value)
+    return gettext(STATE_WORDS[text]) if text in STATE_WORDS else text[:200] or "–"
 
 
 @register.filter

@@ -95,7 +95,7 @@ def test_what_was_issued_before_names_were_kept_gets_those_of_today_and_stays_fi
         Charge.objects.update(resource_name="", resource_tags=None)
         for table in ("billing_invoiceline", "billing_charge"):
             cursor.execute(sql.SQL("ALTER TABLE {} ENABLE TRIGGER USER").format(sql.Identifier(table)))
-        cursor.execute(import_string("billing.migrations.0016_names_on_invoices.NAME_THEM"))
+        cursor.execute(import_string("billing.migrations.0017_names_given.NAME_THEM"))
     line = billed.lines.get(position=1)
     assert (line.project_name, line.region_name) == (shop.cast.project.name, shop.cast.region.name)
     assert set(Charge.objects.values_list("resource_name", "resource_tags__room")) == {("hall", "hall"), ("", None)}

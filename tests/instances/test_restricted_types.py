@@ -1,17 +1,21 @@
 """Sizes that are offered to chosen organizations only: to others they are as absent as what never was."""
+from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.test import Client
 from django.urls import reverse
 
+from billing.models import Price, PriceBook
 from compute.instances.models import Instance, InstanceType, LaunchTemplate
 from compute.instances.operations import act, create_instance
 from portal.kernel.errors import InvalidInput
 from portal.kernel.models import AuditEvent
+from portal.kernel.states import database_now
 from portal.management.commands.seed_demo import TYPES
-from tenants.operations import create_organization, create_project
+from tenants.operations import create_api_key, create_organization, create_project
 from tests.world import World, drain
 
 
@@ -59,6 +63,38 @@ def test_whom_it_is_for_is_offered_it(world: World, ours: InstanceType, browser)
     assert {row["slug"] for row in browser("vera").get("/api/v1/instance-types/").json()["results"]} == {"gold", "small"}
     assert "Goldsize" in browser("alice").get(reverse("instances:create")).content.decode()
     world.order(type=ours).check()
+
+
+def test_prices_do_not_name_it_to_others(world: World, ours: InstanceType, browser) -> None:
+    for meter in ("instance.running", "instance.recycled"):
+        Price.objects.create(book=PriceBook.objects.get(is_default=True), region=world.region, meter=meter, sku="gold",
+                             price_per_hour=1, valid=(database_now() - timedelta(days=2), None))
+    row = Price.objects.get(sku="gold", meter="instance.running")
+    Price.objects.create(book=row.book, region=world.region, meter="disk", sku="gold", price_per_hour=1, valid=row.valid)
+
+    def told(who: str, query: str = "") -> set[tuple[str, str]]:
+        return {(one["meter"], one["sku"]) for one in browser(who).get(f"/api/v1/prices/?limit=100{query}").json()["results"]}
+
+    day_ago = (database_now() - timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    both, another = {("instance.running", "gold"), ("instance.recycled", "gold")}, {("disk", "gold")}
+    for query in ("", "&sku=gold", f"&sku=gold&at={day_ago}"):
+        assert told("vera", query) >= both | another and told("root", query) >= both | another, query
+        assert told("mallory", query) >= another and not told("mallory", query) & both, query
+    assert ("instance.running", "small") in told("mallory", "&meter=instance.running")
+    InstanceType.objects.filter(pk=ours.pk).update(is_offered=False)
+    assert not told("mallory") & both
+    assert [browser(who).get(f"/api/v1/prices/{row.pk}/").status_code for who in ("vera", "mallory")] == [200, 404]
+
+
+@pytest.mark.parametrize("options", [{}, {"scopes": ["instance.create"]}], ids=["all", "scoped"])
+def test_a_key_that_is_bound_to_a_project_has_what_its_organization_is_offered(
+        world: World, ours: InstanceType, options: dict[str, Any]) -> None:
+    statuses = []
+    for who, project in (("alice", world.project), ("mallory", world.rival_project)):
+        _key, secret = create_api_key(world.people[who], name="k", project=project, actor=world.people[who], **options)
+        client = Client(headers={"Authorization": f"Bearer {secret}"})
+        statuses.append(client.get(f"/api/v1/instance-types/{ours.pk}/").status_code)
+    assert statuses == [200, 404]
 
 
 def test_whoever_is_in_two_organizations_takes_it_only_for_its_own(world: World, ours: InstanceType, browser) -> None:

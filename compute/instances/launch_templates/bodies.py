@@ -9,6 +9,7 @@ from compute.instances.launch_templates.models import LaunchTemplate, LaunchTemp
 from portal.kernel.rest.serializers import DescribedSerializer, VisibleField
 
 GONE = _("What the template names here is gone, or may not be used by you: say another.")
+USE = "instance.create"
 NO_VERSION = _("The template has no such version.")
 
 
@@ -56,6 +57,10 @@ class FromTemplate(DescribedSerializer):
             template = self.fields["template"].run_validation(data["template"])
         except serializers.ValidationError as error:
             raise serializers.ValidationError({"template": error.detail}) from error
+        # A guest shows the user data to whoever may log in to it, in whichever project it is: seeing the template is not enough.
+        grants = self.context["request"].user.grants
+        if not grants.allows(USE, template):
+            raise grants.refusal(USE, template).about(template)
         version = version_of(template, self.fields["template_version"], "template_version",
                              data.get("template_version", template.default_version))
         place = {"project": str(template.project_id), "region": str(template.region_id)}

@@ -35,7 +35,7 @@ def create_template(project: Project, region: Region, *, name: str, wishes: Mapp
     row = LaunchTemplate.objects.create(project=project, region=region, name=name, description=description, tags=tags or {})
     version = _add(row, 1, wishes, actor)
     live.touch(row)
-    audit.record("launch_template.create", row, actor=actor, after={"name": name, **_told(version)})
+    audit.record("launch_template.create", row, actor=actor, after={"name": name, **_told(version, wishes)})
     return row
 
 
@@ -54,7 +54,7 @@ def add_version(template: LaunchTemplate, *, wishes: Mapping[str, Any], actor: U
     older = row.versions.exclude(number=kept).order_by("-number").values_list("pk", flat=True)[MOST_VERSIONS - 1:]
     LaunchTemplateVersion.objects.filter(pk__in=list(older)).delete()
     live.touch(row)
-    audit.record("launch_template.save", row, actor=actor, after={**_told(version), "default_version": kept})
+    audit.record("launch_template.save", row, actor=actor, after={**_told(version, wishes), "default_version": kept})
     return version
 
 
@@ -133,6 +133,14 @@ def _plain(value: Any) -> Any:
     return str(value.pk) if hasattr(value, "pk") else value
 
 
-def _told(version: LaunchTemplateVersion) -> dict[str, Any]:
-    return {"version": version.number, "fields": sorted([*version.values, *(["user_data"] if version.user_data else [])]),
-            **{name: str(value) for name, value in version.values.items() if name not in UNTOLD}}
+def _told(version: LaunchTemplateVersion, wishes: Mapping[str, Any]) -> dict[str, Any]:
+    """What the trail says of it: rows by the names that they have now, since ids tell people nothing; of the untold, that it is
+    there."""
+    told = {name: name in UNTOLD or _named(wishes[name]) for name in version.values}
+    return {"version": version.number, **told, **({"user_data": True} if version.user_data else {})}
+
+
+def _named(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [_named(one) for one in value]
+    return value.name if hasattr(value, "pk") else value

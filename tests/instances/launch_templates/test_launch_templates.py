@@ -10,6 +10,8 @@ from compute.instances.models import Instance, InstanceType, LaunchTemplate, Lau
 from portal.kernel.models import AuditEvent
 from storage.models import Image
 from tenants.models import Quota
+from tenants.operations import create_organization, create_project
+from tenants.roles import bind
 from tests.world import World
 
 API, INSTANCES, CREATE = "/api/v1/launch-templates/", "/api/v1/instances/", reverse("instances:create")
@@ -63,6 +65,14 @@ def test_made_read_changed_and_deleted_by_rest(world: World, key: SshKey, browse
     assert [event.action.partition(".")[2] for event in events] == ["create", "save", "save", "default", "update", "delete"]
 
 
+def test_the_trail_tells_names_and_no_ids(world: World, key: SshKey, browser) -> None:
+    made(world, browser, ssh_keys=[str(key.pk)])
+    event = AuditEvent.objects.get(action="launch_template.create", result="ok")
+    assert event.after == {
+        "name": "web servers", "version": 1, "type": world.type.name, "image": world.image.name, "ssh_keys": ["k"], "count": 2,
+        "instance_name": "web", "instance_tags": {"env": "test"}, "user_data": True}
+
+
 def test_user_data_is_encrypted_and_told_to_nobody_but_the_form(world: World, browser) -> None:
     pk = made(world, browser)
     with connection.cursor() as cursor:
@@ -89,6 +99,21 @@ def test_instances_are_made_from_it_with_what_is_said_otherwise(world: World, ke
     assert answer.status_code == 202 and (other.user_data, other.public_keys, other.type) == ("", [], world.type)
     assert send(browser("oscar"), "post", INSTANCES, {"template": pk}).status_code == 403
     assert send(browser("mallory"), "post", INSTANCES, {"template": pk}).status_code == 404
+
+
+def test_whoever_only_sees_it_does_not_boot_its_secrets_in_a_project_of_their_own(world: World, browser) -> None:
+    """Vera looks at Acme's project, and is its own master in another organization."""
+    pk, vera = made(world, browser), world.people["vera"]
+    own = create_project(create_organization("Vera's", owner=vera, actor=None), "p", actor=None)
+    client, own_body = browser("vera"), {"project": str(own.pk), "ssh_keys": [], "subnets": [], "security_groups": []}
+    for version in ({}, {"template_version": 1}, {"template_version": 9}):
+        answer = send(client, "post", INSTANCES, {"template": pk} | own_body | version)
+        assert answer.status_code == 403 and SCRIPT not in answer.content.decode()
+    strange = send(browser("mallory"), "post", INSTANCES, {"template": pk, "project": str(world.rival_project.pk)})
+    assert strange.status_code == 404
+    assert not Instance.objects.exists()
+    bind(vera, "admin", world.project)
+    assert send(client, "post", INSTANCES, {"template": pk} | own_body).status_code == 202
 
 
 @pytest.mark.parametrize(("sent", "fields"), [
