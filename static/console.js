@@ -20,9 +20,16 @@ const say = (tone, text, detail = "", canRetry = false) => {
   state.querySelector("[data-status-text]").textContent = text;
   over.hidden = tone === "ok";
   over.querySelector("[data-over-text]").textContent = detail || text;
-  over.querySelector("[data-connect]").hidden = !canRetry;
+  // A link that was refused once is refused for good.
+  const isFinal = viewOnly && tone === "bad" && ending?.code === 4403;
+  panel.querySelectorAll("[data-connect]").forEach((button) => { button.hidden = isFinal || (over.contains(button) && !canRetry); });
+  // Keys and pasted text go nowhere without a connection.
+  panel.querySelectorAll("[data-needs-screen]").forEach((control) => { control.disabled = tone !== "ok"; });
+  document.querySelectorAll("[data-while-connected]").forEach((hint) => { hint.hidden = tone !== "ok"; });
   panel.dataset.state = tone === "ok" ? "connected" : tone;
 };
+// Who has it open is told beside the screen, and fetched again.
+const tell = () => document.body.dispatchEvent(new CustomEvent("mains:console"));
 const reasonOf = (code, why = "") => (why === "too_many_consoles" && words.reasonTooMany) || words[`reason${code}`] || words.reasonLost;
 
 const asked = () => {
@@ -68,12 +75,13 @@ const connect = async () => {
   mine.viewOnly = viewOnly;
   mine.scaleViewport = panel.querySelector("[data-scale]").getAttribute("aria-pressed") === "true";
   mine.background = "#05090b";
-  mine.addEventListener("connect", () => { silentTries = 0; say("ok", words.connected); mine.focus(); });
+  mine.addEventListener("connect", () => { silentTries = 0; say("ok", words.connected); mine.focus(); tell(); });
   mine.addEventListener("disconnect", () => { if (rfb === mine) lost(mine); });
 };
 
 const lost = (mine) => {
   rfb = null;
+  tell();
   if (!isWanted) return;
   setTimeout(() => {
     const code = ending ? ending.code : 1006;
@@ -135,7 +143,7 @@ panel.addEventListener("click", (event) => {
     if (rfb) rfb.scaleViewport = fits;
   }
 });
-panel.querySelector("[data-keys]")?.addEventListener("change", (event) => {
+panel.querySelector("[data-combination]")?.addEventListener("change", (event) => {
   if (event.target.value) press(event.target.value);
   event.target.value = "";
 });

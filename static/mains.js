@@ -198,7 +198,12 @@
       area.remove();
     }
     button.classList.add("is-done");
-    setTimeout(() => button.classList.remove("is-done"), 1500);
+    setTimeout(() => button.classList.remove("is-done"), 2000);
+    const label = button.dataset.copied ? button.querySelector("span") : null;
+    if (!label || label.textContent === button.dataset.copied) return;
+    const before = label.textContent;
+    label.textContent = button.dataset.copied;
+    setTimeout(() => { label.textContent = before; }, 2000);
   };
   const openRail = (isOpen) => {
     const rail = document.getElementById("rail"), toggle = document.querySelector(".rail-toggle");

@@ -8,7 +8,7 @@
   let asked = null, shownFor = null, isEnterDue = false;
 
   const isMac = /Mac|iPhone|iPad/.test(navigator.platform);
-  document.querySelectorAll("[data-keys]").forEach((element) => { if (isMac) element.textContent = "⌘K"; });
+  document.querySelectorAll("kbd[data-keys]").forEach((element) => { if (isMac) element.textContent = "⌘K"; });
 
   const options = () => [...list.querySelectorAll("[role=option]")];
   const chosen = () => list.querySelector("[aria-selected=true]");

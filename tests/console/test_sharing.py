@@ -71,10 +71,20 @@ def test_whoever_may_operate_ends_a_session_within_seconds_and_it_is_audited(per
         session = str(ConsoleTicket.objects.open().get().pk)
         assert send(person("vera", key=True), instance, "console-sessions/end", session=session).status_code == 403
         assert send(adam, instance, "console-sessions/end", session=session).status_code == 204
+        page = person("adam").http.get(f"/instances/{instance.pk}/console-sessions/").content.decode()
+        assert "Nobody has this console open." in page, "ended counts as gone"
         assert seconds_until_closed(socket, 4410) <= LIMIT_S
     assert send(adam, instance, "console-sessions/end", session=session).status_code == 204, "again is success"
     event = AuditEvent.objects.get(action="console.end")
     assert (event.actor, event.after["user"]) == (world.people["adam"], "oscar")
+
+
+@pytest.mark.parametrize(("state", "is_offered"), [("running", True), ("paused", False), ("stopped", False)])
+def test_a_link_is_offered_where_there_is_a_screen(person, instance, state, is_offered):
+    Instance.objects.update(state=state)
+    page = person("oscar").http.get(f"/instances/{instance.pk}/console-sessions/").content.decode()
+    assert (f'href="/instances/{instance.pk}/console-links/"' in page) is is_offered
+    assert ("It is not running: there is no screen to see." in page) is not is_offered
 
 
 def test_a_session_of_another_instance_is_not_found(person, instance, screen, world):

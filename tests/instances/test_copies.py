@@ -205,9 +205,11 @@ def test_the_page_says_what_it_takes(world: World, off: Instance, browser) -> No
     client, page = browser("alice"), f"/instances/{off.pk}/capture/"
     limit(world, "image_gib", 10)
     text = client.get(page).content.decode()
-    assert "2 / 10 GiB" in text and 'value="web"' in text
+    assert "2 / 10 GiB" in text and 'value="web-image"' in text
     assert client.post(page, {"name": ""}).status_code == 400
-    assert client.post(page, {"name": "ready"}).status_code == 302
+    assert "Create image of “web”" in text
+    answer = client.post(page, {"name": "ready"})
+    assert answer["Location"] == f"/images/{Image.objects.get(name='ready').pk}/", "to what is being made"
     assert "Copying" in client.get(f"/instances/{off.pk}/").content.decode()
     drain()
     assert "ready" in client.get("/images/").content.decode()
@@ -270,8 +272,10 @@ def test_a_clone_is_asked_for_as_a_new_one_is(world: World, off: Instance, brows
     assert browser("mallory").post(path, {}, content_type="application/json").status_code == 404
     retire_image(world.image, actor=world.people["root"])  # what it was made of is kept by those who have it
     page = f"/instances/{off.pk}/clone/"
-    assert 'value="web-clone"' in client.get(page).content.decode()
-    assert client.post(page, {"name": "twin"}).status_code == 302
+    text = client.get(page).content.decode()
+    assert 'value="web-clone"' in text and "Price while it runs" in text and "no public address" in text
+    answer = client.post(page, {"name": "twin"})
+    assert answer["Location"] == f"/instances/{Instance.objects.get(name='twin').pk}/", "to what is being made"
     drain()
     assert Instance.objects.get(name="twin").state == "running"
 

@@ -196,3 +196,10 @@ def test_no_rule_is_written_twice() -> None:
     text = (Path(settings.BASE_DIR) / "static" / "mains.css").read_text()
     rules = [line for line in text.splitlines() if re.fullmatch(r"\S.*\{.*\}", line) and not line.startswith("@")]
     assert {line for line in rules if rules.count(line) > 1} == set()
+
+
+def test_only_what_names_keys_of_the_palette_is_rewritten_for_a_mac() -> None:
+    templates = [path.read_text() for path in TEMPLATES.rglob("*.html")]
+    bearers = {tag for text in templates for tag in re.findall(r"<(\w+)[^<>]*\sdata-keys[\s>=]", text)}
+    script = (Path(settings.BASE_DIR) / "static" / "palette.js").read_text()
+    assert bearers == {"kbd"} and '"kbd[data-keys]"' in script

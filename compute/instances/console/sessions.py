@@ -28,8 +28,10 @@ class TooManyConsoles(PortalError):
 
 
 def sessions_of(instance: Instance) -> QuerySet[ConsoleTicket]:
-    """Who has its console open, longest first. Of a process that was killed they vanish after a while."""
-    return (ConsoleTicket.objects.alive().filter(instance=instance).select_related("user").order_by("used_at", "pk"))
+    """Who has its console open, longest first. One that was ended is being closed, and counts as gone; of a process that was
+    killed they vanish after a while."""
+    return (ConsoleTicket.objects.alive().filter(instance=instance, ended_at=None).select_related("user")
+            .order_by("used_at", "pk"))
 
 
 def require_room(instance_id: UUID, user_id: UUID, *, is_view_only: bool) -> None:

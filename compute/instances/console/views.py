@@ -13,7 +13,7 @@ from compute.instances.console import links, operations, sessions
 from compute.instances.console.forms import LinkForm
 from compute.instances.console.models import ConsoleLink, ConsoleTicket
 from compute.instances.console.principals import principal_of
-from compute.instances.models import Instance
+from compute.instances.models import ON_SCREEN, Instance
 from compute.network.views.asking import sent, show_form
 from portal.kernel.errors import NotFound
 from portal.kernel.pages import acted
@@ -86,7 +86,8 @@ def look(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 def shared(request: HttpRequest, instance: Instance) -> dict[str, object]:
     """For the console's tab: who looks and types, and who may look."""
-    return {"sessions": sessions.sessions_of(instance), "links": links.links_of(instance),
+    why_no_link = "" if instance.state in ON_SCREEN else _("It is not running: there is no screen to see.")
+    return {"sessions": sessions.sessions_of(instance), "links": links.links_of(instance), "why_no_link": why_no_link,
             "may_end": request.user.grants.allows(OPERATE, instance)}
 
 

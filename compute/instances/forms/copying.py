@@ -10,6 +10,8 @@ from compute.network.forms import VerbForm
 from portal.kernel.fields import NameField
 from portal.kernel.names import LONGEST
 
+IMAGE_ENDING = "-image"
+
 
 class CaptureForm(VerbForm):
     """How the image is called, and what it is."""
@@ -20,7 +22,7 @@ class CaptureForm(VerbForm):
 
     def __init__(self, *args: Any, instance: Instance, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.initial.setdefault("name", instance.name)
+        self.initial.setdefault("name", instance.name[:LONGEST - len(IMAGE_ENDING)] + IMAGE_ENDING)
 
 
 class CloneForm(VerbForm):

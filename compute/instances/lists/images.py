@@ -14,7 +14,7 @@ class ImageList(Listing):
     title, live = _("Images"), "image"
     columns = (
         ID, NAME, STATE, Column(label=_("Operating system"), kind="wide-only", value=lambda line: line.row.os),
-        Column(label=_("Size"), kind="text-end", value=lambda line: f"{line.row.virtual_size / GIB:.2f} GiB"),
+        Column(label=_("File size"), kind="text-end", value=lambda line: f"{line.row.virtual_size / GIB:.2f} GiB"),
         Column(label=_("Visibility"), kind="wide-only", value=lambda line: line.row.get_visibility_display()), REGION,
         CREATED, TAGS)
     filters = (BY_NAME, states(Image.State.choices, "deleted"),

@@ -67,7 +67,7 @@ def edit(request: HttpRequest, pk: UUID) -> HttpResponse:
     if request.method == "POST" and "preview" not in request.POST and form.carried_out(
             lambda: verbs.change_schedule(found, actor=request.user, **form.values())):
         return acted(request, _changed(form.made, request.user), _page_of(found), leave=True)
-    return _form(request, form, title=_("Change schedule"), back=_page_of(found), action=_("Save"))
+    return _form(request, form, title=_("Edit schedule"), back=_page_of(found), action=_("Save"))
 
 
 def _changed(schedule: InstanceSchedule, user: Any) -> str:
@@ -82,6 +82,8 @@ def _changed(schedule: InstanceSchedule, user: Any) -> str:
 def _form(request: HttpRequest, form: ScheduleForm, *, action: str = "", **context: Any) -> HttpResponse:
     """With the next runs of what was typed, where they were asked for."""
     upcoming, now = [], database_now()
+    if "preview" in request.POST:  # nothing is saved: the name can wait
+        form.fields["name"].required = False
     if request.method == "POST" and form.is_valid():
         chosen = form.cleaned_data
         try:

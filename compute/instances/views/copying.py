@@ -16,6 +16,7 @@ from compute.instances.verbs import VERBS, Verb
 from compute.network import queries
 from compute.network.steps import ports_of
 from compute.network.views.asking import sent, show_form
+from portal.kernel.models import Operation
 from portal.kernel.pages import acted
 from portal.kernel.states import database_now
 from storage.models import Volume
@@ -53,11 +54,21 @@ def _carry_out(request: HttpRequest, verb: Verb, instance: Instance, form: Any, 
     back = reverse("instances:detail", args=[instance.pk])
     if request.method == "POST" and form.carried_out(
             lambda: operations.act(instance, verb.name, actor=request.user, **form.cleaned_data)):
-        return acted(request, _("%(verb)s: %(name)s – accepted.") % {"verb": verb.label, "name": instance.name}, back)
+        return acted(request, _("%(verb)s: %(name)s – accepted.") % {"verb": verb.label, "name": instance.name},
+                     _page_of_copy(form.made))
     wanted = wanted_of(Volume.objects.get(attachment__domain=instance.pk, attachment__is_boot=True))
-    return show_form(request, form, title=_("%(verb)s “%(name)s”") % {"verb": verb.label, "name": instance.name},
-                     action=verb.label, lead=verb.confirm, crumbs=[(instance.name, back)], back=back,
+    title, more = (_("Create image of “%(name)s”"), "") if verb is CAPTURE else (
+        _("Clone “%(name)s”"), _("The new instance gets no public address."))
+    return show_form(request, form, title=title % {"name": instance.name},
+                     action=verb.label, lead=f"{verb.confirm} {more}".strip(), crumbs=[(instance.name, back)], back=back,
                      quota=queries.limited(instance.project, instance.region, wanted.wanted), prices=_prices(instance, wanted))
+
+
+def _page_of_copy(operation: Operation) -> str:
+    """Of what is being made, as after a create."""
+    made = operation.arguments
+    return reverse("images:detail", args=[made["image"]]) if "image" in made else reverse(
+        "instances:detail", args=made["instances"])
 
 
 def _prices(instance: Instance, wanted: Capture | Clone) -> list[tuple[str, Any]]:
@@ -66,4 +77,4 @@ def _prices(instance: Instance, wanted: Capture | Clone) -> list[tuple[str, Any]
         price = price_of(instance.project.organization, instance.region, wanted.readings, database_now())
     except NoPrice:
         return []
-    return [(_("At most") if isinstance(wanted, Capture) else _("While it runs"), price.monthly)]
+    return [(_("At most") if isinstance(wanted, Capture) else _("Price while it runs"), price.monthly)]

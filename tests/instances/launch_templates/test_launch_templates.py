@@ -1,4 +1,5 @@
 """Launch templates as people and programs make, keep and use them."""
+import re
 from typing import Any
 
 import pytest
@@ -212,3 +213,11 @@ def test_saved_and_used_on_the_create_page(world: World, key: SshKey, browser) -
     assert "confirmed" in client.post(reverse("launch_templates:delete", args=[template.pk])).content.decode()
     client.post(reverse("launch_templates:delete", args=[template.pk]), {"confirmed": "1"})
     assert not LaunchTemplate.objects.live().exists()
+
+
+def test_the_cells_of_the_list_vanish_with_their_columns(world: World, browser) -> None:
+    made(world, browser)
+    page = browser("alice").get(reverse("launch_templates:list")).content.decode()
+    heads, cells = (re.findall(rf'<{tag}[^>]*class="([^"]*)"', page) for tag in ("th", "td"))
+    assert [sum("extra" in kind.split() for kind in kinds) for kinds in (heads, cells)] == [1, 1]
+    assert sum("wide-only" in kind.split() for kind in heads) == sum("wide-only" in kind.split() for kind in cells)

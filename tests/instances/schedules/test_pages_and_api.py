@@ -137,6 +137,9 @@ def test_the_next_runs_are_shown_before_it_is_saved(world: World, instance: Inst
     assert client.get(address).status_code == 200
     shown = client.post(address, sent | {"preview": "1"}).content.decode()
     assert shown.count("<li>") >= 5 and "02-29 02:30" in shown and not InstanceSchedule.objects.exists()
+    nameless = client.post(address, sent | {"preview": "1", "name": "", "time_zone": "UTC"})
+    assert nameless.status_code == 200 and "02-29 02:30 UTC" in nameless.content.decode(), "told once, and a name can wait"
+    assert client.post(address, sent | {"name": ""}).status_code == 400
     wrong = client.post(address, sent | {"preview": "1", "cron": "* * * * *"})
     assert wrong.status_code == 400 and "5 minutes apart" in wrong.content.decode()
     assert client.post(address, sent | {"cron": "0 0 31 4 *"}).status_code == 400
