@@ -31,8 +31,8 @@ class StorageConfig(AppConfig):
                   category="Storage"),
             idle.RULE,
             QuotaDimension(name="images", label=_("Images"), rows=Image.objects.live),
-            QuotaDimension(name="image_gib", label=_("Image capacity"), unit="GiB", amount="store_gib", rows=lambda: (
-                Image.objects.live().filter(visibility=Image.Visibility.PRIVATE))),
+            QuotaDimension(name="image_gib", label=_("Image capacity"), unit="GiB", amount="store_gib",
+                           rows=Image.objects.stored),
             QuotaDimension(name="volumes", label=_("Volumes"), rows=Volume.objects.live),
             QuotaDimension(name="volume_gib", label=_("Volume capacity"), unit="GiB", rows=Volume.objects.live,
                            amount="size_gib"),

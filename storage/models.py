@@ -49,6 +49,11 @@ class ImageQuerySet(ResourceQuerySet):
     def visibility(self, project_ids: set) -> Q:
         return Q(project_id__in=project_ids) | Q(visibility=Image.Visibility.PUBLIC)
 
+    def stored(self) -> Self:
+        """Private ones whose files take room: also deleted ones of instances until those are swept."""
+        return self.filter(Q(deleted_at=None) | Q(of_instance__isnull=False, store_gib__gt=0),
+                           visibility=Image.Visibility.PRIVATE)
+
 
 class Image(Resource, Stateful):
     """A disk to start from, kept in the portal's image store and copied to pools when first wanted.

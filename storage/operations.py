@@ -118,7 +118,8 @@ def delete_image(image: Image, *, actor) -> None:
 
 @transaction.atomic
 def retire_image(image: Image, *, actor) -> None:
-    """Nothing new starts from it; its files stay for the instances that have it. Raises StateConflict when it is retired."""
+    """Nothing new starts from it; its files stay for the instances that have it (a tenant's own: until none does, see
+    `unused_images`). Raises StateConflict when it is retired."""
     fresh = Image.objects.select_for_update(of=("self",), no_key=True).get(pk=image.pk)
     before = fresh.state
     if not fresh.is_retirable:

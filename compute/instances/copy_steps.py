@@ -17,16 +17,16 @@ def image_of(run: Run) -> Image:
     return Image.objects.get(pk=run.arguments["image"])
 
 
-def copy_into_image(run: Run, instance: Instance) -> None:
-    copying.copy_for_image(run, steps.root_volume(instance), image_of(run), steps.pool_of(instance))
+def copy_into_image(run: Run, instance: Instance) -> Done | Wait:
+    return copying.copy_for_image(run, steps.root_volume(instance), image_of(run), steps.pool_of(instance))
 
 
 def fetch(run: Run, instance: Instance) -> Done | Wait:
     return copying.fetch(run, image_of(run), steps.pool_of(instance))
 
 
-def seal(run: Run, instance: Instance) -> None:
-    copying.seal(run, image_of(run), steps.pool_of(instance))
+def seal(run: Run, instance: Instance) -> Done | Wait:
+    return copying.seal(run, image_of(run), steps.pool_of(instance))
 
 
 def keep_copy(run: Run, instance: Instance) -> Done | Wait:
@@ -62,8 +62,8 @@ def bring_parts(run: Run, instance: Instance) -> Done | Wait:
     return storage.ensure_image(run, instance.image, steps.pool_of(instance))
 
 
-def copy_disk(run: Run, instance: Instance) -> None:
-    copying.copy_volume(run, steps.root_volume(source_of(run)), steps.root_volume(instance), steps.pool_of(instance))
+def copy_disk(run: Run, instance: Instance) -> Done | Wait:
+    return copying.copy_volume(run, steps.root_volume(source_of(run)), steps.root_volume(instance), steps.pool_of(instance))
 
 
 def release_source(run: Run, error: dict[str, Any] | None = None) -> None:

@@ -15,7 +15,7 @@ from billing import affording
 from billing.prices import price_of
 from compute.hosts import placement
 from compute.hosts.models import Host
-from compute.instances.errors import NoRoomForCopy, NotOffered
+from compute.instances.errors import NoRoomForCopy, NoRoomForImage, NotOffered
 from compute.instances.models import Instance, InstanceState
 from compute.instances.seed import hostname_of
 from compute.network.apply import changing
@@ -26,6 +26,7 @@ from portal.kernel.declarations import Reading
 from portal.kernel.errors import InvalidInput, NoCapacity
 from portal.kernel.models import Region
 from portal.kernel.states import database_now
+from storage import copying
 from storage.models import GIB, IMAGE_STORE, Attachment, Image, Volume
 from tenants.models import Organization
 from tenants.quotas import reserve
@@ -37,7 +38,7 @@ CLONE_ENDING = "-clone"
 
 @dataclass(frozen=True, kw_only=True)
 class Capture:
-    """The image that its root volume would become. Until it is there it counts for as much as the disk could hold."""
+    """The image that its root volume would become. Until it is there it counts for as much as its files could take."""
 
     instance: Instance
     volume: Volume
@@ -46,12 +47,21 @@ class Capture:
     tags: dict[str, str] = field(default_factory=dict)
 
     @property
+    def others(self) -> dict[str, Any]:
+        """What belongs to its image beside the disk."""
+        return {part: described for part, described in self.instance.image.files.items() if part != "disk"}
+
+    @property
+    def most_gib(self) -> int:
+        return copying.most_gib(self.volume.size_gib, self.others)
+
+    @property
     def wanted(self) -> dict[str, int]:
-        return {"images": 1, "image_gib": self.volume.size_gib, "operations": 1}
+        return {"images": 1, "image_gib": self.most_gib, "operations": 1}
 
     @property
     def readings(self) -> list[Reading]:
-        return [Reading(meter="image", sku=IMAGE_STORE, quantity=Decimal(self.volume.size_gib))]
+        return [Reading(meter="image", sku=IMAGE_STORE, quantity=Decimal(self.most_gib))]
 
     def take(self, *, actor: Any) -> Image:
         """Reserve, see that it can be paid, and make the row. In the transaction of the verb."""
@@ -60,14 +70,18 @@ class Capture:
         price = price_of(project.organization, region, self.readings, now)
         reserve(project, region, self.wanted)
         affording.require(project, price, self.tags, now=now, actor=actor)
-        if not placement.has_disk(instance.host, self.volume.size_gib):
-            raise NoCapacity(reasons="no_disk")
-        others = {part: described for part, described in instance.image.files.items() if part != "disk"}
+        self._require_room()
         return Image.objects.create(
             project=project, region=region, name=self.name, description=self.description, tags=self.tags,
             state=Image.State.IMPORTING, visibility=Image.Visibility.PRIVATE, os=instance.image.os,
-            min_disk_gib=self.volume.size_gib, virtual_size=self.volume.size_gib * GIB, store_gib=self.volume.size_gib,
-            files=others, kernel_cmdline=instance.image.kernel_cmdline, of_instance=instance.pk, of_image=instance.image)
+            min_disk_gib=self.volume.size_gib, virtual_size=self.volume.size_gib * GIB, store_gib=self.most_gib,
+            files=self.others, kernel_cmdline=instance.image.kernel_cmdline, of_instance=instance.pk, of_image=instance.image)
+
+    def _require_room(self) -> None:
+        """By what is free in fact: the copy is whole, and others do not take less of it as clones do."""
+        on_host, in_store = self.instance.host.disk_free_gib, copying.free_gib()
+        if any(free is not None and free < self.volume.size_gib for free in (on_host, in_store)):
+            raise NoRoomForImage(name=self.instance.name, reasons="no_disk")
 
 
 # -- another one like it --

@@ -49,6 +49,12 @@ class NoRoomForCopy(NoCapacity):
              "image and start from that.")
 
 
+class NoRoomForImage(NoRoomForCopy):
+    """Of the host's pool or the portal's store, by what is free there in fact: a copy is written at once."""
+
+    text = _("There is not room enough now for an image of “{name}”. Try later.")
+
+
 class NotOffered(PortalError):
     """Something new would be of a type that is for what runs alone."""
 

@@ -19,6 +19,7 @@ from compute.instances import following, steps
 from compute.instances.design import design_domain
 from compute.instances.models import ON_A_HOST, ON_SCREEN, Instance
 from compute.instances.models import InstanceState as S
+from compute.instances.unused_images import sweep_images
 from compute.network.models import Port
 from portal.kernel import audit
 from portal.kernel.errors import HostFault, HostUnreachable
@@ -176,13 +177,15 @@ def _discover(host: Host, strangers: list[DomainView], now: datetime) -> None:
 
 
 def _sweep_pool(pool: Pool, now: datetime) -> None:
-    """Files of volumes and set-up drives whose rows say deleted, and whose names prove them ours, are removed."""
+    """Files of volumes, set-up drives and images whose rows say deleted, and whose names prove them ours, are removed."""
     with volume_pool(pool) as driver:
         note_facts(pool, driver.facts())
-        for file in driver.volumes():
-            if _is_leftover(file.name, now):
-                log.warning("reconcile.removed_file", pool=str(pool.pk), file=file.name)
-                driver.ensure_volume_absent(file.name)
+        files = [file.name for file in driver.volumes()]
+        for file in files:
+            if _is_leftover(file, now):
+                log.warning("reconcile.removed_file", pool=str(pool.pk), file=file)
+                driver.ensure_volume_absent(file)
+        sweep_images(pool, driver, files, now)
 
 
 def _is_leftover(name: str, now: datetime) -> bool:

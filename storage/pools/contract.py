@@ -71,9 +71,10 @@ class VolumePool(Protocol):
         few seconds, and what it raises ends the waiting. Raises HostFault when a running domain has the source open, and
         (transient) while an earlier try goes on."""
 
-    def ensure_downloaded(self, name: str, target: str, *, offset: int = 0, limit: int | None = None) -> Portion:
+    def ensure_downloaded(self, name: str, target: str, *, offset: int = 0, limit: int | None = None,
+                          seconds: float | None = None) -> Portion:
         """Write the file of volume `name`, as it lies on the host, into the portal's local file `target` from `offset`, at most
-        `limit` bytes in this call. offset 0 starts anew."""
+        `limit` bytes in this call, and no more once `seconds` are over, but always some. offset 0 starts anew."""
 
     def ensure_resized(self, name: str, *, size: int) -> None:
         """Grow to `size`; refuses to shrink (HostFault)."""

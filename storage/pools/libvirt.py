@@ -27,6 +27,7 @@ from .elements import Backing, DirPool, Volume
 
 _CHUNK = 256 * 1024
 _SECTOR = 512
+_MAGIC = b"QFI\xfb"
 # How often whoever waits for a copy is asked whether it is still wanted; seconds.
 _STILL_S = 3
 _PARSER = etree.XMLParser(resolve_entities=False, no_network=True)
@@ -87,7 +88,7 @@ class LibvirtDirPool(Caller):
             with open(source, "rb") as file:
                 total = os.fstat(file.fileno()).st_size
                 if offset == 0:
-                    self._start_anew(pool, name, total)
+                    self._start_anew(pool, name, _empty(file, name, total, format))
                 reached = total if limit is None else min(total, offset + limit)
                 file.seek(offset)
                 reached = offset + self._send(self._lookup(pool, name), file, offset, reached - offset, seconds)
@@ -112,21 +113,24 @@ class LibvirtDirPool(Caller):
             raise translate(error, "volume.copy", is_alive=self._session.is_alive()) from error
         return self._describe(pool, name)
 
-    def ensure_downloaded(self, name: str, target: str, *, offset: int = 0, limit: int | None = None) -> Portion:
+    def ensure_downloaded(self, name: str, target: str, *, offset: int = 0, limit: int | None = None,
+                          seconds: float | None = None) -> Portion:
         pool = self._active()
         self._find(pool, name)
         volume = self._lookup(pool, name)
         total = self._call("volume.length", _length, volume)
-        length = total - offset if limit is None else min(total - offset, limit)
+        length, received = total - offset if limit is None else min(total - offset, limit), 0
         try:
             with open(target, "r+b" if offset else "wb") as file:
                 file.truncate(offset)
                 file.seek(offset)
                 if length > 0:
-                    self._call("volume.download", _receive_stream, self._host(), volume, file, offset, length)
+                    received = self._call("volume.download", _receive_stream, self._host(), volume, file, offset, length, seconds)
         except OSError as error:
             raise HostFault(reasons.FILE_UNREADABLE) from error
-        return Portion(reached=offset + max(0, length), total=total)
+        if length > 0 and not received:
+            raise HostFault(reasons.BROKEN_CONNECTION, transient=True)
+        return Portion(reached=offset + received, total=total)
 
     def ensure_resized(self, name: str, *, size: int) -> None:
         pool = self._active()
@@ -138,9 +142,12 @@ class LibvirtDirPool(Caller):
 
     def ensure_volume_absent(self, name: str) -> None:
         pool = self._active()
-        with suppress(Gone):
-            self._find(pool, name)
-            self._remove_known(pool, name)
+        try:
+            self._describe(pool, name)
+        except Gone:
+            with suppress(PoolBusy):  # while a file is sent or copied, what libvirt never knew counts as absent
+                self._refresh(pool)
+        self._remove_known(pool, name)
 
     # -- parts -----------------------------------------------------------------------------------------------------
 
@@ -200,16 +207,15 @@ class LibvirtDirPool(Caller):
             raise HostFault(reasons.BASE_LARGER)
         return base
 
-    def _start_anew(self, pool: libvirt.virStoragePool, name: str, total: int) -> None:
-        """An empty raw file to be filled: what is in it, the next refresh tells."""
-        empty = Volume(name=name, capacity=total, format="raw").to_xml()
+    def _start_anew(self, pool: libvirt.virStoragePool, name: str, empty: Volume) -> None:
+        """An empty file to be filled, of its final format: no refresh is needed to build on it, and none may be possible."""
         try:
             self._remove_known(pool, name)
-            self._call("volume.create", pool.createXML, empty)
+            self._call("volume.create", pool.createXML, empty.to_xml())
         except NotInThisState:  # a file that libvirt did not know of
             self._refresh(pool)
             self._remove_known(pool, name)
-            self._call("volume.create", pool.createXML, empty)
+            self._call("volume.create", pool.createXML, empty.to_xml())
 
     def _remove_known(self, pool: libvirt.virStoragePool, name: str) -> None:
         """Delete what libvirt knows under that name, unless something is built on it."""
@@ -231,6 +237,14 @@ class LibvirtDirPool(Caller):
 
     def _send(self, volume: libvirt.virStorageVol, file: BinaryIO, offset: int, length: int, seconds: float | None) -> int:
         return self._call("volume.upload", _send_stream, self._host(), volume, file, offset, length, seconds)
+
+
+def _empty(file: BinaryIO, name: str, total: int, format: str) -> Volume:
+    """What the file will be. One that claims to be a qcow2 and is none is sent as it is."""
+    header = file.read(32)
+    if format == "qcow2" and header[:4] == _MAGIC:
+        return Volume(name=name, capacity=int.from_bytes(header[24:32]), format="qcow2", compat="1.1")
+    return Volume(name=name, capacity=total, format="raw")
 
 
 def _whole_sectors(size: int) -> int:
@@ -316,13 +330,20 @@ def _length(volume: libvirt.virStorageVol) -> int:
     return volume.infoFlags(libvirt.VIR_STORAGE_VOL_GET_PHYSICAL)[2]
 
 
-def _receive_stream(host: libvirt.virConnect, volume: libvirt.virStorageVol, file: BinaryIO, offset: int, length: int) -> None:
-    stream = host.newStream()
+def _receive_stream(host: libvirt.virConnect, volume: libvirt.virStorageVol, file: BinaryIO, offset: int, length: int,
+                    seconds: float | None) -> int:
+    """How many bytes came: all of `length`, unless the time was over."""
+    stream, received, began = host.newStream(), 0, time.monotonic()
     volume.download(stream, offset, length)
     try:
         while chunk := stream.recv(_CHUNK):
             file.write(chunk)
+            received += len(chunk)
+            if seconds is not None and time.monotonic() - began >= seconds and received < length:
+                stream.abort()  # the rest is not wanted now
+                return received
     except BaseException:
         stream.abort()
         raise
     stream.finish()
+    return received

@@ -78,7 +78,8 @@ class SimulatedPool(Simulated):
             volumes[name] = {"capacity": volumes[source]["capacity"], "allocation": _EMPTY, "format": "qcow2", "backing": None}
             return self._facts_of(name, volumes[name])
 
-    def ensure_downloaded(self, name: str, target: str, *, offset: int = 0, limit: int | None = None) -> Portion:
+    def ensure_downloaded(self, name: str, target: str, *, offset: int = 0, limit: int | None = None,
+                          seconds: float | None = None) -> Portion:
         volume = self._volumes(self._look("ensure_downloaded")).get(name)
         if volume is None:
             raise HostFault(reasons.NO_VOLUME)

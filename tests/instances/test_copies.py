@@ -4,6 +4,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from django.db import connection
 
 from billing.models import Price, UsageInterval
 from billing.prices import NoPrice
@@ -11,19 +12,23 @@ from compute.hosts.drivers.contract import Power
 from compute.hosts.drivers.simulated import SimulatedHost
 from compute.hosts.models import Claim, Host
 from compute.instances.copying import coming
-from compute.instances.errors import NoRoomForCopy, NotOffered
+from compute.instances.errors import NoRoomForCopy, NoRoomForImage, NotOffered
 from compute.instances.models import Instance, InstanceType
 from compute.instances.operations import act, create_instance
+from compute.instances.reconcile import reconcile_host
 from compute.instances.steps import guest_id
+from compute.instances.unused_images import unused
 from compute.network.models import Port
 from portal.kernel.errors import Busy, Cancelled, HostFault, InvalidInput, QuotaExceeded, StateConflict
 from portal.kernel.models import AuditEvent, Hold, Operation
 from portal.kernel.operations import LeaseLost, Run, engine, request_cancel
+from portal.kernel.states import database_now
 from storage import copying
 from storage.connections import volume_pool
 from storage.models import GIB, Image, ImageCopy, Volume
-from storage.operations import retire_image
+from storage.operations import delete_image, retire_image
 from tenants.models import Quota
+from tenants.quotas import taken
 from tests.instances.doing import do, power
 from tests.network.conftest import racing_world  # noqa: F401  (a fixture)
 from tests.network.networked import Networked
@@ -66,8 +71,8 @@ def test_it_becomes_a_private_image_that_others_start_from(world: World, off: In
     operation = act(off, "capture", actor=world.people["alice"], name="ready", description="to sell")
     off.refresh_from_db()
     image = Image.objects.get(name="ready")
-    assert (off.state, image.state, image.visibility, image.store_gib) == ("copying", "importing", "private", 2)
-    assert coming(world.project.organization)[0][2][0].quantity == Decimal(2)
+    assert (off.state, image.state, image.visibility, image.store_gib) == ("copying", "importing", "private", 3)
+    assert coming(world.project.organization)[0][2][0].quantity == Decimal(3)
     drain()
     operation.refresh_from_db()
     off.refresh_from_db()
@@ -166,13 +171,13 @@ def test_meanwhile_nothing_else_is_done_to_it_and_what_runs_is_stopped_first(wor
     assert client.post(path, {}, content_type="application/json").status_code == 400
 
 
-@pytest.mark.parametrize(("dimension", "most"), [("images", 1), ("image_gib", 1)])
+@pytest.mark.parametrize(("dimension", "most"), [("images", 1), ("image_gib", 2)])
 def test_it_takes_quota_for_what_the_disk_could_hold(world: World, off: Instance, dimension: str, most: int) -> None:
     limit(world, dimension, most)
     with pytest.raises(QuotaExceeded) as refusal:
         act(off, "capture", actor=None, name="ready")
     assert refusal.value.facts["resource"] == dimension
-    Quota.objects.update(limit=2)
+    Quota.objects.update(limit=most + 1)
     act(off, "capture", actor=None, name="ready")
     drain()
     with pytest.raises(QuotaExceeded):
@@ -205,7 +210,7 @@ def test_the_page_says_what_it_takes(world: World, off: Instance, browser) -> No
     client, page = browser("alice"), f"/instances/{off.pk}/capture/"
     limit(world, "image_gib", 10)
     text = client.get(page).content.decode()
-    assert "2 / 10 GiB" in text and 'value="web-image"' in text
+    assert "3 / 10 GiB" in text and 'value="web-image"' in text
     assert client.post(page, {"name": ""}).status_code == 400
     assert "Create image of “web”" in text
     answer = client.post(page, {"name": "ready"})
@@ -213,6 +218,51 @@ def test_the_page_says_what_it_takes(world: World, off: Instance, browser) -> No
     assert "Copying" in client.get(f"/instances/{off.pk}/").content.decode()
     drain()
     assert "ready" in client.get("/images/").content.decode()
+
+
+@pytest.mark.parametrize(("on_host", "in_store"), [(1, 100), (100, 1)])
+def test_what_is_not_free_in_fact_is_not_promised(world: World, off: Instance, monkeypatch: pytest.MonkeyPatch, on_host: int,
+                                                  in_store: int) -> None:
+    monkeypatch.setattr(copying, "free_gib", lambda: in_store)
+    Host.objects.update(disk_free_gib=on_host)
+    with pytest.raises(NoRoomForImage):
+        act(off, "capture", actor=None, name="ready")
+    assert not Image.objects.filter(name="ready").exists()
+    monkeypatch.setattr(copying, "free_gib", lambda: 2)
+    Host.objects.update(disk_free_gib=2)
+    act(off, "capture", actor=None, name="ready")
+
+
+def test_what_is_reserved_is_never_less_than_what_its_files_can_take() -> None:
+    kernel = {"kernel": {"size": 60 * 1024**2}}
+    assert [copying.most_gib(size, {}) for size in (1, 2, 1000, 16384)] == [2, 3, 1001, 16389]
+    full = Image(files=kernel | {"disk": {"size": 2 * GIB + 2 * GIB // 8192 + 2 * GIB // 32768 + 1024**2}})
+    assert copying.arrived(full)["store_gib"] <= copying.most_gib(2, kernel)
+
+
+@pytest.mark.parametrize("others", [("organization {organization}", 1), ("region {region}", 2)])
+def test_who_has_no_turn_at_copying_waits_and_others_work(world: World, off: Instance, others: tuple[str, int]) -> None:
+    whose = others[0].format(organization=world.project.organization_id, region=world.region.pk)
+    keys = [copying._key(f"copy {place} {whose}") for place in range(others[1])]
+    files, operation = on_pool(world), act(off, "capture", actor=None, name="ready")
+    with connection.Database.connect(**connection.get_connection_params()) as elsewhere:
+        elsewhere.autocommit = True
+        for key in keys:
+            assert elsewhere.execute("SELECT pg_try_advisory_lock(%s)", [key]).fetchone() == (True,)
+        engine.advance(operation.pk)
+        operation.refresh_from_db()
+        assert (operation.state, operation.step_name, operation.attempts) == ("running", "copy", 0) and on_pool(world) == files
+        elsewhere.execute("SELECT pg_advisory_unlock(%s)", [keys[-1]])
+        Operation.objects.update(run_after="2020-01-01T00:00:00Z")
+        engine.advance(operation.pk)
+        operation.refresh_from_db()
+        assert operation.step > 0
+    drain()
+    operation.refresh_from_db()
+    assert operation.state == "succeeded"
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()")
+        assert cursor.fetchone() == (0,)
 
 
 # -- another one like it --
@@ -291,3 +341,68 @@ def test_its_ports_are_its_own(racing_world: Networked) -> None:  # noqa: F811
     assert (first.ip, first.mac) != (second.ip, second.mac) and second.hostname == "twin" and second.goes_with_instance
     do(Instance.objects.get(name="twin"), "purge")
     assert [port.domain for port in Port.objects.live()] == [off.pk]
+
+
+# -- what is left of deleted ones --
+
+def deleted_long_ago(image: Image) -> None:
+    delete_image(Image.objects.get(pk=image.pk), actor=None)
+    Image.objects.filter(pk=image.pk).update(deleted_at="2020-01-01T00:00:00Z")
+
+
+def test_a_deleted_image_of_an_instance_counts_until_nothing_has_it_and_its_files_are_gone(world: World, off: Instance) -> None:
+    do(off, "capture", name="ready")
+    image = Image.objects.get(name="ready")
+    create_instance(world.order(image=image, name="second", root_disk_gib=2), actor=world.people["alice"])
+    drain()
+    second, files = Instance.objects.get(name="second", state="running"), on_pool(world)
+    deleted_long_ago(image)
+
+    def counted() -> int:
+        return taken([world.project.pk], world.region, ["image_gib"])["image_gib", world.project.pk]
+
+    for still in (second.pk, None):
+        reconcile_host(world.host.pk)
+        assert in_store(world) == {image.files["disk"]["file"]} and on_pool(world) == files
+        assert ImageCopy.objects.filter(image=image).exists() and counted() == 1
+        if still is not None:
+            do(second, "delete")  # into the recycle bin, where it may come back from
+    do(Instance.objects.get(pk=second.pk), "purge")
+    Host.objects.update(reconcile_until=None)
+    reconcile_host(world.host.pk)
+    assert in_store(world) == set() and not [file for file in on_pool(world) if str(image.pk) in file]
+    assert (copying.store() / world.image.files["disk"]["file"]).exists()
+    assert not ImageCopy.objects.filter(image=image).exists() and ImageCopy.objects.filter(image=world.image).exists()
+    assert counted() == 0
+
+
+@pytest.mark.parametrize("change", [{"visibility": "public"}, {"of_instance": None}, {"deleted_at": None}])
+def test_what_is_no_tenants_deleted_image_of_an_instance_is_not_swept(world: World, off: Instance, change: dict) -> None:
+    do(off, "capture", name="ready")
+    image, files = Image.objects.get(name="ready"), on_pool(world)
+    deleted_long_ago(image)
+    Image.objects.filter(pk=image.pk).update(**(change if "deleted_at" not in change else {"deleted_at": database_now()}))
+    reconcile_host(world.host.pk)
+    assert on_pool(world) == files and in_store(world) == {image.files["disk"]["file"]}
+    assert ImageCopy.objects.filter(image=image).exists()
+
+
+def test_an_unused_image_that_an_operation_or_a_base_keeps_stays_and_the_pass_goes_on(world: World, off: Instance) -> None:
+    kernel = world.image.files["disk"]
+    Image.objects.filter(pk=world.image.pk).update(files=world.image.files | {"kernel": kernel}, kernel_cmdline="quiet")
+    do(off, "capture", name="ready")
+    image = Image.objects.get(name="ready")
+    deleted_long_ago(image)
+    operation = act(off, "rebuild", actor=None, image=world.image)
+    Operation.objects.filter(pk=operation.pk).update(arguments={**operation.arguments, "image": str(image.pk)})
+    assert not unused(database_now()).exists()
+    Operation.objects.filter(pk=operation.pk).update(arguments=operation.arguments)
+    with volume_pool(world.pool) as pool:
+        pool.ensure_volume("stray", size=2 * GIB, backing=f"image-{image.pk}-disk")
+    assert reconcile_host(world.host.pk)
+    assert f"image-{image.pk}-disk" in on_pool(world) and in_store(world) != set()
+    with volume_pool(world.pool) as pool:
+        pool.ensure_volume_absent("stray")
+    reconcile_host(world.host.pk)
+    assert not [file for file in on_pool(world) if str(image.pk) in file] and in_store(world) == set()
+    assert (copying.store() / kernel["file"]).exists()

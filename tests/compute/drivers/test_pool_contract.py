@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from compute.hosts.drivers.libvirt.faults import PoolBusy
 from portal.kernel.errors import HostFault
+from storage.pools.libvirt import LibvirtDirPool
 
 from .stands import Stand
 from .test_hypervisor_contract import Recorder
@@ -385,6 +387,36 @@ def test_a_file_comes_back_in_parts_and_each_tells_where_to_go_on(stand: Stand, 
     if not portion.is_last:
         assert stand.pool().ensure_downloaded(made.name, str(target), offset=3 * step).is_last
     assert target.read_bytes() == whole
+
+
+@pytest.mark.needs("upload", "uploaded bytes")
+def test_what_is_read_ends_when_its_time_is_over_and_tells_how_far_it_came(
+        stand: Stand, file_of: FileMaker, tmp_path: Path) -> None:
+    name, source, target = stand.new_name(), file_of(2 * MIB + 77, b"\x00slow"), tmp_path / "back"
+    stand.pool().ensure_uploaded(name, str(source), format="raw")
+    offset, reached = 0, []
+    while offset < 2 * MIB + 77:
+        offset = stand.pool().ensure_downloaded(name, str(target), offset=offset, limit=2 * MIB, seconds=0).reached
+        assert offset > (reached[-1] if reached else 0) and target.stat().st_size == offset
+        reached.append(offset)
+    assert len(reached) > 2 and target.read_bytes() == source.read_bytes()
+
+
+@pytest.mark.needs("upload")
+def test_while_the_folder_is_not_looked_at_a_new_image_serves_as_base_and_what_is_absent_is_so(
+        stand: Stand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy within the pool goes on for hours."""
+    def refused(*_arguments: object) -> None:
+        raise PoolBusy
+
+    monkeypatch.setattr(LibvirtDirPool, "_refresh", refused)
+    image, name, clone = tmp_path / "image.qcow2", stand.new_name(), stand.new_name()
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(image), "64M"], check=True)
+    stand.pool().ensure_uploaded(name, str(image), format="qcow2")
+    assert stand.pool().ensure_volume(clone, size=64 * MIB, backing=name).backing == name
+    for file in (stand.new_name(), clone, name, name):
+        stand.pool().ensure_volume_absent(file)
+    assert not stand.pool().volumes()
 
 
 def test_what_is_not_there_is_not_downloaded(stand: Stand, tmp_path: Path) -> None:
