@@ -87,16 +87,24 @@ def _defined_anew(run: Run, instance: Instance) -> Mapping[str, Any]:
 
 
 def _reboot_failed(run: Run, error: dict) -> None:
-    """Given up: it is off when its power was cut. What came up after all, the reconciler sees and follows."""
-    steps.target_of(run).move_to(InstanceState.STOPPED if steps.was_cut(run) else InstanceState.RUNNING, fault=error)
+    """Given up: it is off when its power was, or may have been, cut. What came up after all, the reconciler sees and follows."""
+    instance = steps.target_of(run)
+    if steps.has_booted(run):
+        instance.move_to(InstanceState.RUNNING, fault=error, **Headroom.of(instance).columns)
+    else:
+        instance.move_to(InstanceState.STOPPED if steps.was_cut(run) else InstanceState.RUNNING, fault=error)
 
 
 def _unrescue_failed(run: Run, error: dict) -> None:
-    """Given up: its next start is from its own disk, and the reconciler removes what rescue has left on the pool."""
-    if steps.was_cut(run):
-        steps.target_of(run).move_to(InstanceState.STOPPED, rescue_image=None, fault=error)
+    """Given up: its next start is from its own disk, and the reconciler removes what rescue has left on the pool. What runs from
+    it already, and only was not reached, goes on."""
+    instance = steps.target_of(run)
+    if steps.has_booted(run):
+        instance.move_to(InstanceState.RUNNING, rescue_image=None, fault=error, **Headroom.of(instance).columns)
+    elif steps.was_cut(run):
+        instance.move_to(InstanceState.STOPPED, rescue_image=None, fault=error)
     else:
-        steps.target_of(run).move_to(InstanceState.RESCUED, fault=error)
+        instance.move_to(InstanceState.RESCUED, fault=error)
 
 
 def _is_rebuilt(run: Run) -> dict:

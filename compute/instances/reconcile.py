@@ -11,26 +11,29 @@ import structlog
 from django.db import transaction
 from django.db.models import Q
 
+from billing import metering
 from compute.hosts.commands import HostCommands, catalogue
 from compute.hosts.connections import host_commands, hypervisor
 from compute.hosts.drivers.contract import Cause, DomainView, Hypervisor, Power
 from compute.hosts.models import Discovered, Host
 from compute.instances import following, steps
 from compute.instances.design import design_domain
-from compute.instances.models import ON_A_HOST, ON_SCREEN, Instance
+from compute.instances.models import ON_A_HOST, ON_SCREEN, Instance, PowerCause
 from compute.instances.models import InstanceState as S
 from compute.instances.unused_images import sweep_images
 from compute.network.models import Port
-from portal.kernel import audit
+from portal.kernel import audit, live
 from portal.kernel.errors import HostFault, HostUnreachable
 from portal.kernel.states import database_now
 from storage.connections import volume_pool
-from storage.models import Pool, Volume
+from storage.models import GIB, Pool, Volume
 from storage.steps import note_facts
 
 log = structlog.get_logger(__name__)
 # How long a pass keeps others away when its worker was killed; one that takes longer may meet another, harmlessly.
 TURN = timedelta(seconds=30)
+# How long what its host has halted stands still at least.
+HALTED_FOR = timedelta(minutes=2)
 FOLLOWED = {Power.RUNNING: S.RUNNING, Power.PAUSED: S.PAUSED, Power.SUSPENDED: S.SUSPENDED, Power.OFF: S.STOPPED,
             Power.CRASHED: S.STOPPED}
 
@@ -81,6 +84,8 @@ def _compare(host: Host, driver: Hypervisor, seen: list[DomainView], now: dateti
         _observe(instance, view, now)
         if view is None:
             _restore(instance, driver, now)
+        elif _is_halted(view):
+            _let_go_on(instance, driver, now)
     known = dict(Instance.objects.filter(pk__in=domains).values_list("pk", "host_id"))
     strangers = [view for view in seen if not view.is_ours or view.uuid not in known]
     for view in seen:
@@ -104,6 +109,40 @@ def _observe(instance: Instance, view: DomainView | None, now: datetime) -> None
             fresh.move_to(followed, recycled_at=None, power_cause=cause.value)
             said = {"host said": view.power.value if view else "absent"} | ({"why": cause.value} if cause else {})
             audit.record(following.act_for(cause), fresh, actor=None, before={"state": before}, after={"state": followed} | said)
+        elif view and _is_halted(view) and fresh.state == S.PAUSED and fresh.power_cause != PowerCause.STORAGE:
+            # A resume that failed has forgotten why it stands still.
+            Instance.objects.filter(pk=fresh.pk).update(power_cause=PowerCause.STORAGE)
+            fresh.power_cause = PowerCause.STORAGE
+            metering.settle(fresh, fresh.readings(fresh.state), at=now)
+            live.touch(fresh)
+
+
+def _is_halted(view: DomainView) -> bool:
+    """Whether its host has halted it because of its storage."""
+    return view.power is Power.PAUSED and view.cause is Cause.STORAGE
+
+
+def _let_go_on(instance: Instance, driver: Hypervisor, now: datetime) -> None:
+    """What was halted for want of room goes on when there is some again; that it runs the next pass sees and follows. Only after
+    a while: what halts again at once is not tried all the time."""
+    with transaction.atomic():
+        fresh = _settled(instance, now)
+        due = fresh is not None and fresh.state == S.PAUSED and fresh.state_changed_at < now - HALTED_FOR
+        if not due or fresh.power_cause != PowerCause.STORAGE or not _has_room(fresh):
+            return
+    log.warning("reconcile.goes_on", instance=str(fresh.pk))
+    try:
+        driver.ensure_resumed(fresh.pk, fresh.generation)
+    except HostUnreachable:
+        raise
+    except HostFault as error:  # it has ended meanwhile, or somebody's operation was first
+        log.warning("reconcile.stands_still", instance=str(fresh.pk), error=str(error))
+
+
+def _has_room(instance: Instance) -> bool:
+    """As the pools of its host said in the pass before this."""
+    pools = Pool.objects.filter(host=instance.host_id).values_list("capacity", "available")
+    return bool(pools) and all(available >= min(GIB, capacity // 20) and available > 0 for capacity, available in pools)
 
 
 def _is_news(state: str, followed: str) -> bool:

@@ -17,7 +17,7 @@ from compute.instances.seed import build_seed, hostname_of
 from compute.network import steps as network
 from portal.kernel import crash
 from portal.kernel.errors import HostFault, NoCapacity, PortalError
-from portal.kernel.operations import Done, Run, Wait
+from portal.kernel.operations import Done, Run, Wait, kinds
 from portal.kernel.states import database_now
 from storage import steps as storage
 from storage.connections import volume_pool
@@ -80,13 +80,36 @@ def _pause(run: Run, mark: str, done: set[str], wait: Wait) -> Wait:
 
 
 def was_cut(run: Run) -> bool:
-    """Whether this operation has cut the power."""
-    return any(entry["step"] == "power_off" and entry["outcome"] == "done" for entry in run.operation.history)
+    """Whether this operation has cut the power, or has begun to and does not know."""
+    return "cutting" in run.facts or ("power_off", "done") in _said(run)
+
+
+def is_down(run: Run) -> bool:
+    """Whether the power that this operation has cut has not come back since, as far as is known."""
+    down = cut = False
+    for entry in _said(run):
+        match entry:
+            case ("power_off", "done"):
+                down = cut = True
+            case ("boot", "undone"):
+                down = cut
+            case ("boot", "done") | ("power_off" | "shut_down", "undone"):
+                down = False
+    return down
+
+
+def has_booted(run: Run) -> bool:
+    """Whether this operation saw it run in the end."""
+    return ("boot", "done") in _said(run)
+
+
+def _said(run: Run) -> list[tuple[str, str]]:
+    return [(entry["step"], entry["outcome"]) for entry in run.operation.history]
 
 
 def _note_down(run: Run, instance: Instance) -> None:
     """What does not come up again after we have cut its power is down by our fault: it costs nothing until it is settled."""
-    if was_cut(run):
+    if is_down(run):
         with run.guarded():
             metering.settle(instance, (), at=database_now())
 
@@ -280,6 +303,10 @@ def may_obey(run: Run, instance: Instance) -> bool:
 def power_off(run: Run, instance: Instance) -> None:
     """The power of the generation that was meant is cut; off already is success."""
     with hypervisor(instance.host, run) as driver:
+        if kinds[run.operation.kind].gives_up and "cutting" not in run.facts:
+            # Who is let go has to know whether it may be off: not of a host that does not answer before it is told to.
+            driver.domain(instance.pk)
+            run.remember(cutting=True)
         driver.ensure_stopped(instance.pk, run.arguments["generation"])
 
 

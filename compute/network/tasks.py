@@ -67,14 +67,17 @@ def reconcile_all() -> None:
 def reconcile(region_id: str) -> None:
     """One pass over the region at a time: with thousands of VPCs it outlasts many beats, and all workers would be at it. What
     changed since one began is told by its row: one more follows, however many have rung."""
-    row = Fabric.objects.get(pk=region_id)
-    with alone(_key(row.pk)) as is_ours:
-        if not is_ours:
-            return
-        row.refresh_from_db()
-        reconcile_fabric(row)
-    if Fabric.objects.filter(pk=row.pk).exclude(changes=row.changes).exists():
-        reconcile.apply_async(args=[region_id], queue=row.region.queue, retry=False)
+    row, began = Fabric.objects.get(pk=region_id), None
+    try:
+        with alone(_key(row.pk)) as is_ours:
+            if not is_ours:
+                return
+            row.refresh_from_db()
+            began = row.changes
+            reconcile_fabric(row)
+    finally:  # those who rang meanwhile went away: also of a pass that broke they are told on
+        if began is not None and Fabric.objects.filter(pk=row.pk).exclude(changes=began).exists():
+            reconcile.apply_async(args=[region_id], queue=row.region.queue, retry=False)
 
 
 def _key(pk: UUID) -> int:

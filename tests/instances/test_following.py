@@ -116,3 +116,54 @@ def test_it_is_told_once_however_often_one_looks(world: World, running: Instance
         looked_at(world, running)
     assert Notice.objects.filter(act="instance.crashed").values("event_id").distinct().count() == 1
     assert running.state_changed_at - running.created_at < timedelta(minutes=5)
+
+
+def halted(world: World, instance: Instance) -> Instance:
+    """By a full host, long ago."""
+    hand(world).resize(disk_gib=0)
+    hand(world).pause(instance.pk, Cause.STORAGE)
+    looked_at(world, instance)
+    Instance.objects.update(state_changed_at=instance.state_changed_at - timedelta(minutes=5))
+    return looked_at(world, instance)
+
+
+def test_a_resume_that_fails_does_not_make_the_halt_cost(world: World, running: Instance) -> None:
+    halted(world, running)
+    hand(world).fail("ensure_resumed")
+    act(running, "resume", actor=world.people["oscar"])
+    drain()
+    mine = UsageInterval.objects.filter(resource=running)
+    found = looked_at(world, running)
+    assert (found.state, found.power_cause, list(mine.running())) == ("paused", "storage", [])
+    # What was paused by its tenant costs what it does, whatever halted it before.
+    hand(world).resume(running.pk)
+    act(looked_at(world, running), "pause", actor=world.people["oscar"])
+    drain()
+    assert (looked_at(world, running).power_cause, mine.running().get().meter) == ("", "instance.paused")
+
+
+def test_what_a_full_host_halted_goes_on_when_there_is_room_again(world: World, running: Instance) -> None:
+    assert (halted(world, running).state, running.power_cause) == ("paused", "storage")
+    hand(world).resize(disk_gib=4096)
+    assert looked_at(world, running).state == "paused", "the room was not seen yet"
+    looked_at(world, running)
+    assert (looked_at(world, running).state, running.power_cause) == ("running", "")
+    assert UsageInterval.objects.filter(resource=running).running().get().meter == "instance.running"
+
+
+def test_it_is_not_tried_again_at_once_and_a_refusal_is_borne(world: World, running: Instance) -> None:
+    hand(world).pause(running.pk, Cause.STORAGE)
+    assert [looked_at(world, running).state for _pass in range(3)] == ["paused"] * 3
+    Instance.objects.update(state_changed_at=running.state_changed_at - timedelta(minutes=5))
+    hand(world).fail("ensure_resumed")
+    looked_at(world, running)
+    assert world.host.__class__.objects.get().health == "up"
+    looked_at(world, running)
+    assert looked_at(world, running).state == "running"
+
+
+def test_what_its_tenant_paused_stands_still(world: World, running: Instance) -> None:
+    act(running, "pause", actor=world.people["oscar"])
+    drain()
+    Instance.objects.update(state_changed_at=running.state_changed_at - timedelta(minutes=5))
+    assert [looked_at(world, running).state for _pass in range(2)] == ["paused"] * 2

@@ -73,3 +73,18 @@ def test_a_pass_that_breaks_keeps_nobody_out(net: Networked, passes: list[Any], 
         tasks.reconcile(region)
     elsewhere(lambda: tasks.reconcile(region))
     assert passes == [] and Fabric.objects.get().changes == 0
+
+
+def test_so_is_what_changed_during_a_pass_that_breaks(net: Networked, passes: list[Any], rung: list[str]) -> None:
+    region = str(net.world.region.pk)
+
+    def change_and_break() -> None:
+        elsewhere(lambda: gateways_changed(net.world.region))
+        raise ZeroDivisionError
+
+    passes += [change_and_break, lambda: None]
+    with pytest.raises(ZeroDivisionError):
+        tasks.reconcile(region)
+    assert rung == [region]
+    tasks.reconcile(region)
+    assert (passes, rung) == ([], [region])

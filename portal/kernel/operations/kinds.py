@@ -5,6 +5,7 @@ Steps know their resources; nothing here knows a room.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from django.db import connection, transaction
@@ -13,6 +14,7 @@ from django.db.models import QuerySet
 from portal.kernel import crash
 from portal.kernel.errors import PortalError
 from portal.kernel.models import Operation
+from portal.kernel.states import database_now
 
 
 class LeaseLost(BaseException):
@@ -61,8 +63,8 @@ class Kind:
 
     `stands`: from this step on nobody cancels it any more, though it may still fail and be undone.
 
-    `gives_up`: past its pivot too who asks for it is let go while its step fails. Nothing is undone then; `failed` says what the
-    target is as things are.
+    `gives_up`: past its pivot too who asks for it is let go while its step fails or is late. Nothing is undone then; `failed`
+    says what the target is as things are.
     """
 
     name: str
@@ -95,8 +97,17 @@ class Kind:
         return not stays or self.may_give_up(operation)
 
     def may_give_up(self, operation: Operation) -> bool:
-        """Whether it is past its pivot, does not get on there, and may be left as it is."""
-        return self.gives_up and operation.attempts > 0 and self.is_past_pivot(operation)
+        """Whether it is past its pivot, does not get on there (its step fails, or takes longer than it may), and may be left as
+        it is."""
+        if not self.gives_up or not self.is_past_pivot(operation):
+            return False
+        return operation.attempts > 0 or self._is_overdue(operation)
+
+    def _is_overdue(self, operation: Operation) -> bool:
+        if operation.step_since is None or not 0 <= operation.step < len(operation.plan):
+            return False
+        step = next((step for step in self.steps if operation.plan[operation.step] in _names(step)), None)
+        return step is not None and database_now() - operation.step_since > timedelta(seconds=step.limit_s)
 
     def _is_at(self, step: str | None, operation: Operation) -> bool:
         """Whether the step has begun. Never for a plan in which it is not found."""

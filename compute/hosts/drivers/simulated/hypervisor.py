@@ -86,7 +86,8 @@ class SimulatedHypervisor(Simulated):
             record = _ours(state, uuid, generation)
             if not record or not record["running"]:
                 raise HostFault(reasons.NOT_RUNNING)
-            record["power"] = Power.PAUSED
+            if record["power"] != Power.PAUSED:  # what has halted it already stays the cause
+                record |= {"power": Power.PAUSED, "cause": Cause.HAND}
 
     def ensure_suspended(self, uuid: UUID, generation: int) -> bool:
         with self._verb("ensure_suspended") as state:
@@ -104,7 +105,7 @@ class SimulatedHypervisor(Simulated):
                 raise HostFault(reasons.NOTHING_SAVED)
             if not record["running"]:
                 _run(state, uuid, record, record["saved"])
-            record["power"] = Power.RUNNING
+            record |= {"power": Power.RUNNING, "cause": Cause.UNKNOWN}
         return True
 
     def ensure_size(self, uuid: UUID, generation: int, *, vcpus: int, memory_mib: int) -> None:
