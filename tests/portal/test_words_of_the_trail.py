@@ -15,13 +15,13 @@ def event(action: str, after: dict[str, Any], before: dict[str, Any] | None = No
 
 TEMPLATE = event("launch_template.save", {
     "version": 2, "subnets": ["front", "back"], "floating_ip": True, "instance_name": "web", "instance_tags": {"env": "test"},
-    "user_data": True, "default_version": 1}, {"default_version": 2})
+    "user_data": "***", "default_version": 1}, {"default_version": 2})
 
 
 def test_a_launch_template() -> None:
     assert changes_of(TEMPLATE) == [
         "Default version: 2 → 1", "Version: 2", "Subnets: front, back", "Floating IP: yes", "Name of the instances: web",
-        "Tags of the instances: env: test", "User data: yes"]
+        "Tags of the instances: env: test", "User data: ***"]
     assert {str(label): now for label, _was, now in whole_changes_of(TEMPLATE)}["Subnets"] == "front, back"
     with translation.override("zh-hans"):
         assert changes_of(TEMPLATE)[0] == "默认版本: 2 → 1" and "浮动 IP: 是" in changes_of(TEMPLATE)

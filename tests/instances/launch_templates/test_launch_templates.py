@@ -71,7 +71,7 @@ def test_the_trail_tells_names_and_no_ids(world: World, key: SshKey, browser) ->
     event = AuditEvent.objects.get(action="launch_template.create", result="ok")
     assert event.after == {
         "name": "web servers", "version": 1, "type": world.type.name, "image": world.image.name, "ssh_keys": ["k"], "count": 2,
-        "instance_name": "web", "instance_tags": {"env": "test"}, "user_data": True}
+        "instance_name": "web", "instance_tags": {"env": "test"}, "user_data": "***"}
 
 
 def test_user_data_is_encrypted_and_told_to_nobody_but_the_form(world: World, browser) -> None:
