@@ -90,7 +90,7 @@ def test_bad_input_names_its_option_and_creates_nothing(portal: Portal, mains: R
             ((*create, portal.demo["image"], "--root-disk-gib", "many"), 2, "many"),
             ((*create, "../../etc/passwd"), 3, "../../etc/passwd"),
             ((*create, portal.demo["image"], "--project", portal.demo["rival"]["project"]), 3, "--project"),
-            (("instance", "create", "<b>", *create[3:], portal.demo["image"]), 3, "NAME"), (create[:3], 2, "--image")]:
+            (("instance", "create", "<b>", *create[3:], portal.demo["image"]), 3, "NAME"), (create[:3], 3, "--image")]:
         done = mains(*words)
         assert done.returncode == code and text in done.stderr and "Traceback" not in done.stderr, (words, done.stderr)
     assert portal.query("SELECT count(*) FROM kernel_resource") == before
