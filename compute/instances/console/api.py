@@ -114,6 +114,8 @@ ANSWERS = {"console": (200, TicketSerializer), "console_view": (200, TicketSeria
            "revoke_console_link": (204, None)}
 ERRORS = {"console": (TooManyConsoles, TooManyRequests), "console_view": (LinkRefused, TooManyConsoles, TooManyRequests),
           "make_console_link": (TooManyLinks, NotAsAnother), "end_console_session": (NotFound,),
+          # Who looks at these holds more than a right to look.
+          **dict.fromkeys(("console_sessions", "console_links"), (GlassUnbroken, OrganizationSuspended)),
           "revoke_console_link": (NotFound,)}
 SECRETS = ("ticket", "link", "link_url")
 
