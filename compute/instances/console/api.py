@@ -21,6 +21,7 @@ from compute.instances.console.views import address_of
 from portal.kernel.errors import NotFound, TooManyRequests
 from portal.kernel.rest.examples import id_of
 from portal.kernel.rest.serializers import StrictSerializer, VisibleField
+from tenants.errors import GlassUnbroken, OrganizationSuspended
 
 
 class ConsoleSerializer(StrictSerializer):
