@@ -5,7 +5,7 @@ from typing import Any
 from django.db.models import Model
 from django.urls import reverse
 
-from billing.models import Budget, Export, ExportSchedule, Invoice
+from billing.models import Budget, Export, ExportSchedule, Invoice, Issuer
 from compute.hosts.models import Host
 from compute.instances.console.models import ConsoleLink, ConsoleTicket
 from compute.instances.models import Instance, InstanceSchedule, InstanceType, LaunchTemplate, SshKey
@@ -55,6 +55,12 @@ def ours(scene: Scene, model: type[Model]) -> str:
 def placed(scene: Scene, **further: Any) -> dict[str, Any]:
     """A new thing of our project in the region."""
     return {"name": "new", "project": str(scene.cast.project.pk), "region": ours(scene, Region)} | further
+
+
+def over(scene: Scene) -> dict[str, Any]:
+    """A month in which there was nothing to bill, for which somebody would."""
+    Issuer.objects.get_or_create(pk=1, defaults={"name": "Waterworks"})
+    return {"month": "2026-01"}
 
 
 def in_project(scene: Scene) -> str:
@@ -120,6 +126,7 @@ BODIES: dict[str, Body] = {
     "instance-console-links.POST": lambda scene: {"minutes": 5},
     "instance-revoke-console-link.POST": lambda scene: {"link": ours(scene, ConsoleLink)},
     "instance-console-view.POST": lambda scene: {"link": "of another"},
+    "revenue-to-close.POST": lambda scene: over(scene),
     "instance-rescue.POST": lambda scene: {"image": ours(scene, Image)},
     "instance-rebuild.POST": lambda scene: {"image": ours(scene, Image), "ssh_keys": [ours(scene, SshKey)]},
     "instance-capture.POST": lambda scene: {"name": "ready"},

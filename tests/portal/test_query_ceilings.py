@@ -31,7 +31,7 @@ FIXED = {"role-list", "me", "me-factors", "me-notification-preferences", "instan
          "exports:create", "export_schedules:create", "instance_schedules:create",
          # Nothing is asked for, or nothing of the scene belongs there: tests/pages/test_frame.py counts their statements.
          "search", "api-search", "ui", "outbox:list", "credit-left", "revenue-months", "revenue-unbilled",
-         "revenue-preview", "balance:simulated", "cost-anomalies", "cost-idle",
+         "revenue-preview", "revenue-to-close", "balance:simulated", "cost-anomalies", "cost-idle",
          "invitations:accept", "notifications:list", "notifications:drawer", "api-notifications"}
 Counts = dict[str, tuple[int, int]]
 
