@@ -14,11 +14,10 @@ from compute.instances.lists.instances import rows_of
 from compute.instances.models import Instance
 from compute.instances.verbs import VERBS, Verb
 from compute.network import queries
-from compute.network.steps import ports_of
+from compute.network.models import Port
 from compute.network.views.asking import sent, show_form
 from portal.kernel.models import Operation
 from portal.kernel.pages import acted
-from portal.kernel.states import database_now
 from storage.models import Volume
 from tenants.access import fetch
 from tenants.pages import page
@@ -39,7 +38,7 @@ def clone(request: HttpRequest, pk: UUID) -> HttpResponse:
     """How the new instance is called; what it takes and costs is shown beside."""
     instance = _possible(request, CLONE, pk)
     return _carry_out(request, CLONE, instance, CloneForm(sent(request), instance=instance),
-                      lambda volume: Clone(instance=instance, volume=volume, ports=list(ports_of(instance.pk)), name=""))
+                      lambda volume: Clone(instance=instance, volume=volume, ports=list(Port.objects.live().filter(domain=instance.pk)), name=""))
 
 
 def _possible(request: HttpRequest, verb: Verb, pk: UUID) -> Instance:
@@ -74,7 +73,7 @@ def _page_of_copy(operation: Operation) -> str:
 def _prices(instance: Instance, wanted: Capture | Clone) -> list[tuple[str, Any]]:
     """What it costs a month, an image at most; nothing where it has no price, which the verb then says."""
     try:
-        price = price_of(instance.project.organization, instance.region, wanted.readings, database_now())
+        price = price_of(instance.project.organization, instance.region, wanted.readings, None)
     except NoPrice:
         return []
     return [(_("At most") if isinstance(wanted, Capture) else _("Price while it runs"), price.monthly)]
