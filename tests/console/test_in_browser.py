@@ -5,7 +5,7 @@ import pytest
 from django.test import Client
 from playwright.sync_api import Page, expect, sync_playwright
 
-from compute.instances.console.models import ConsoleTicket
+from compute.instances.console.models import ConsoleLink
 from compute.instances.models import Instance
 from tests.console.conftest import Person
 from tests.console.test_sharing import link_of
@@ -37,7 +37,7 @@ def test_who_looks_by_a_revoked_link_is_not_asked_to_reconnect(
     link = link_of(maker, instance)
     page.goto(f"http://{site}/instances/{instance.pk}/console-view/#{link}")
     expect(page.locator("[data-state=connected]")).to_be_visible()
-    maker.http.post(f"/api/v1/instances/{instance.pk}/console-links/revoke/", {"link": str(ConsoleTicket.objects.get().link_id)},
+    maker.http.post(f"/api/v1/instances/{instance.pk}/console-links/revoke/", {"link": str(ConsoleLink.objects.get().pk)},
                     content_type="application/json", headers={"host": site} | maker.headers)
     expect(page.locator("[data-state=bad]")).to_be_visible()
     expect(page.get_by_role("button", name="Reconnect")).to_have_count(0)

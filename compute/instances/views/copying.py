@@ -38,7 +38,8 @@ def clone(request: HttpRequest, pk: UUID) -> HttpResponse:
     """How the new instance is called; what it takes and costs is shown beside."""
     instance = _possible(request, CLONE, pk)
     return _carry_out(request, CLONE, instance, CloneForm(sent(request), instance=instance),
-                      lambda volume: Clone(instance=instance, volume=volume, ports=list(Port.objects.live().filter(domain=instance.pk)), name=""))
+                      lambda volume: Clone(instance=instance, volume=volume, name="",
+                                           ports=list(Port.objects.live().filter(domain=instance.pk))))
 
 
 def _possible(request: HttpRequest, verb: Verb, pk: UUID) -> Instance:
