@@ -7,10 +7,9 @@ attachments.
 import os
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, wait
+from concurrent.futures import wait
 from contextlib import suppress
 from functools import partial
-from threading import Thread
 from typing import BinaryIO
 
 import libvirt
@@ -19,7 +18,7 @@ from lxml import etree
 from compute.hosts.drivers import reasons
 from compute.hosts.drivers.contract import Address, Fence, Unfenced
 from compute.hosts.drivers.libvirt.faults import FileMissing, Gone, NotInThisState, PoolBusy, translate
-from compute.hosts.drivers.libvirt.session import Caller, session_for
+from compute.hosts.drivers.libvirt.session import Caller, begin, session_for
 from portal.kernel.errors import HostFault
 
 from .contract import PoolFacts, Portion, VolumeFacts
@@ -104,7 +103,7 @@ class LibvirtDirPool(Caller):
         described = self._find(pool, source)
         self._forget_try(pool, name)
         wanted = Volume(name=name, capacity=described.capacity, format="qcow2", compat="1.1").to_xml()
-        copying = self._call("volume.copy", _begin, partial(pool.createXMLFrom, wanted, self._lookup(pool, source)))
+        copying = self._call("volume.copy", begin, partial(pool.createXMLFrom, wanted, self._lookup(pool, source)))
         while not wait([copying], _STILL_S).done:
             still()
         try:
@@ -309,20 +308,6 @@ def _send_stream(host: libvirt.virConnect, volume: libvirt.virStorageVol, file: 
         raise
     stream.finish()
     return sent
-
-
-def _begin(function: Callable[[], object]) -> Future:
-    """In a thread, which Python ends with the process: libvirt's daemon carries on without us."""
-    future: Future = Future()
-
-    def work() -> None:
-        try:
-            future.set_result(function())
-        except BaseException as error:
-            future.set_exception(error)
-
-    Thread(target=work, daemon=True).start()
-    return future
 
 
 def _length(volume: libvirt.virStorageVol) -> int:

@@ -26,6 +26,9 @@ def test_as_a_user_it_is_the_operators_doing_and_ends_with_that(world, root: Use
     answer = chief.http.post("/admin/tenants/impersonation/add/", {"user": str(oscar.pk), "reason": "ticket 1"},
                              headers={"host": chief.site})
     assert answer.status_code == 302
+    link = chief.http.post(f"/api/v1/instances/{instance.pk}/console-links/", {"minutes": 5}, content_type="application/json",
+                           headers={"host": chief.site})
+    assert (link.status_code, link.json()["code"]) == (403, "not_for_another"), "it would be good long after that"
     with entered(chief, instance) as socket:
         row = AuditEvent.objects.get(action="console.open")
         assert (row.actor, row.on_behalf_of, row.organization) == (root, oscar, world.project.organization)

@@ -7,7 +7,6 @@ from rest_framework.response import Response
 from compute.instances.console.links import (
     LONGEST_MINUTES,
     LinkRefused,
-    NotAsAnother,
     TooManyLinks,
     find_link,
     links_of,
@@ -114,7 +113,7 @@ ANSWERS = {"console": (200, TicketSerializer), "console_view": (200, TicketSeria
            "console_links": (200, ConsoleLinksSerializer), "make_console_link": (201, NewConsoleLinkSerializer),
            "revoke_console_link": (204, None)}
 ERRORS = {"console": (TooManyConsoles, TooManyRequests), "console_view": (LinkRefused, TooManyConsoles, TooManyRequests),
-          "make_console_link": (TooManyLinks, NotAsAnother), "end_console_session": (NotFound,),
+          "make_console_link": (TooManyLinks,), "end_console_session": (NotFound,),
           # Who looks at these holds more than a right to look.
           **dict.fromkeys(("console_sessions", "console_links"), (GlassUnbroken, OrganizationSuspended)),
           "revoke_console_link": (NotFound,)}

@@ -16,11 +16,12 @@ from compute.instances.console.models import ConsoleLink
 from compute.instances.console.principals import Principal
 from compute.instances.models import ON_SCREEN, Instance
 from portal.kernel import audit
-from portal.kernel.errors import Forbidden, NotFound, PortalError, StateConflict
+from portal.kernel.errors import NotFound, PortalError, StateConflict
 from portal.kernel.secrets import digest, random_secret
 from portal.kernel.states import database_now
 from tenants.access import Grants
 from tenants.models import User
+from tenants.operations import refuse_impersonated
 
 LONGEST_MINUTES = 24 * 60
 MOST_LIVE = 20
@@ -42,13 +43,6 @@ class TooManyLinks(PortalError):
     text = _("{used} links to this console are valid, and no more than {limit} may be. Revoke one first.")
 
 
-class NotAsAnother(Forbidden):
-    """An operator acts as the user: the link would be good long after that."""
-
-    code = "not_as_another"
-    text = _("While you act as somebody else you cannot make links in their name.")
-
-
 def links_of(instance: Instance) -> QuerySet[ConsoleLink]:
     """Those that may still be good, newest first."""
     return (ConsoleLink.objects.live().filter(instance=instance, generation=instance.generation).select_related("maker")
@@ -56,9 +50,9 @@ def links_of(instance: Instance) -> QuerySet[ConsoleLink]:
 
 
 def make_link(instance: Instance, *, minutes: int, actor: User, principal: Principal) -> tuple[ConsoleLink, str]:
-    """The link's row and its secret, which is told once and stored nowhere. Raises StateConflict unless it runs."""
-    if actor.acted_by is not None:
-        raise NotAsAnother(permission=CONSOLE)
+    """The link's row and its secret, which is told once and stored nowhere. Raises StateConflict unless it runs, NotForAnother
+    when an operator acts as the user."""
+    refuse_impersonated(actor)  # the link would be good long after that
     with transaction.atomic():
         instance = Instance.objects.select_for_update(no_key=True, of=("self",)).only(
             "pk", "state", "generation", "project", "name").get(pk=instance.pk)

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from concurrent.futures import Future, wait
 from contextlib import suppress
 from functools import partial
-from threading import Thread
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -36,7 +35,7 @@ from portal.kernel.errors import HostFault, HostUnreachable, StaleGeneration
 from .faults import Gone, NotInThisState, translate
 from .measuring import GROUPS, measured
 from .probe import PROBE_UUID, boots_under_kvm
-from .session import Caller, session_for
+from .session import Caller, begin, session_for
 
 _POWERS = {
     libvirt.VIR_DOMAIN_NOSTATE: Power.RUNNING,
@@ -172,7 +171,7 @@ class LibvirtHypervisor(Caller):
         """One call. Blocks and balloon are asked of each QEMU in turn: one that hangs keeps the call, and is busy henceforth."""
         flags = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_ACTIVE
         flags |= libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT if self._is_qemu else 0
-        told = self._call("domains.measure", _begin, partial(self._host().getAllDomainStats, GROUPS, flags))
+        told = self._call("domains.measure", begin, partial(self._host().getAllDomainStats, GROUPS, flags))
         if not wait([told], _MEASURING_S).done:
             raise HostFault(reasons.TOO_BUSY, transient=True)
         return [one for domain, facts in self._result("domains.measure", told) if (one := measured(domain, facts)) is not None]
@@ -349,7 +348,7 @@ class LibvirtHypervisor(Caller):
         key = (self._address, uuid)
         is_mine = key not in _under_way
         if is_mine:
-            _under_way[key] = _Slow(verb, self._call(verb, _begin, function))
+            _under_way[key] = _Slow(verb, self._call(verb, begin, function))
         future = _under_way[key].future
         if not wait([future], _PATIENCE_S).done:
             return False
@@ -396,19 +395,6 @@ def _read_generation(domain: libvirt.virDomain) -> int | None:
         written = etree.fromstring(element, _PARSER).get("generation", "")
         return int(written) if written.isdecimal() else None
     return None
-
-
-def _begin(function: Callable[[], object]) -> Future:
-    future: Future = Future()
-
-    def call() -> None:
-        try:
-            future.set_result(function())
-        except BaseException as error:
-            future.set_exception(error)
-
-    Thread(target=call, name="slow-call", daemon=True).start()
-    return future
 
 
 def _power(state: int, reason: int, is_saved: bool = False) -> Power:

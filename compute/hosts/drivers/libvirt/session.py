@@ -190,3 +190,17 @@ def _leave_all_to_parent() -> None:
 
 
 os.register_at_fork(after_in_child=_leave_all_to_parent)
+
+
+def begin(function: Callable[[], object]) -> Future:
+    """The outcome of a call that takes long, in a thread, which Python ends with the process: the host carries on without us."""
+    future: Future = Future()
+
+    def call() -> None:
+        try:
+            future.set_result(function())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=call, name="slow-call", daemon=True).start()
+    return future
