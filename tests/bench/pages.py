@@ -133,14 +133,17 @@ def addresses(cast: Any) -> Iterator[Asked]:
     shown: list[tuple[str, list[Any], dict[str, str], bool]] = []
     for route in routes():
         if route.method == "GET" and not (only and route.name not in only):
-            ids = [_row(cast, model_of(route)).pk] if route.takes_an_id else []
-            shown.append((route.name, ids, {}, route.is_api))
+            row = _row(cast, model_of(route)) if route.takes_an_id else None
+            if route.takes_an_id and row is None:
+                print(f"  the region has no {model_of(route).__name__} to ask {route.name} for", file=sys.stderr)
+                continue
+            shown.append((route.name, [row.pk] if row else [], {}, route.is_api))
     ids_of = {name: ids for name, ids, _query, _is_api in shown}
     here = {"project": str(cast.project.pk)}
     shown += [(name, ids_of.get(name, []), query | (here if "project" in query else {}), name.endswith("-list"))
               for name, query in VARIANTS if not only or name in only]
     for name, ids, query, is_api in shown:
-        for who in WHO:
+        for who in WHO if name in ids_of else ():
             yield Asked(name=name, path=reverse(name, args=ids), query=query, who=who, is_api=is_api)
     if not only or "admin" in only:
         yield from _admin(cast)
