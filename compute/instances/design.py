@@ -2,6 +2,7 @@
 
 Reads rows, returns a `spec.Domain`; touches neither database state nor hosts.
 """
+from dataclasses import replace
 from typing import Any
 
 from compute.hosts.drivers.spec import (
@@ -9,6 +10,7 @@ from compute.hosts.drivers.spec import (
     Balloon,
     Cell,
     Console,
+    Controller,
     Disk,
     Domain,
     Element,
@@ -23,7 +25,7 @@ from compute.hosts.drivers.spec import (
     Vnc,
     domain_name,
 )
-from compute.instances.headroom import SLOTS, Headroom
+from compute.instances.headroom import FREE_SLOTS, SLOTS, Headroom
 from compute.instances.models import Instance
 from compute.network.steps import ports_of
 from storage.models import Attachment, Image, ImageCopy
@@ -39,7 +41,7 @@ def design_domain(instance: Instance, *, seed: str, listen: str, rescue: str = "
     copies, image, most = _copies(instance), instance.rescue_image or instance.image, Headroom.of(instance)
     copy = copies.get(image.pk)
     direct = image.boots_directly and copy is not None
-    return Domain(
+    return with_slots(Domain(
         type="kvm" if instance.host.is_accelerated else "qemu",
         name=domain_name(instance.pk), uuid=instance.pk, instance=instance.pk, generation=instance.generation,
         vcpus=instance.vcpus, max_vcpus=most.vcpus, memory_mib=instance.memory_mib, **_memory(instance, most),
@@ -50,7 +52,13 @@ def design_domain(instance: Instance, *, seed: str, listen: str, rescue: str = "
         devices=(*_rescue_disk(image, copies, rescue), *_disks(instance, copies, first=1 if rescue else 0),
                  Disk(file=seed, target=SEED_TARGET, format="raw", readonly=True),
                  *_cards(instance), *_people(instance, listen)),
-    )
+    ))
+
+
+def with_slots(domain: Domain) -> Domain:
+    """With free root ports, for volumes and cards that come while it runs."""
+    ports = [Controller(type="pci", index=1 + number, model="pcie-root-port") for number in range(FREE_SLOTS - domain.free_slots)]
+    return replace(domain, devices=(*domain.devices, *ports))
 
 
 def _memory(instance: Instance, most: Headroom) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from compute.instances.models import Instance
 BLOCK_MIB = 128
 # How many times memory can be plugged in between two starts.
 SLOTS = 16
+# How many volumes and cards can be plugged in between two starts. Firmware and guest look at each of them when they start.
+FREE_SLOTS = 8
 # More than that wants an interrupt controller that guests are not given.
 MOST_VCPUS = 240
 

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
-from .spec import Domain
+from .spec import Disk, Domain, Interface
 
 
 class Power(StrEnum):
@@ -51,6 +51,9 @@ class Capabilities:
     migrates_live: bool = False
     hot_adds_vcpus: bool = False
     hot_adds_memory: bool = False
+    hot_plugs: bool = False
+    """Disks and cards come and go while it runs."""
+
     has_vnc: bool = False
     has_serial: bool = False
     has_events: bool = False
@@ -178,6 +181,18 @@ class Hypervisor(Protocol):
         Memory comes first and goes last: it is what hosts lack, and what guests keep. Raises HostFault when it is off,
         beyond what it was started with room for, when the host lacks memory, and (transient) while the guest does not
         give back what is taken from it."""
+
+    def ensure_plugged(self, uuid: UUID, generation: int, device: Disk | Interface) -> None:
+        """What runs has the disk (known by its serial) or the card (by its port), and its guest is told; the definition stays as
+        it is. Raises HostFault when it is off, when no slot is left of those that it was started with, and when another
+        domain has the disk open (transient)."""
+
+    def ensure_unplugged(self, uuid: UUID, generation: int, device: Disk | Interface) -> bool:
+        """What runs has it no longer. False while the guest has not let go of it: call again. Off or absent is success."""
+
+    def ensure_disk_size(self, uuid: UUID, generation: int, disk: Disk, *, size: int) -> None:
+        """The disk of what runs has `size` bytes, and its guest is told. Raises HostFault when it is off, has no such disk, or
+        would shrink."""
 
     def vnc(self, uuid: UUID) -> VncAddress | None:
         """Where to reach the domain's screen; None when it is not running or has none."""

@@ -235,5 +235,17 @@ class Domain(Element, tag="domain"):
         return booted + tuple(path for disk in self.disks for path in disk.files)
 
     @property
+    def free_slots(self) -> int:
+        """How many virtio devices can still be plugged in while it runs: each takes a root port of its own on `q35`, as the one
+        USB controller does; `pc` has a bus of 32 slots, some of which are the board's."""
+        of_cards = sum(isinstance(one, Interface | Rng) or (isinstance(one, Balloon) and one.model != "none")
+                       for one in self.devices)
+        taken = of_cards + sum(disk.bus == "virtio" for disk in self.disks)
+        if not self.machine.startswith("q35"):
+            return 28 - taken
+        ports = sum(isinstance(one, Controller) and one.model == "pcie-root-port" for one in self.devices)
+        return ports - taken - any(isinstance(one, Input) and one.bus == "usb" for one in self.devices)
+
+    @property
     def has_screen(self) -> bool:
         return any(isinstance(device, Vnc) for device in self.devices)

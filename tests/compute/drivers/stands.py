@@ -10,6 +10,7 @@ from typing import Protocol
 from uuid import UUID, uuid4
 
 import libvirt
+from lxml import etree
 
 from compute.hosts.drivers import open_hypervisor
 from compute.hosts.drivers.contract import Address, Fence, Hypervisor
@@ -39,6 +40,10 @@ class Hand(Protocol):
     def crash(self, uuid: UUID) -> None: ...
 
     def size(self, uuid: UUID) -> tuple[int, int]: ...
+
+    def disks(self, uuid: UUID) -> set[str]: ...
+
+    def keep_devices(self, uuid: UUID) -> None: ...
 
     def let_go_of_pool(self, name: str) -> None: ...
 
@@ -116,6 +121,13 @@ class LibvirtHand:
     def size(self, uuid: UUID) -> tuple[int, int]:
         domain = self._find(uuid)
         return domain.vcpusFlags(libvirt.VIR_DOMAIN_AFFECT_LIVE), domain.maxMemory() // 1024
+
+    def disks(self, uuid: UUID) -> set[str]:
+        described = etree.fromstring(self._find(uuid).XMLDesc())
+        return {source.get("file") for source in described.iterfind("devices/disk/source")}
+
+    def keep_devices(self, uuid: UUID) -> None:
+        """What has no system keeps them anyway."""
 
     def undefine(self, uuid: UUID) -> None:
         self._find(uuid).undefine()

@@ -71,6 +71,7 @@ _BY_TEXT = (
     ("already exists with uuid", lambda: HostFault(reasons.ALREADY_EXISTS)),
     ("failed to terminate process", lambda: HostFault(reasons.TOO_BUSY, transient=True)),
     ("asynchronous jobs running", PoolBusy),
+    ("no more available pci slots", lambda: HostFault(reasons.NO_SLOT)),
     ("no space left", lambda: HostFault(reasons.NO_SPACE)),
     ("cannot access storage file", FileMissing),
     ("no such file or directory", FileMissing),

@@ -108,6 +108,15 @@ class SimulatedHost:
         with self._store.change() as state:
             state["domains"][str(uuid)]["keeps_memory"] = keeps
 
+    def keep_devices(self, uuid: UUID, keeps: bool = True) -> None:
+        """The guest does not let go of what is unplugged."""
+        with self._store.change() as state:
+            state["domains"][str(uuid)]["keeps_devices"] = keeps
+
+    def disks(self, uuid: UUID) -> set[str]:
+        """The files that what runs has open itself, not those below them."""
+        return {path for path, mode in self._store.read()["domains"][str(uuid)]["running"]["opens"].items() if mode == "w"}
+
     def size(self, uuid: UUID) -> tuple[int, int]:
         """Processors and memory (MiB) of what runs."""
         running = self._store.read()["domains"][str(uuid)]["running"]

@@ -11,7 +11,7 @@ from portal.kernel.errors import HostFault, StaleGeneration
 
 from .. import reasons
 from ..contract import Capabilities, Cause, DomainView, Inventory, Measurement, Power, VncAddress
-from ..spec import Domain, Interface
+from ..spec import Disk, Domain, Interface
 from .store import State
 from .verbs import Simulated
 
@@ -22,7 +22,7 @@ COUNTERS = tuple(name for name in Measurement._fields if name not in (
 
 class SimulatedHypervisor(Simulated):
     capabilities = Capabilities(has_vnc=True, has_serial=False, pauses=True, saves_memory=True, hot_adds_vcpus=True,
-                                hot_adds_memory=True)
+                                hot_adds_memory=True, hot_plugs=True)
 
     def inventory(self) -> Inventory:
         host = self._look("inventory")["host"]
@@ -83,9 +83,7 @@ class SimulatedHypervisor(Simulated):
 
     def ensure_paused(self, uuid: UUID, generation: int) -> None:
         with self._verb("ensure_paused") as state:
-            record = _ours(state, uuid, generation)
-            if not record or not record["running"]:
-                raise HostFault(reasons.NOT_RUNNING)
+            record = _require_running(state, uuid, generation)
             if record["power"] != Power.PAUSED:  # what has halted it already stays the cause
                 record |= {"power": Power.PAUSED, "cause": Cause.HAND}
 
@@ -110,9 +108,7 @@ class SimulatedHypervisor(Simulated):
 
     def ensure_size(self, uuid: UUID, generation: int, *, vcpus: int, memory_mib: int) -> None:
         with self._verb("ensure_size") as state:
-            record = _ours(state, uuid, generation)
-            if not record or not record["running"]:
-                raise HostFault(reasons.NOT_RUNNING)
+            record = _require_running(state, uuid, generation)
             has = record["running"]
             if vcpus > has["max_vcpus"] or memory_mib > has["max_memory_mib"]:
                 raise HostFault(reasons.NO_HEADROOM)
@@ -120,6 +116,49 @@ class SimulatedHypervisor(Simulated):
                 raise HostFault(reasons.GUEST_KEEPS_IT, transient=True)
             _require_memory(state, {"memory_mib": memory_mib - has["memory_mib"]})
             record["running"] = has | {"vcpus": vcpus, "memory_mib": memory_mib}
+
+    def ensure_plugged(self, uuid: UUID, generation: int, device: Disk | Interface) -> None:
+        with self._verb("ensure_plugged") as state:
+            has = _require_running(state, uuid, generation)["running"]
+            if _is_plugged(has, device):
+                return
+            if has["slots"] < 1:
+                raise HostFault(reasons.NO_SLOT)
+            has["slots"] -= 1
+            if isinstance(device, Interface):
+                has["nics"] = [*has["nics"], str(device.interface_id)]
+                _tap_in(state, uuid, str(device.interface_id))
+            else:
+                opened = _opened(device)
+                _require_files(state, {"files": list(opened)})
+                _require_locks(state, {"opens": opened}, but=has)
+                has["opens"] = has["opens"] | opened
+
+    def ensure_unplugged(self, uuid: UUID, generation: int, device: Disk | Interface) -> bool:
+        with self._verb("ensure_unplugged") as state:
+            record = _ours(state, uuid, generation)
+            if not record or not record["running"] or not _is_plugged(record["running"], device):
+                return True
+            if record.get("keeps_devices"):
+                return False
+            has = record["running"]
+            has["slots"] += 1
+            if isinstance(device, Interface):
+                has["nics"] = [port for port in has["nics"] if port != str(device.interface_id)]
+                state.get("taps", {}).pop(_tap(str(device.interface_id)), None)
+            else:
+                has["opens"] = {path: mode for path, mode in has["opens"].items() if path != device.file}
+        return True
+
+    def ensure_disk_size(self, uuid: UUID, generation: int, disk: Disk, *, size: int) -> None:
+        with self._verb("ensure_disk_size") as state:
+            if not _is_plugged(_require_running(state, uuid, generation)["running"], disk):
+                raise HostFault(reasons.NO_VOLUME)
+            folder, _, name = disk.file.rpartition("/")
+            volume = state["pools"][folder]["volumes"][name]
+            if volume["capacity"] > size:
+                raise HostFault(reasons.SHRINKS)
+            volume["capacity"] = size
 
     def vnc(self, uuid: UUID) -> VncAddress | None:
         record = self._look("vnc")["domains"].get(str(uuid))
@@ -173,18 +212,31 @@ def _run(state: State, uuid: UUID, record: Record, wanted: Record) -> None:
     record |= {"running": wanted | {"vnc_port": _free_port(state)}, "saved": None, "power": Power.RUNNING, "cause": Cause.UNKNOWN,
                "used": {"epoch": record.get("used", {}).get("epoch", 0) + 1}}
     for port in wanted["nics"]:
-        state.setdefault("taps", {})[_tap(port)] = {"port": port, "domain": str(uuid)}
+        _tap_in(state, uuid, port)
+
+
+def _tap_in(state: State, uuid: UUID, port: str) -> None:
+    state.setdefault("taps", {})[_tap(port)] = {"port": port, "domain": str(uuid)}
 
 
 def _definition(spec: Domain) -> Record:
     opened: dict[str, str] = {}
     for disk in spec.disks:
-        own, *below = disk.files
-        opened |= dict.fromkeys(below, "r") | {own: "r" if disk.readonly else "w"}
+        opened |= _opened(disk)
     nics = [str(device.interface_id) for device in spec.devices if isinstance(device, Interface)]
     return {"generation": spec.generation, "vcpus": spec.vcpus, "memory_mib": spec.memory_mib, "opens": opened,
             "max_vcpus": spec.max_vcpus, "max_memory_mib": (spec.max_memory_kib or 0) // 1024 or spec.memory_mib,
-            "files": list(spec.files), "has_screen": spec.has_screen, "nics": nics}
+            "files": list(spec.files), "has_screen": spec.has_screen, "nics": nics, "slots": spec.free_slots}
+
+
+def _opened(disk: Disk) -> dict[str, str]:
+    """Its files, and how they are opened."""
+    own, *below = disk.files
+    return dict.fromkeys(below, "r") | {own: "r" if disk.readonly else "w"}
+
+
+def _is_plugged(running: Record, device: Disk | Interface) -> bool:
+    return str(device.interface_id) in running["nics"] if isinstance(device, Interface) else device.file in running["opens"]
 
 
 def _view(uuid: str, record: Record) -> DomainView:
@@ -214,6 +266,13 @@ def _ours(state: State, uuid: UUID, generation: int) -> Record | None:
     return record
 
 
+def _require_running(state: State, uuid: UUID, generation: int) -> Record:
+    record = _ours(state, uuid, generation)
+    if not record or not record["running"]:
+        raise HostFault(reasons.NOT_RUNNING)
+    return record
+
+
 def _running(state: State) -> list[Record]:
     return [record["running"] for record in state["domains"].values() if record["running"]]
 
@@ -230,9 +289,11 @@ def _require_files(state: State, wanted: Record) -> None:
         raise HostFault(reasons.FILE_MISSING)
 
 
-def _require_locks(state: State, wanted: Record) -> None:
-    """One writer or many readers, as QEMU's image locks have it."""
+def _require_locks(state: State, wanted: Record, but: Record | None = None) -> None:
+    """One writer or many readers, as QEMU's image locks have it; `but` is who asks."""
     for other in _running(state):
+        if other is but:
+            continue
         for path, mode in wanted["opens"].items():
             if "w" in (mode, other["opens"].get(path, "")) and path in other["opens"]:
                 raise HostFault(reasons.IMAGE_LOCKED, transient=True)
