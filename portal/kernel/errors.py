@@ -128,6 +128,14 @@ class NotFound(PortalError):
     text = _("There is no such object, or you may not see it.")
 
 
+class WrongMethod(PortalError):
+    """A browser asks for the address of a button, after signing in again or from its history."""
+
+    code, status = "method_not_allowed", 405
+    title = _("Nothing was done")
+    text = _("This is the address of a button, not of a page. Go back, and press the button again.")
+
+
 class StateConflict(PortalError):
     """The object is not in a state that allows this."""
 
