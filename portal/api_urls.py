@@ -17,6 +17,7 @@ from billing import report_api as reports
 from compute.instances import api as instances
 from compute.instances.launch_templates import api as launch_templates
 from compute.instances.schedules import api as schedules
+from compute.instances.volumes import api as volumes
 from compute.network import api as network
 from portal import api as portal
 from portal.kernel import api as kernel
@@ -67,7 +68,7 @@ ROOMS = {
     "hosts": (storage.HostViewSet, "host"),
     "pools": (storage.PoolViewSet, "pool"),
     "images": (storage.ImageViewSet, "image"),
-    "volumes": (storage.VolumeViewSet, "volume"),
+    "volumes": (volumes.VolumeViewSet, "volume"),
     "vpcs": (network.VpcViewSet, "vpc"),
     "subnets": (network.SubnetViewSet, "subnet"),
     "ports": (network.PortViewSet, "port"),

@@ -26,8 +26,8 @@ AREAS = {"apikey": _("API keys"), "audit": _("Audit trail"), "billing": _("Billi
          "securitygroup": _("Security groups"), "sshkey": _("SSH keys"), "usage": _("Usage"), "volume": _("Volumes"),
          "vpc": _("VPCs"), "webhook": _("Webhooks")}
 ACTIONS = {"view": _("See"), "create": _("Create"), "update": _("Change"), "operate": _("Operate"), "console": _("Console"),
-           "associate": _("Associate"), "manage": _("Manage"), "delete": _("Delete"), "cancel": _("Cancel"),
-           "request": _("Ask for more")}
+           "associate": _("Associate"), "attach": _("Attach"), "manage": _("Manage"), "delete": _("Delete"),
+           "cancel": _("Cancel"), "request": _("Ask for more")}
 
 
 @dataclass(frozen=True, kw_only=True)

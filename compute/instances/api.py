@@ -27,7 +27,7 @@ from compute.instances.verbs import ACTIONS, VERBS
 from compute.monitoring import api as monitoring
 from compute.network.errors import AddressInUse, AlreadyAssociated, NoNetwork, NoPublicNetwork, PoolFull, SubnetFull, TooMany
 from compute.network.models import Port, SecurityGroup, Subnet
-from portal.kernel.errors import Busy, NoCapacity, PaymentRequired, StateConflict, Unpaid
+from portal.kernel.errors import Busy, InvalidInput, NoCapacity, PaymentRequired, StateConflict, Unpaid
 from portal.kernel.models import Region, Zone
 from portal.kernel.rest.examples import id_of
 from portal.kernel.rest.filters import flag
@@ -280,7 +280,8 @@ class InstanceViewSet(consoles.HasConsole, Listed, Fetched, Described, RoomViewS
                          SubnetFull, AddressInUse, PoolFull, AlreadyAssociated, TooMany),
               **{name: (*REFUSED.get(name, ()), InstanceLocked) for name in (*ACTIONS, *GUARDS)},
               "destroy": (InstanceLocked, InstanceProtected), **consoles.ERRORS}
-    query_parameters = {"create": ("dry_run",), "resize": ("dry_run",), "destroy": ("purge",), "metrics": monitoring.PARAMETERS}
+    query_parameters = {"create": ("dry_run",), "resize": ("dry_run",), "destroy": ("purge", "volumes"),
+                        "metrics": monitoring.PARAMETERS}
     secret_fields = consoles.SECRETS
     filters = {"state": "state", "zone": "zone_id", "type": "type_id", "image": "image_id", "is_protected": "is_protected"}
     search_fields = ("name", "description")
@@ -305,9 +306,12 @@ class InstanceViewSet(consoles.HasConsole, Listed, Fetched, Described, RoomViewS
 
     def destroy(self, request: Request, pk: str) -> Response:
         """Move it to the recycle bin, from which it can be restored until `purge_at`; with `?purge=true`, and where it is in
-        error, delete it and its root volume for good."""
-        verb = "purge" if flag(request, "purge") else "delete"
-        return accepted(operations.act(self.target, verb, actor=request.user), request)
+        error, delete it and its root volume for good; other volumes are detached and stay, or go too with `?volumes=true`."""
+        verb = VERBS["purge" if flag(request, "purge") else "delete"].on(self.target)
+        wishes = {"volumes": True} if flag(request, "volumes") else {}
+        if wishes and verb.name != "purge":
+            raise InvalidInput.field("volumes", str(_("Volumes go with what is deleted for good: add purge=true.")))
+        return accepted(operations.act(self.target, verb.name, actor=request.user, **wishes), request)
 
     @action(detail=True, methods=["post"], url_path="actions/lock")
     def lock(self, request: Request, pk: str) -> Response:

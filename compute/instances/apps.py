@@ -35,6 +35,8 @@ class InstancesConfig(AppConfig):
         from compute.instances.launch_templates import verbs as templates
         from compute.instances.models import Instance, InstanceSchedule, LaunchTemplate
         from compute.instances.schedules import telling, verbs
+        from compute.instances.volumes import kinds as volume_kinds  # noqa: F401  (registers the operation kinds)
+        from compute.instances.volumes import verbs as volumes
 
         registry.add(
             Permission(name="instance.view", label=_("See instances"), roles=EVERYBODY),
@@ -80,7 +82,7 @@ class InstancesConfig(AppConfig):
             registry.project_end_hooks.append(verbs.end_with_project)
         if stopping.HOOK not in registry.stopping_hooks:
             registry.stopping_hooks.append(stopping.HOOK)
-        for coming in (stopping.coming, resizing.coming, copying.coming):
+        for coming in (stopping.coming, resizing.coming, copying.coming, volumes.coming):
             if coming not in registry.coming_hooks:
                 registry.coming_hooks.append(coming)
         if suspension.ring not in registry.suspension_hooks:

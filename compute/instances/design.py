@@ -28,7 +28,7 @@ from compute.hosts.drivers.spec import (
 from compute.instances.headroom import FREE_SLOTS, SLOTS, Headroom
 from compute.instances.models import Instance
 from compute.network.steps import ports_of
-from storage.models import Attachment, Image, ImageCopy
+from storage.models import Attachment, Image, ImageCopy, Volume
 
 # A virtio disk rather than a CD-ROM: cloud-init finds it by its label, and Debian's cloud kernel has no SATA driver.
 SEED_TARGET = "vdz"
@@ -83,9 +83,14 @@ def _rescue_disk(image: Image, copies: dict, path: str) -> list[Disk]:
 def _disks(instance: Instance, copies: dict, first: int) -> list[Disk]:
     """Its volumes, the root first; beside a rescue disk each stands a place further down than it is attached."""
     attached = Attachment.objects.filter(domain=instance.pk).select_related("volume").order_by("-is_boot", "target")
-    return [Disk(file=row.volume.locator, target=_further(row.target, first), serial=row.volume_id.hex[:20],
-                 backing=Backing(file=copies[row.volume.image_id].locators["disk"]) if row.volume.image_id else NoBacking())
-            for row in attached]
+    return [disk_of(row.volume, _further(row.target, first),
+                    copies[row.volume.image_id].locators["disk"] if row.volume.image_id else "") for row in attached]
+
+
+def disk_of(volume: Volume, target: str, base: str = "") -> Disk:
+    """`base` is the path of its image's disk, where it is a clone of one. What runs is asked for it by its serial alone."""
+    return Disk(file=volume.locator, target=target, serial=volume.pk.hex[:20],
+                backing=Backing(file=base) if base else NoBacking())
 
 
 def _further(target: str, places: int) -> str:

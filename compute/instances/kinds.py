@@ -8,6 +8,7 @@ from compute.hosts import placement
 from compute.instances import copy_steps, rebuilding, rescuing, resize_steps, steps
 from compute.instances.headroom import Headroom
 from compute.instances.models import Instance, InstanceState, InstanceType
+from compute.instances.volumes import ending
 from compute.network import steps as network
 from portal.kernel.operations import Kind, Run, Step, register
 from portal.kernel.states import database_now
@@ -156,12 +157,8 @@ def _resize_failed(run: Run, error: dict) -> None:
 
 def _is_deleted(run: Run) -> dict:
     instance = steps.target_of(run)
-    now = database_now()
-    for row in Attachment.objects.filter(domain=instance.pk).select_related("volume"):
-        volume = row.volume
-        row.delete()
-        volume.move_to(Volume.State.DELETED, deleted_at=now)
-    instance.move_to(InstanceState.DELETED, deleted_at=now)
+    ending.settle(instance)
+    instance.move_to(InstanceState.DELETED, deleted_at=database_now())
     return {"instances": [str(instance.pk)]}
 
 
@@ -190,7 +187,7 @@ LABELS = {"place": _("Find a host"), "connect": _("Set up the network"), "image"
           "copy": _("Copy the root volume"), "fetch": _("Bring the copy to the image store"),
           "seal": _("Check the image"), "keep": _("Keep a copy on the host"),
           "remove": _("Remove from the host"), "remove_seed": _("Remove the set-up drive"),
-          "remove_volume": _("Delete the root volume"), "disconnect": _("Remove from the network"),
+          "remove_volume": _("Delete the volumes"), "disconnect": _("Remove from the network"),
           "give_back": _("Give back capacity")}
 each = steps.each
 
@@ -289,6 +286,6 @@ register(Kind(
 register(Kind(
     name="instance.delete", label=_("Delete instance"), pivot="remove", step_labels=LABELS,
     steps=(Step("remove", each(steps.undefine)), Step("remove_seed", each(steps.unmake_seed)),
-           Step("remove_volume", each(steps.unmake_volume)), Step("disconnect", each(steps.disconnect)),
+           Step("remove_volume", each(ending.remove)), Step("disconnect", each(steps.disconnect)),
            Step("give_back", each(steps.unplace))),
     succeeded=_is_deleted, failed=_cannot_fail))

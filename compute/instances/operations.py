@@ -342,11 +342,12 @@ def _restore(instance: Instance, actor, force: bool) -> Operation:
     return operation
 
 
-def _purge(instance: Instance, actor, force: bool) -> Operation:
+def _purge(instance: Instance, actor, force: bool, *, volumes: bool = False) -> Operation:
+    """With `volumes` all of its volumes go with it, else the root volume alone."""
     operation = _submit(instance, "instance.delete", actor, generation=instance.generation)
     instance.move_to(InstanceState.DELETING)
-    for row in Attachment.objects.filter(domain=instance.pk, is_boot=True).select_related("volume"):
-        row.volume.move_to(Volume.State.DELETING)
+    for row in Attachment.objects.filter(domain=instance.pk).select_related("volume").order_by("volume"):
+        row.volume.move_to(Volume.State.DELETING if row.is_boot or volumes else Volume.State.DETACHING)
     return operation
 
 

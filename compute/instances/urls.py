@@ -31,6 +31,7 @@ from compute.instances.views import (
     volume,
     volumes,
 )
+from compute.instances.volumes import views as making
 from compute.network import urls as network
 from tenants.bulk import bulk_paths
 
@@ -49,6 +50,7 @@ instance_pages = [
     path("<uuid:pk>/menu/", instances.menu, name="menu"),
     *[path(f"<uuid:pk>/{name}/", view, name=name) for name, view in (
         ("lock", guards.lock), ("unlock", guards.unlock), ("protect", guards.protect), ("unprotect", guards.unprotect))],
+    path("<uuid:pk>/attach-volume/", making.take, name="attach-volume"),
     path("", include("compute.instances.console.urls")),
     *[path(f"<uuid:pk>/{name}/", PAGES[name] if verb.has_form else instances.act_on(verb), name=name)
       for name, verb in VERBS.items()],
@@ -119,6 +121,9 @@ volume_pages = [
     path("", volumes.listing, name="list"),
     path("<uuid:pk>/", volume.detail, name="detail"),
     path("<uuid:pk>/edit/", editing.volume, name="edit"),
+    path("create/", making.create, name="create"),
+    *[path(f"<uuid:pk>/{name}/", view, name=name) for name, view in (
+        ("attach", making.attach), ("detach", making.detach), ("grow", making.grow), ("delete", making.delete))],
 ]
 image_pages = [
     path("", images.listing, name="list"),

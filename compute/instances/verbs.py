@@ -139,8 +139,9 @@ VERBS = {verb.name: verb for verb in (
                    "restored; its volumes and addresses stay with it and cost as before. What is in error is deleted for good.")),
     Verb(name="purge", label=_("Delete for good"), icon="circle-x", permission="instance.delete",
          legal=ON_A_HOST | {S.RESCUED, S.RECYCLED, S.ERROR}, in_flight=S.DELETING, settled=S.DELETED, operation="instance.delete",
-         is_bad=True, is_dangerous=True,
-         confirm=_("The instance and its root volume are deleted for good. Billing stops at once.")),
+         is_bad=True, is_dangerous=True, tells=("volumes",),
+         confirm=_("The instance and its root volume are deleted for good, and cost nothing from then on. Other volumes are "
+                   "detached; they stay and cost as before.")),
 )}
 # What has an action route of its own; both ways to delete are the HTTP method.
 ACTIONS = {name: verb for name, verb in VERBS.items() if name not in ("delete", "purge")}

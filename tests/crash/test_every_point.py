@@ -10,10 +10,12 @@ from compute.hosts.models import Claim
 from compute.hosts.operations import prepare_host
 from compute.instances.models import Instance, InstanceType
 from compute.instances.operations import act, create_instance
+from compute.instances.volumes import verbs as volumes
+from compute.instances.volumes.verbs import NewVolume
 from portal.kernel.models import Operation
 from storage import copying
 from storage.connections import volume_pool
-from storage.models import Image, ImageCopy
+from storage.models import Attachment, Image, ImageCopy, Volume
 from storage.operations import retire_image
 from tests.crash.harness import Tally, census, every_point, one_audit_row
 from tests.soak import SEED, SOAKING, STRIDE
@@ -242,6 +244,56 @@ def test_a_resize_killed_anywhere_is_done_or_never_happened(world: World, way: s
     tally = every_point(begin, check, first=1 + SEED % stride, stride=stride)
     print(f"\nresize, {way}: killed at {tally.points} points (every {stride}), all settled, nothing left")
     assert (tally.points + 1) * stride > 40
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("verb", "is_refused"), [("create", False), ("create", True), ("attach", False), ("attach", True),
+                                                  ("detach", False), ("detach", True), ("grow", False), ("delete", False)])
+def test_a_volume_verb_killed_anywhere_is_done_or_never_happened(world: World, verb: str, is_refused: bool) -> None:
+    """Of a running instance. Where the host refuses, the undo is killed anywhere too."""
+    alice, hand = world.people["alice"], SimulatedHost(world.host.endpoint.uri)
+
+    def settled(operation: Operation) -> Volume:
+        drain()
+        return Volume.objects.get(pk=operation.target_id)
+
+    def begin() -> Operation:
+        hand.heal()
+        instance = the_instance(world, "running")
+        new = NewVolume(project=world.project, region=world.region, name="data", size_gib=1,
+                        instance=None if verb in ("attach", "delete") else instance)
+        if verb != "create":
+            volume = settled(volumes.create_volume(new, actor=alice))
+        if is_refused:
+            hand.fail("ensure_defined" if verb == "detach" else "ensure_plugged", kind="error")
+        if verb == "create":
+            return volumes.create_volume(new, actor=alice)
+        if verb == "attach":
+            return volumes.attach(volume, instance, actor=alice)
+        if verb == "detach":
+            return volumes.detach(volume, actor=alice)
+        if verb == "grow":
+            return volumes.grow(volume, 2, actor=alice)
+        return volumes.delete_volume(volume, actor=alice)
+
+    def check(operation: Operation) -> None:
+        is_done = operation.state == "succeeded"
+        assert is_done or (is_refused and operation.error["code"] == "host_fault"), operation.error
+        volume, instance = Volume.objects.get(pk=operation.target_id), Instance.objects.get(state="running")
+        ends = {"create": ("deleted", "in_use"), "attach": ("available", "in_use"), "detach": ("in_use", "available"),
+                "grow": ("", "in_use"), "delete": ("", "deleted")}[verb]
+        assert volume.state == ends[is_done] and volume.size_gib == (2 if verb == "grow" else 1)
+        assert (f"/pool/volume-{volume.pk}.qcow2" in hand.disks(instance.pk)) == (volume.state == "in_use")
+        assert Attachment.objects.filter(volume=volume).exists() == (volume.state == "in_use")
+        one_audit_row(operation)
+        hand.heal()
+        if volume.state == "in_use":
+            settled(volumes.detach(volume, actor=alice))
+        if Volume.objects.live().filter(pk=volume.pk).exists():
+            settled(volumes.delete_volume(Volume.objects.get(pk=volume.pk), actor=alice))
+        census(world)
+
+    told(f"volume.{verb}{', undone' if is_refused else ''}", every_point(begin, check, first=FIRST, stride=STRIDE), 20)
 
 
 def told(what: str, tally: Tally, at_least: int) -> None:

@@ -14,7 +14,7 @@ from compute.instances import addresses, details, guarding, measured, timeline, 
 from compute.instances.console import views as consoles
 from compute.instances.lists.instances import RELATED
 from compute.instances.models import Instance
-from compute.instances.verbs import Verb, offered
+from compute.instances.verbs import VERBS, Verb, offered
 from compute.instances.views.sheets import (
     UNDER_WAY,
     Action,
@@ -27,6 +27,7 @@ from compute.instances.views.sheets import (
     show,
     timeline_tab,
 )
+from compute.instances.volumes import places
 from compute.network.models import Fabric
 from tenants.access import Known
 from tenants.pages import page
@@ -118,7 +119,19 @@ def verb_action(request: HttpRequest, verb: Verb, instance: Instance, text: str 
 def _overview(request: HttpRequest, instance: Instance) -> Mapping[str, object]:
     parts = details.Parts.of(instance, request.user)
     return {"parts": parts, "addresses": parts.addresses, "danger": _danger(request, instance, parts),
-            "guards": _guards(request, instance)}
+            "guards": _guards(request, instance), "disks": _disks(request, instance)}
+
+
+def _disks(request: HttpRequest, instance: Instance) -> list[Action]:
+    """What gives it further volumes."""
+    refusal = places.refusal(instance) or guarding.refusal(instance, "attach")
+    why_not = refusal.detail if refusal else ""
+    return [Action(label=_("Create volume"), symbol="plus", is_link=True,
+                   url=f"{reverse('volumes:create')}?instance={instance.pk}",
+                   why_not=may_not(request, "volume.create", instance) or why_not),
+            Action(label=_("Attach volume"), symbol="link", is_link=True,
+                   url=reverse("instances:attach-volume", args=[instance.pk]),
+                   why_not=may_not(request, "volume.attach", instance) or why_not)]
 
 
 def _guards(request: HttpRequest, instance: Instance) -> list[Action]:
@@ -143,6 +156,11 @@ def _danger(request: HttpRequest, instance: Instance, parts: details.Parts) -> D
     for verb in _ending(instance):
         effects = details.EFFECTS[verb.name](instance, parts.volumes, floating)
         found.append(Danger(action=verb_action(request, verb, instance, text="\n".join(effects)), effects=effects))
+    if any(not volume.attachment.is_boot for volume in parts.volumes):
+        effects = details.effects_of_deleting(instance, parts.volumes, floating, with_volumes=True)
+        last = verb_action(request, VERBS["purge"], instance, text="\n".join(effects))
+        found.append(Danger(effects=effects, action=replace(
+            last, label=_("Delete for good, with its volumes"), url=f"{last.url}?volumes=true")))
     return replace(found[0], others=found[1:])
 
 

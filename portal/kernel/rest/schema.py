@@ -24,7 +24,7 @@ PROBLEM = "application/problem+json"
 ALWAYS = {400: {"invalid", "malformed"}, 401: {"not_authenticated"}, 429: {"rate_limited"}, 503: {"unavailable"}}
 CHANGES = {403: {"forbidden"}, 404: {"not_found"}, 409: {"conflict"}, 413: {"too_large"}, 415: {"unsupported_media_type"}}
 SENTENCE_END = re.compile(r"(?<=[a-z)\d])[.;:](?:\s|$)")
-FLAGS, NUMBERS = frozenset({"dry_run", "purge"}), frozenset({"wait", "step"})
+FLAGS, NUMBERS = frozenset({"dry_run", "purge", "volumes"}), frozenset({"wait", "step"})
 LOCATION = OpenApiParameter("Location", str, OpenApiParameter.HEADER, response=[202],
                             description="The operation's address.")
 ETAG = OpenApiParameter("ETag", str, OpenApiParameter.HEADER, response=[200], description="The row's version.")
