@@ -56,7 +56,7 @@ def why_not_unlock(instance: Instance, user: Any) -> str:
 def lock(instance: Instance, *, actor: Any, reason: str = "") -> Instance:
     """Refuse all verbs from now on. Again is success and leaves the first lock as it is, but an operator's takes the place of a
     tenant's."""
-    row = _held(instance)
+    row = held(instance)
     if row.locked_at is None or (actor.is_superuser and not row.is_locked_by_operator):
         _set(row, locked_at=database_now(), locked_by=actor, lock_reason=reason.strip()[:LONGEST_REASON],
              is_locked_by_operator=actor.is_superuser)
@@ -67,7 +67,7 @@ def lock(instance: Instance, *, actor: Any, reason: str = "") -> Instance:
 @transaction.atomic
 def unlock(instance: Instance, *, actor: Any) -> Instance:
     """Lift the lock; again is success. Raises InstanceLocked where an operator locked it and `actor` is none."""
-    row = _held(instance)
+    row = held(instance)
     if why_not_unlock(row, actor):
         raise _locked(row)
     if row.locked_at is not None:
@@ -83,7 +83,7 @@ def unlock(instance: Instance, *, actor: Any) -> Instance:
 @transaction.atomic
 def protect(instance: Instance, *, actor: Any, is_protected: bool = True) -> Instance:
     """Refuse to delete it from now on, or no longer; again is success. Raises InstanceLocked."""
-    row = _held(instance)
+    row = held(instance)
     if row.is_protected != is_protected:
         require(row, "protect")
         _set(row, is_protected=is_protected)
@@ -91,7 +91,7 @@ def protect(instance: Instance, *, actor: Any, is_protected: bool = True) -> Ins
     return row
 
 
-def _held(instance: Instance) -> Instance:
+def held(instance: Instance) -> Instance:
     """The row under the lock that verbs take. Raises NotFound when it was deleted meanwhile."""
     rows = Instance.objects.live().select_for_update(of=("self",), no_key=True)
     row = rows.select_related("project__organization", "locked_by").filter(pk=instance.pk).first()

@@ -5,6 +5,7 @@ from uuid import UUID
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 
+from compute.instances import lost_files
 from compute.instances.models import HEAVY, Instance
 from compute.instances.views.sheets import UNDER_WAY, Sheet, Tab, cost_tab, edit_action, show, timeline_tab
 from storage.models import Volume
@@ -21,7 +22,7 @@ def detail(request: HttpRequest, pk: UUID) -> HttpResponse:
             "timeline": timeline_tab(request, lambda: [pk]), "cost": cost_tab(request, volume)}
     return show(request, Sheet(row=volume, list_page="volumes:list", lead="storage/_volume_lead.html", tabs=tabs,
                                live=f"volume:{pk} instance", in_flight=Volume.TONES[volume.state] == "busy",
-                               context={"volume": volume},
+                               context={"volume": volume, "alert": "storage/_lost.html", "is_lost": lost_files.is_lost(volume)},
                                actions=[edit_action(request, volume, "volume.update", "volumes:edit")]))
 
 
