@@ -24,6 +24,7 @@ class InstancesConfig(AppConfig):
         from compute.instances import (  # noqa: F401  (registers the operation kinds)
             copying,
             following,
+            guarding,
             idle,
             kinds,
             lost_files,
@@ -85,6 +86,8 @@ class InstancesConfig(AppConfig):
         for coming in (stopping.coming, resizing.coming, copying.coming):
             if coming not in registry.coming_hooks:
                 registry.coming_hooks.append(coming)
+        if guarding.keep not in registry.change_guards:
+            registry.change_guards.append(guarding.keep)
         if suspension.ring not in registry.suspension_hooks:
             registry.suspension_hooks.append(suspension.ring)
         if recycling.give_back not in registry.resumption_hooks:

@@ -74,7 +74,8 @@ def sheet_of(request: HttpRequest, instance: Instance) -> Sheet:
         live=f"instance:{instance.pk} volume port floating_ip security_group", actions=_actions(request, instance),
         context={"instance": instance, "observed": _observed(instance), "alert": "instances/_alert.html",
                  "why": instance.get_power_cause_display() if instance.power_cause else "",
-                 "locked": _lock(instance), "may_open_console": may_open_console, "script": CONSOLE if is_console else "",
+                 "locked": guarding.why_kept(instance), "may_open_console": may_open_console,
+                 "script": CONSOLE if is_console else "",
                  "head": "instances/_metrics_head.html" if request.GET.get("tab") == "metrics" else ""})
 
 
@@ -83,12 +84,6 @@ def _observed(instance: Instance) -> str:
     expected = wording.EXPECTED.get(instance.state)
     differs = expected is not None and instance.observed_state not in ("", expected)
     return wording.observed(instance.observed_state) if differs else ""
-
-
-def _lock(instance: Instance) -> str:
-    """Who locked it, when and why; empty when nobody did."""
-    refusal = guarding.refusal(instance, "")
-    return refusal.detail if refusal else ""
 
 
 def _actions(request: HttpRequest, instance: Instance) -> list[Action]:
