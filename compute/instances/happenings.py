@@ -43,14 +43,14 @@ def note(host_id: UUID, domain: UUID, what: str) -> None:
 
 
 def starved(instance: Instance, now: datetime) -> bool:
-    """Whether it is off because its watchdog has just switched it off: hosts say that as if the guest had done it."""
+    """Whether it is off because its watchdog has just switched it off: QEMU ends at once, and its host says that it crashed."""
     fired_at = instance.watchdog_fired_at
     return instance.watchdog == WatchdogAction.POWEROFF and fired_at is not None and fired_at > now - SOON
 
 
 def cause_of(instance: Instance, said: Cause, now: datetime) -> Cause:
     """Why its power is as its host says, with what was heard before."""
-    return Cause.WATCHDOG if said is Cause.GUEST and starved(instance, now) else said
+    return Cause.WATCHDOG if said is Cause.CRASH and starved(instance, now) else said
 
 
 def _restarted(instance: Instance, now: datetime) -> None:
@@ -73,8 +73,8 @@ def _hungry(instance: Instance, does: str, now: datetime) -> None:
 
 
 def _correct(instance: Instance, does: str, now: datetime) -> None:
-    """The reconciler was faster, and took it for the guest's own doing."""
-    is_taken = instance.state == S.STOPPED and instance.power_cause == PowerCause.GUEST
+    """The reconciler was faster, and took it for a crash."""
+    is_taken = instance.state == S.STOPPED and instance.power_cause == PowerCause.CRASH
     if does == WatchdogAction.POWEROFF and is_taken and instance.state_changed_at > now - SOON:
         _set(instance, power_cause=PowerCause.WATCHDOG)
         metering.settle(instance, instance.readings(instance.state), at=now)

@@ -22,6 +22,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from billing.templatetags.money import cents, money, moneys, price
+from compute.instances.models import WatchdogAction
 from portal.kernel.declarations import registry
 from portal.kernel.errors import PortalError, QuotaExceeded, classes_by_code
 from portal.kernel.models import Operation
@@ -71,6 +72,7 @@ ENDINGS = {"left": _("Left by the user"), "ended": _("Ended by somebody else"), 
            "unwanted": _("The browser sent what is not understood"), "not_rfb": _("The browser sent what is not understood"),
            "no_opening": _("The browser did not begin"), "screen_gone": _("The screen ended"),
            "stalled": _("The browser did not keep up"), "unavailable": _("The portal could not be reached")}
+WATCHDOGS = dict(WatchdogAction.choices)
 OUTCOMES = {"done": "ok", "undone": "off"}
 ACTS = {
     "instance.update": _("Change instance"), "instance.power_followed": _("Followed the power of the guest"),
@@ -306,6 +308,8 @@ def changes_of(event: Any) -> list[str]:
     told = [(name, before.get(name), after.get(name)) for name in {**before, **after}]
     if "reason" in after:
         told = [(name, was, reason_of(event) if name == "reason" else now) for name, was, now in told]
+    told = [(name, WATCHDOGS.get(was, was), WATCHDOGS.get(now, now)) if name in ("does", "watchdog") else (name, was, now)
+            for name, was, now in told]
     return [f"{CHANGED.get(name, name)!s}: {_told(was)} → {_told(now)}" if name in before and name in after
             else f"{CHANGED.get(name, name)!s}: {_told(now if name in after else was)}" for name, was, now in told]
 

@@ -91,7 +91,7 @@ def test_one_that_its_watchdog_switches_off_says_so_whoever_is_first(world: Worl
     running = with_watchdog(world, running, "poweroff")
     said = starved(world, running)
     if is_late:
-        assert looked_at(world, running).power_cause == "guest"
+        assert looked_at(world, running).power_cause == "crash"
     found = looked_at(world, heard(world, running, said))
     assert (found.state, found.power_cause) == ("stopped", "watchdog")
     assert told(running)[-1] == "instance.halted" and AuditEvent.objects.get(action="instance.halted").after["why"] == "watchdog"
@@ -106,10 +106,10 @@ def test_one_that_is_paused_by_its_watchdog_is_told_once_and_billed_as_paused(wo
     assert UsageInterval.objects.filter(resource=running).running().get().meter == "instance.paused"
 
 
-def test_a_guest_that_switches_itself_off_did_it_itself(world: World, running: Instance) -> None:
+def test_what_happens_without_its_watchdog_is_not_laid_at_its_door(world: World, running: Instance) -> None:
     running = with_watchdog(world, running, "poweroff")
-    hand(world).power_off_from_inside(running.pk)
-    assert looked_at(world, running).power_cause == "guest"
+    hand(world).crash(running.pk)
+    assert looked_at(world, running).power_cause == "crash"
 
 
 def test_a_flood_of_happenings_rings_once_and_is_bounded(world: World, running: Instance) -> None:

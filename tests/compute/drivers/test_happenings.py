@@ -1,4 +1,4 @@
-"""Real guests that start anew by themselves, and that stop to feed their watchdog: what the host does, and what a watcher hears."""
+"""Real guests that start anew by themselves, and that stop to feed their watchdog: what the host does, and what is heard."""
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -40,7 +40,8 @@ def runs(stand: Stand, folder: Path, code: bytes, *devices: object) -> Domain:
     raw = folder / "guest"
     raw.write_bytes((code.ljust(510, b"\0") + b"\x55\xaa").ljust(SIZE, b"\0"))
     volume = stand.pool().ensure_volume(stand.new_name(), size=SIZE)
-    subprocess.run(["qemu-img", "convert", "-n", "-O", "qcow2", raw, stand.files / Path(volume.path).name], check=True, timeout=30)
+    image = stand.files / Path(volume.path).name
+    subprocess.run(["qemu-img", "convert", "-n", "-O", "qcow2", raw, image], check=True, timeout=30)
     plain = stand.domain_on(volume.path)
     spec = replace(plain, devices=(*plain.devices, *devices))
     stand.hypervisor().ensure_defined(spec)
@@ -56,7 +57,7 @@ def test_a_guest_that_restarts_itself_is_heard_and_runs_on(qemu: Stand, heard: l
 
 @pytest.mark.parametrize(("does", "power", "cause"), [
     ("none", Power.RUNNING, Cause.UNKNOWN), ("reset", Power.RUNNING, Cause.UNKNOWN),
-    ("poweroff", Power.OFF, Cause.GUEST), ("pause", Power.PAUSED, Cause.WATCHDOG)])
+    ("poweroff", Power.CRASHED, Cause.CRASH), ("pause", Power.PAUSED, Cause.WATCHDOG)])
 def test_a_hungry_watchdog_does_what_it_is_there_for(qemu: Stand, heard: list, tmp_path: Path, does: str, power: Power,
                                                      cause: Cause) -> None:
     spec = runs(qemu, tmp_path, STARVES, Watchdog(action=does))

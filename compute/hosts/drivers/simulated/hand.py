@@ -77,7 +77,7 @@ class SimulatedHost:
             record = state["domains"][str(uuid)]
             does = record["running"].get("watchdog", "")
             if does == "poweroff":
-                cut_power(state, str(uuid), cause=Cause.GUEST)  # as QEMU says it
+                cut_power(state, str(uuid), Power.CRASHED, Cause.CRASH)  # as QEMU has it said
             elif does == "pause":
                 record |= {"power": Power.PAUSED, "cause": Cause.WATCHDOG}
             return does
