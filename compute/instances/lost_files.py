@@ -43,6 +43,7 @@ def look_for(pool: Pool, there: Collection[str], now: datetime) -> None:
         _lose(pool, volume, now)
     if known:
         kept = {str(pk) for pk in missing}
+        Discovered.objects.filter(host=pool.host, kind=KIND, key__in=kept).update(last_seen_at=now)
         held = {str(pk) for pk in rows.filter(pk__in=known - kept, hold__isnull=False).values_list("pk", flat=True)}
         _find(pool, known - kept - held, there)
 
