@@ -130,7 +130,7 @@ BODIES: dict[str, Body] = {
     "instance-rescue.POST": lambda scene: {"image": ours(scene, Image)},
     "instance-rebuild.POST": lambda scene: {"image": ours(scene, Image), "ssh_keys": [ours(scene, SshKey)]},
     "instance-capture.POST": lambda scene: {"name": "ready"},
-    "instance-clone.POST": lambda scene: {"name": "twin"},
+    "instance-clone.POST": lambda scene: {"name": "twin"}, "instance-watchdog.POST": lambda scene: {"action": "reset"},
     "export-list.POST": lambda scene: {"organization": ours(scene, Organization), "what": "focus", "format": "csv",
                                        "first_month": "2026-10"},
     "export-schedule-list.POST": lambda scene: {"organization": ours(scene, Organization), "name": "warehouse", "what": "usage",
