@@ -221,7 +221,8 @@ class Verdict(models.Model):
 
 
 class Discovered(models.Model):
-    """Found on a host and not provably ours: never touched, only shown (later: takeover, migration sources)."""
+    """Found on a host and not provably ours: never touched, only shown (later: takeover, migration sources). What is ours and is
+    missed there is told here too (`lost_volume`)."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     host = models.ForeignKey(Host, models.CASCADE, related_name="discovered", verbose_name=_("host"))

@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from billing import affording, ladder
 from billing.prices import Estimate, NoPrice, price_of
 from compute.hosts.models import Verdict
-from compute.instances import guarding, keys, operations, rescuing
+from compute.instances import guarding, keys, operations, rescuing, watchdog_api
 from compute.instances.console import api as consoles
 from compute.instances.copies_api import CaptureSerializer, CloneSerializer
 from compute.instances.errors import InstanceLocked, InstanceProtected, NeedsRestart, NoRoomForCopy, NotOffered, NotSupported
@@ -121,7 +121,7 @@ class InstanceSerializer(ResourceSerializer):
 
     example = {"state": "running", "observed_state": "running", "power_cause": "", "memory_mib": 1024, "host": None,
                "rescue_image": None, "fault": None, "purge_at": None, "locked_at": None, "locked_by": None,
-               "lock_reason": "", "is_protected": True}
+               "lock_reason": "", "is_protected": True, "watchdog": "off", "watchdog_fired_at": None, "rebooted_at": None}
     reads = {"host": ("host_id",), "addresses": ("pk",), "purge_at": ("state", "recycled_at"),
              "locked_by": ("locked_by_id", "is_locked_by_operator")}
 
@@ -129,7 +129,7 @@ class InstanceSerializer(ResourceSerializer):
         model = Instance
         fields = (*ResourceSerializer.Meta.fields, "state", "observed_state", "power_cause", "type", "vcpus", "memory_mib",
                   "image", "zone", "host", "addresses", "rescue_image", "fault", "purge_at", "locked_at", "locked_by",
-                  "lock_reason", "is_locked_by_operator", "is_protected")
+                  "lock_reason", "is_locked_by_operator", "is_protected", "watchdog", "watchdog_fired_at", "rebooted_at")
         read_only_fields = fields
 
     def prepare(self, rows: list[Any]) -> None:
@@ -255,30 +255,31 @@ REFUSED = {"start": (PaymentRequired, Unpaid, NoPrice, NoCapacity),
            "clone": (*REFUSALS, *affording.REFUSALS, NoRoomForCopy, NotOffered, SubnetFull, TooMany),
            "resize": (*REFUSALS, *affording.REFUSALS, NoCapacity, NeedsRestart)}
 """What a verb may be refused with, besides what the table says and a lock."""
-GUARDS = ("unlock", "protect", "unprotect")
+GUARDS = ("lock", "unlock", "protect", "unprotect", "watchdog")
 
 
-class InstanceViewSet(consoles.HasConsole, Listed, Fetched, Described, RoomViewSet):
+class InstanceViewSet(consoles.HasConsole, watchdog_api.HasWatchdog, Listed, Fetched, Described, RoomViewSet):
     """Instances."""
 
     queryset = Instance.objects.select_related("hold")
     serializer_class = InstanceSerializer
     permissions = {"list": "instance.view", "retrieve": "instance.view", "create": "instance.create",
                    "partial_update": "instance.update", "destroy": VERBS["delete"].permission,
-                   "placement": "instance.view", "metrics": "instance.view", **consoles.PERMISSIONS,
+                   "placement": "instance.view", "metrics": "instance.view", **consoles.PERMISSIONS, **watchdog_api.PERMISSIONS,
                    **dict.fromkeys(("lock", "unlock"), guarding.LOCK),
                    **dict.fromkeys(("protect", "unprotect"), guarding.PROTECT),
                    **{name: verb.permission for name, verb in ACTIONS.items()}}
     bodies = {"create": CreateInstanceSerializer, "partial_update": RenameSerializer, **consoles.BODIES,
+              **watchdog_api.BODIES,
               **{name: ForceSerializer for name, verb in ACTIONS.items() if verb.takes_force},
               "lock": LockSerializer, "rescue": RescueSerializer, "rebuild": RebuildSerializer, "resize": ResizeSerializer,
               "capture": CaptureSerializer, "clone": CloneSerializer}
-    answers = {**dict.fromkeys(("partial_update", "lock", "unlock", "protect", "unprotect"), (200, InstanceSerializer)),
+    answers = {**dict.fromkeys(("partial_update", *GUARDS), (200, InstanceSerializer)),
                **consoles.ANSWERS, "placement": (200, PlacedSerializer),
                "metrics": (200, monitoring.MetricsSerializer)}
     errors = {"create": (*REFUSALS, *affording.REFUSALS, NoCapacity, Busy, StateConflict, NoNetwork, NoPublicNetwork,
                          SubnetFull, AddressInUse, PoolFull, AlreadyAssociated, TooMany),
-              **{name: (*REFUSED.get(name, ()), InstanceLocked) for name in (*ACTIONS, *GUARDS)},
+              **{name: (*REFUSED.get(name, ()), InstanceLocked) for name in (*ACTIONS, *GUARDS) if name != "lock"},
               "destroy": (InstanceLocked, InstanceProtected), **consoles.ERRORS}
     query_parameters = {"create": ("dry_run",), "resize": ("dry_run",), "destroy": ("purge", "volumes"),
                         "metrics": monitoring.PARAMETERS}

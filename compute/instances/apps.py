@@ -24,8 +24,10 @@ class InstancesConfig(AppConfig):
         from compute.instances import (  # noqa: F401  (registers the operation kinds)
             copying,
             following,
+            guarding,
             idle,
             kinds,
+            lost_files,
             offers,
             recycling,
             resizing,
@@ -67,6 +69,7 @@ class InstancesConfig(AppConfig):
             idle.RULE,
             telling.KIND,
             *following.KINDS,
+            lost_files.NOTICE,
             QuotaDimension(name="instances", label=_("Instances"), rows=Instance.objects.live),
             QuotaDimension(name="vcpus", label=_("vCPUs"), rows=Instance.objects.live, amount="vcpus"),
             QuotaDimension(name="memory_mib", label=_("Memory"), unit="MiB", rows=Instance.objects.live,
@@ -85,6 +88,8 @@ class InstancesConfig(AppConfig):
         for coming in (stopping.coming, resizing.coming, copying.coming, volumes.coming):
             if coming not in registry.coming_hooks:
                 registry.coming_hooks.append(coming)
+        if guarding.keep not in registry.change_guards:
+            registry.change_guards.append(guarding.keep)
         if suspension.ring not in registry.suspension_hooks:
             registry.suspension_hooks.append(suspension.ring)
         if recycling.give_back not in registry.resumption_hooks:

@@ -23,10 +23,11 @@ from compute.hosts.drivers.spec import (
     Serial,
     Video,
     Vnc,
+    Watchdog,
     domain_name,
 )
 from compute.instances.headroom import FREE_SLOTS, SLOTS, Headroom
-from compute.instances.models import Instance
+from compute.instances.models import Instance, WatchdogAction
 from compute.network.steps import ports_of
 from storage.models import Attachment, Image, ImageCopy, Volume
 
@@ -51,7 +52,7 @@ def design_domain(instance: Instance, *, seed: str, listen: str, rescue: str = "
         cmdline=image.kernel_cmdline if direct else None, boot=None if direct else "hd",
         devices=(*_rescue_disk(image, copies, rescue), *_disks(instance, copies, first=1 if rescue else 0),
                  Disk(file=seed, target=SEED_TARGET, format="raw", readonly=True),
-                 *_cards(instance), *_people(instance, listen)),
+                 *_cards(instance), *_people(instance, listen), *_watchdog(instance)),
     ))
 
 
@@ -102,6 +103,11 @@ def _cards(instance: Instance) -> list[Element]:
     """Its ports on the host's integration bridge. OVS in user space finishes no checksums, so they are made in software."""
     offload = (HostOffload(), GuestOffload()) if instance.host.datapath == "netdev" else ()
     return [Interface(mac=port.mac, interface_id=port.pk, offload=offload) for port in ports_of(instance.pk)]
+
+
+def _watchdog(instance: Instance) -> list[Element]:
+    """Guests that do not know it do not start it: then it does nothing."""
+    return [Watchdog(action=instance.watchdog)] if instance.watchdog != WatchdogAction.OFF else []
 
 
 def _people(instance: Instance, listen: str) -> list[Element]:

@@ -1,7 +1,7 @@
 """What can be wrong with a verb on an instance."""
 from django.utils.translation import gettext_lazy as _
 
-from portal.kernel.errors import NoCapacity, PortalError
+from portal.kernel.errors import Locked, NoCapacity, PortalError
 
 
 class NotSupported(PortalError):
@@ -12,12 +12,8 @@ class NotSupported(PortalError):
     text = _("The host of “{name}” cannot do this.")
 
 
-class InstanceLocked(PortalError):
-    """Somebody locked it: no verb is done to it until it is unlocked."""
-
-    code, status = "locked", 409
-    title = _("Locked")
-    text = _("“{name}” was locked by {by} ({at}): {reason}. Unlock it first.")
+class InstanceLocked(Locked):
+    """No verb is done to it until it is unlocked, and its addresses, security groups and volumes stay as they are."""
 
 
 class InstanceProtected(PortalError):

@@ -127,6 +127,16 @@ class PowerCause(models.TextChoices):
     WATCHDOG = "watchdog", _("The guest did not feed its watchdog.")
 
 
+class WatchdogAction(models.TextChoices):
+    """What is done to an instance whose guest has begun to feed its watchdog and stops, because it hangs."""
+
+    OFF = "off", _("it has none")
+    NONE = "none", _("only tell")
+    RESET = "reset", _("restart it")
+    POWEROFF = "poweroff", _("switch it off")
+    PAUSE = "pause", _("pause it")
+
+
 S = InstanceState
 # What a host can have an instance be; people and guests change it behind our back, from any to any.
 ON_A_HOST = frozenset({S.RUNNING, S.PAUSED, S.SUSPENDED, S.STOPPED})
@@ -202,6 +212,10 @@ class Instance(Resource, Stateful):
     observed_at = models.DateTimeField(null=True)
     power_cause = models.CharField(_("why it is so"), max_length=16, blank=True, db_default="", choices=PowerCause, help_text=_(
         "Why it stopped, paused or started without being asked by us, as far as its host says."))
+    rebooted_at = models.DateTimeField(_("restarted by itself"), null=True)
+    watchdog = models.CharField(_("watchdog"), max_length=16, choices=WatchdogAction, default=WatchdogAction.OFF,
+                                db_default=WatchdogAction.OFF.value, help_text=_("What is done when its guest hangs."))
+    watchdog_fired_at = models.DateTimeField(_("its watchdog was not fed"), null=True)
     type = models.ForeignKey(InstanceType, models.PROTECT, related_name="instances", verbose_name=_("type"))
     vcpus = models.PositiveIntegerField(_("vCPUs"))
     memory_mib = models.PositiveIntegerField(_("memory (MiB)"))

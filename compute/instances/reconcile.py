@@ -16,7 +16,7 @@ from compute.hosts.commands import HostCommands, catalogue
 from compute.hosts.connections import host_commands, hypervisor
 from compute.hosts.drivers.contract import Cause, DomainView, Hypervisor, Power
 from compute.hosts.models import Discovered, Host
-from compute.instances import following, steps
+from compute.instances import following, happenings, lost_files, steps
 from compute.instances.design import design_domain
 from compute.instances.models import ON_A_HOST, ON_SCREEN, Instance, PowerCause
 from compute.instances.models import InstanceState as S
@@ -105,7 +105,7 @@ def _observe(instance: Instance, view: DomainView | None, now: datetime) -> None
         followed = FOLLOWED[power]
         if _is_news(fresh.state, followed):
             before = fresh.state
-            cause = view.cause if view else Cause.HAND
+            cause = happenings.cause_of(fresh, view.cause, now) if view else Cause.HAND
             fresh.move_to(followed, recycled_at=None, power_cause=cause.value)
             said = {"host said": view.power.value if view else "absent"} | ({"why": cause.value} if cause else {})
             audit.record(following.act_for(cause), fresh, actor=None, before={"state": before}, after={"state": followed} | said)
@@ -225,6 +225,7 @@ def _sweep_pool(pool: Pool, now: datetime) -> None:
                 log.warning("reconcile.removed_file", pool=str(pool.pk), file=file)
                 driver.ensure_volume_absent(file)
         sweep_images(pool, driver, files, now)
+        lost_files.look_for(pool, set(files), now)
 
 
 def _is_leftover(name: str, now: datetime) -> bool:

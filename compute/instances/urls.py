@@ -30,6 +30,7 @@ from compute.instances.views import (
     security_groups,
     volume,
     volumes,
+    watchdog,
 )
 from compute.instances.volumes import views as making
 from compute.network import urls as network
@@ -49,8 +50,8 @@ instance_pages = [
     path("<uuid:pk>/edit/", editing.instance, name="edit"),
     path("<uuid:pk>/menu/", instances.menu, name="menu"),
     *[path(f"<uuid:pk>/{name}/", view, name=name) for name, view in (
-        ("lock", guards.lock), ("unlock", guards.unlock), ("protect", guards.protect), ("unprotect", guards.unprotect))],
-    path("<uuid:pk>/attach-volume/", making.take, name="attach-volume"),
+        ("lock", guards.lock), ("unlock", guards.unlock), ("protect", guards.protect), ("unprotect", guards.unprotect),
+        ("watchdog", watchdog.watchdog), ("attach-volume", making.take))],
     path("", include("compute.instances.console.urls")),
     *[path(f"<uuid:pk>/{name}/", PAGES[name] if verb.has_form else instances.act_on(verb), name=name)
       for name, verb in VERBS.items()],

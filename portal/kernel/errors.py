@@ -152,6 +152,14 @@ class Busy(PortalError):
     text = _("Another operation ({holder_kind}) is working on this. Wait until it has finished.")
 
 
+class Locked(PortalError):
+    """Somebody locked it, or what it belongs to: nothing is done to it until it is unlocked."""
+
+    code, status = "locked", 409
+    title = _("Locked")
+    text = _("“{name}” was locked by {by} ({at}): {reason}. Unlock it first.")
+
+
 class QuotaExceeded(PortalError):
     code, status = "quota_exceeded", 409
     title = _("Quota exceeded")

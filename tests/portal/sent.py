@@ -130,7 +130,7 @@ BODIES: dict[str, Body] = {
     "instance-rescue.POST": lambda scene: {"image": ours(scene, Image)},
     "instance-rebuild.POST": lambda scene: {"image": ours(scene, Image), "ssh_keys": [ours(scene, SshKey)]},
     "instance-capture.POST": lambda scene: {"name": "ready"},
-    "instance-clone.POST": lambda scene: {"name": "twin"},
+    "instance-clone.POST": lambda scene: {"name": "twin"}, "instance-watchdog.POST": lambda scene: {"action": "reset"},
     "export-list.POST": lambda scene: {"organization": ours(scene, Organization), "what": "focus", "format": "csv",
                                        "first_month": "2026-10"},
     "export-schedule-list.POST": lambda scene: {"organization": ours(scene, Organization), "name": "warehouse", "what": "usage",
@@ -207,6 +207,7 @@ FORMS: dict[str, Body] = {
     "instances:resize.POST": lambda scene: {"type": ours(scene, InstanceType)},
     "instances:purge.POST": lambda scene: {"confirmed": "1", "typed_name": scene.ours[Instance].name},
     "instances:lock.POST": lambda scene: {"reason": "production"},
+    "instances:watchdog.POST": lambda scene: {"action": "reset"},
     "instance_schedules:create.POST": lambda scene: {
         "project": str(scene.cast.project.pk), "name": "nights off", "verb": "stop", "instance": ours(scene, Instance),
         "cron": "0 20 * * 1-5", "time_zone": "UTC"},

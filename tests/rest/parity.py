@@ -2,7 +2,7 @@
 
 A page without a counterpart is an exception, and says why. `API_ONLY` are writes that no page does.
 """
-GUARDS = ("lock", "unlock", "protect", "unprotect")
+GUARDS = ("lock", "unlock", "protect", "unprotect", "watchdog")
 VERBS = ("start", "stop", "reboot", "pause", "suspend", "resume", "unrescue", "restore")
 
 READS = {
@@ -12,7 +12,7 @@ READS = {
                              "audit_list", "usage_list"),
     "instances:create.GET": ("instance_types_list", "images_list", "subnets_list", "security_groups_list", "ssh_keys_list",
                              "zones_list", "regions_list", "prices_list", "projects_quotas_get"),
-    "instances:lock.GET": ("instances_retrieve",),
+    "instances:lock.GET": ("instances_retrieve",), "instances:watchdog.GET": ("instances_retrieve",),
     "launch_templates:list.GET": ("launch_templates_list",),
     "launch_templates:detail.GET": ("launch_templates_retrieve", "launch_templates_versions_get"),
     "launch_templates:edit.GET": ("launch_templates_retrieve",),

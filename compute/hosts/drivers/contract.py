@@ -40,7 +40,7 @@ class Cause(StrEnum):
     STORAGE = "storage"
     """The hypervisor paused it, because what it wrote found no room on the host's storage, or an error there."""
     WATCHDOG = "watchdog"
-    """The hypervisor paused it, because its watchdog was not fed."""
+    """The hypervisor paused it or cut its power, because its watchdog was not fed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,6 +237,10 @@ class Unfenced:
     def after(self, verb: str) -> None:
         pass
 
+
+REBOOTED, WATCHDOG = "rebooted", "watchdog:"
+"""What a watcher says of what no state of a domain tells afterwards: its guest started anew; its watchdog was not fed, and what
+it does follows (`watchdog:reset`, `poweroff`, `pause` or `none`). A reset by the watchdog is both, in either order."""
 
 OnEvent = Callable[[UUID | None, str], None]
 """Called by a watcher with the domain and what happened to it; `(None, "connected")` after every (re)connect, when

@@ -13,7 +13,7 @@ from .elements import NAMESPACE, Element, always, at
 
 __all__ = [
     "NAMESPACE", "Backing", "Balloon", "Cell", "Console", "Controller", "Dimm", "Disk", "Domain", "Element", "GuestOffload",
-    "HostOffload", "Input", "Interface", "NoBacking", "Rng", "Serial", "Video", "Vnc", "domain_name",
+    "HostOffload", "Input", "Interface", "NoBacking", "Rng", "Serial", "Video", "Vnc", "Watchdog", "domain_name",
 ]
 
 
@@ -169,6 +169,14 @@ class Balloon(Element, tag="memballoon"):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Watchdog(Element, tag="watchdog"):
+    """What acts when the guest, having begun to feed it, stops: `reset`, `poweroff`, `pause` or `none`."""
+
+    model: str = always("@model", "i6300esb")
+    action: str = at("@action", default="reset")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Cell(Element, tag="cell"):
     """A NUMA node. One is enough, and without one no memory is plugged in later. `cpus` is a range, `0-3`."""
 
@@ -237,8 +245,8 @@ class Domain(Element, tag="domain"):
     @property
     def free_slots(self) -> int:
         """How many virtio devices can still be plugged in while it runs: each takes a root port of its own on `q35`, as the one
-        USB controller does; `pc` has a bus of 32 slots, some of which are the board's."""
-        of_cards = sum(isinstance(one, Interface | Rng) or (isinstance(one, Balloon) and one.model != "none")
+        USB controller and the bridge before the watchdog do; `pc` has a bus of 32 slots, some of which are the board's."""
+        of_cards = sum(isinstance(one, Interface | Rng | Watchdog) or (isinstance(one, Balloon) and one.model != "none")
                        for one in self.devices)
         taken = of_cards + sum(disk.bus == "virtio" for disk in self.disks)
         if not self.machine.startswith("q35"):

@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from compute.instances import addresses, details, guarding, measured, timeline, wording
+from compute.instances import addresses, details, guarding, lost_files, measured, timeline, watchdogs, wording
 from compute.instances.console import views as consoles
 from compute.instances.lists.instances import RELATED
 from compute.instances.models import Instance
@@ -49,7 +49,7 @@ def detail(request: HttpRequest, pk: UUID) -> HttpResponse:
 def _rows() -> QuerySet[Instance]:
     has_network = Exists(Fabric.objects.filter(region=OuterRef("region")))
     rows = Instance.objects.select_related(*RELATED, "host__endpoint", "locked_by", "rescue_image", *UNDER_WAY)
-    return rows.only(*SHOWN).annotate(has_network=has_network)
+    return rows.only(*SHOWN).annotate(has_network=has_network, is_lost=lost_files.have_lost())
 
 
 INSTANCE = Known(_rows)
@@ -75,7 +75,8 @@ def sheet_of(request: HttpRequest, instance: Instance) -> Sheet:
         live=f"instance:{instance.pk} volume port floating_ip security_group", actions=_actions(request, instance),
         context={"instance": instance, "observed": _observed(instance), "alert": "instances/_alert.html",
                  "why": instance.get_power_cause_display() if instance.power_cause else "",
-                 "locked": _lock(instance), "may_open_console": may_open_console, "script": CONSOLE if is_console else "",
+                 "locked": guarding.why_kept(instance), "may_open_console": may_open_console,
+                 "script": CONSOLE if is_console else "",
                  "head": "instances/_metrics_head.html" if request.GET.get("tab") == "metrics" else ""})
 
 
@@ -84,12 +85,6 @@ def _observed(instance: Instance) -> str:
     expected = wording.EXPECTED.get(instance.state)
     differs = expected is not None and instance.observed_state not in ("", expected)
     return wording.observed(instance.observed_state) if differs else ""
-
-
-def _lock(instance: Instance) -> str:
-    """Who locked it, when and why; empty when nobody did."""
-    refusal = guarding.refusal(instance, "")
-    return refusal.detail if refusal else ""
 
 
 def _actions(request: HttpRequest, instance: Instance) -> list[Action]:
@@ -146,9 +141,9 @@ def _guards(request: HttpRequest, instance: Instance) -> list[Action]:
     else:
         lock = action("unlock", _("Unlock"), "lock", guarding.LOCK, guarding.why_not_unlock(instance, request.user))
         why_not = _("It is locked.")
-    if instance.is_protected:
-        return [lock, action("unprotect", _("Let it be deleted"), "shield", guarding.PROTECT, why_not)]
-    return [lock, action("protect", _("Protect against deletion"), "shield", guarding.PROTECT, why_not)]
+    name, label = ("unprotect", _("Let it be deleted")) if instance.is_protected else ("protect", _("Protect against deletion"))
+    return [lock, action(name, label, "shield", guarding.PROTECT, why_not),
+            action("watchdog", _("Set watchdog"), "activity", watchdogs.PERMISSION, why_not, is_link=True)]
 
 
 def _danger(request: HttpRequest, instance: Instance, parts: details.Parts) -> Danger:

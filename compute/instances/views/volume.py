@@ -6,7 +6,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from compute.instances import guarding
+from compute.instances import guarding, lost_files
 from compute.instances.models import HEAVY, Instance
 from compute.instances.views.sheets import (
     UNDER_WAY,
@@ -39,7 +39,8 @@ def detail(request: HttpRequest, pk: UUID) -> HttpResponse:
             "timeline": timeline_tab(request, lambda: [pk]), "cost": cost_tab(request, volume)}
     return show(request, Sheet(row=volume, list_page="volumes:list", lead="storage/_volume_lead.html", tabs=tabs,
                                live=f"volume:{pk} instance", in_flight=Volume.TONES[volume.state] == "busy",
-                               context={"volume": volume}, actions=_actions(request, volume, owner)))
+                               context={"volume": volume, "alert": "storage/_lost.html", "is_lost": lost_files.is_lost(volume)},
+                               actions=_actions(request, volume, owner)))
 
 
 def _owner(request: HttpRequest, volume: Volume) -> Instance | None:

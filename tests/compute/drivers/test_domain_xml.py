@@ -33,6 +33,7 @@ from compute.hosts.drivers.spec import (
     Serial,
     Video,
     Vnc,
+    Watchdog,
     domain_name,
 )
 from storage.pools import elements as storage
@@ -54,7 +55,7 @@ EXAMPLES: dict[str, Element] = {
             Interface(mac="0a:4d:00:00:00:01", interface_id=ONE, mtu=1442, offload=(HostOffload(), GuestOffload())),
             Serial(log_file="/var/log/libvirt/one.log", log_append="on"), Console(),
             Vnc(listen="10.0.0.1", password="geheim12", share_policy="ignore"), Video(vram_kib=16384), Input(),
-            Rng(), Balloon(stats_period_s=10), Dimm(size_mib=128))),
+            Rng(), Balloon(stats_period_s=10), Dimm(size_mib=128), Watchdog())),
     "direct-kernel": Domain(
         type="qemu", name=domain_name(TWO), uuid=TWO, generation=1, instance=TWO, memory_mib=256, max_vcpus=1, vcpus=1,
         machine="pc", kernel="/pool/vmlinuz", initrd="/pool/initrd", cmdline="console=ttyS0 quiet",

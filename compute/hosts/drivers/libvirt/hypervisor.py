@@ -137,7 +137,7 @@ class LibvirtHypervisor(Growing):
         told = self._call("domains.measure", begin, partial(self._host().getAllDomainStats, GROUPS, flags))
         if not wait([told], _MEASURING_S).done:
             raise HostFault(reasons.TOO_BUSY, transient=True)
-        return [one for domain, facts in self._result("domains.measure", told) if (one := measured(domain, facts)) is not None]
+        return measured(self._result("domains.measure", told))
 
     def vnc(self, uuid: UUID) -> VncAddress | None:
         try:

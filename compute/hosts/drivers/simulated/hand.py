@@ -71,6 +71,17 @@ class SimulatedHost:
         with self._store.change() as state:
             state["domains"][str(uuid)] |= {"power": Power.PAUSED, "cause": cause}
 
+    def starve(self, uuid: UUID) -> str:
+        """The guest stops to feed the watchdog that it runs with; what that does, empty where it has none."""
+        with self._store.change() as state:
+            record = state["domains"][str(uuid)]
+            does = record["running"].get("watchdog", "")
+            if does == "poweroff":
+                cut_power(state, str(uuid), Power.CRASHED, Cause.CRASH)  # as QEMU has it said
+            elif does == "pause":
+                record |= {"power": Power.PAUSED, "cause": Cause.WATCHDOG}
+            return does
+
     def resume(self, uuid: UUID) -> None:
         with self._store.change() as state:
             state["domains"][str(uuid)] |= {"power": Power.RUNNING, "cause": Cause.UNKNOWN}

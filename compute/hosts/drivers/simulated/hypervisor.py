@@ -11,7 +11,7 @@ from portal.kernel.errors import HostFault, StaleGeneration
 
 from .. import reasons
 from ..contract import Capabilities, Cause, DomainView, Inventory, Measurement, Power, VncAddress
-from ..spec import Disk, Domain, Interface
+from ..spec import Disk, Domain, Interface, Watchdog
 from .store import State
 from .verbs import Simulated
 
@@ -226,7 +226,13 @@ def _definition(spec: Domain) -> Record:
     nics = [str(device.interface_id) for device in spec.devices if isinstance(device, Interface)]
     return {"generation": spec.generation, "vcpus": spec.vcpus, "memory_mib": spec.memory_mib, "opens": opened,
             "max_vcpus": spec.max_vcpus, "max_memory_mib": (spec.max_memory_kib or 0) // 1024 or spec.memory_mib,
-            "files": list(spec.files), "has_screen": spec.has_screen, "nics": nics, "slots": spec.free_slots}
+            "files": list(spec.files), "has_screen": spec.has_screen, "nics": nics, "slots": spec.free_slots,
+            "watchdog": _watchdog(spec)}
+
+
+def _watchdog(spec: Domain) -> str:
+    """What it does; empty where there is none."""
+    return next((one.action for one in spec.devices if isinstance(one, Watchdog)), "")
 
 
 def _opened(disk: Disk) -> dict[str, str]:
