@@ -27,3 +27,5 @@ class IoClass(models.TextChoices):
 
 
 MOST_NODES = 8
+OF_CLASS = ("firmware", "machine", "cpu_mode", "io_class", "numa_nodes", "has_hugepages")
+"""The fields of a type that say it."""

@@ -6,6 +6,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from compute.instances.abilities import table
+from compute.instances.classes import OF_CLASS
 from compute.instances.models import InstanceType
 from compute.instances.sizes import FIXED
 from portal.kernel.errors import InvalidInput
@@ -33,13 +34,13 @@ class InstanceTypeSerializer(serializers.ModelSerializer):
     example = {"name": "Small", "slug": "small", "vcpus": 1, "memory_mib": 1024, "root_disk_gib": 10, "max_vcpus": None,
                "max_memory_mib": None, "vcpus_step": 1, "memory_step_mib": 1024, "firmware": "bios", "machine": "q35",
                "cpu_mode": "host", "io_class": "virtio", "numa_nodes": 1, "has_hugepages": False}
-    reads = {"abilities": ("firmware", "machine", "cpu_mode", "io_class", "numa_nodes", "has_hugepages")}
+    reads = {"abilities": OF_CLASS}
     abilities = serializers.SerializerMethodField(help_text="What its virtual hardware permits, as far as its host can do it.")
 
     class Meta:
         model = InstanceType
         fields = ("id", "slug", "name", "vcpus", "memory_mib", "root_disk_gib", "max_vcpus", "max_memory_mib", "vcpus_step",
-                  "memory_step_mib", "firmware", "machine", "cpu_mode", "io_class", "numa_nodes", "has_hugepages", "abilities")
+                  "memory_step_mib", *OF_CLASS, "abilities")
         read_only_fields = fields
 
     @extend_schema_field(AbilitySerializer(many=True))
