@@ -16,12 +16,12 @@ from compute.instances import abilities
 from compute.instances.abilities import ABILITIES, BARS, NOTES, table, why_not
 from compute.instances.classes import CpuMode, Firmware, IoClass, Machine
 from compute.instances.design import design_domain
-from compute.instances.errors import ClassForbids
+from compute.instances.errors import ClassForbids, NotSupported
 from compute.instances.models import Instance, InstanceType
 from compute.instances.offers import BILLED
 from compute.instances.operations import act, create_instance
 from compute.instances.resizing import OTHER_CLASS, Resize, Way
-from portal.kernel.errors import HostFault, InvalidInput, NoCapacity, NotSupported
+from portal.kernel.errors import HostFault, InvalidInput, NoCapacity
 from tests.world import World, drain
 
 CLASSES = {
@@ -113,7 +113,7 @@ def test_a_verb_that_its_class_rules_out_is_refused_with_the_reason(world: World
     with pytest.raises(ClassForbids) as refused:
         act(row, "suspend", actor=None)
     assert refused.value.code == NotSupported.code and refused.value.facts["reason"] == "Not with these."
-    answer = browser("alice").post(f"/api/v1/instances/{row.pk}/actions/suspend/")
+    answer = browser("alice").post(f"/api/v1/instances/{row.pk}/actions/suspend/", {}, content_type="application/json")
     assert answer.status_code == 409 and "Not with these." in answer.json()["detail"]
     assert "Not with these." in browser("alice").get(reverse("instances:detail", args=[row.pk])).content.decode()
 
