@@ -15,6 +15,7 @@ from billing import export_api as exports
 from billing import invoice_api as invoices
 from billing import report_api as reports
 from compute.instances import api as instances
+from compute.instances import sizes_api as sizes
 from compute.instances.launch_templates import api as launch_templates
 from compute.instances.schedules import api as schedules
 from compute.instances.volumes import api as volumes
@@ -77,7 +78,7 @@ ROOMS = {
     "floating-ips": (network.FloatingIpViewSet, "floating-ip"),
     "address-pools": (network.AddressPoolViewSet, "address-pool"),
     "fabrics": (network.FabricViewSet, "fabric"),
-    "instance-types": (instances.InstanceTypeViewSet, "instance-type"),
+    "instance-types": (sizes.InstanceTypeViewSet, "instance-type"),
     "ssh-keys": (instances.SshKeyViewSet, "ssh-key"),
     "instances": (instances.InstanceViewSet, "instance"),
     "launch-templates": (launch_templates.LaunchTemplateViewSet, "launch-template"),

@@ -23,6 +23,14 @@ from compute.instances.models import Instance, InstanceType, SshKey, purge_time
 from compute.instances.networks import MOST_CARDS, Networks, cards_by_instance
 from compute.instances.placed_api import PlacedSerializer
 from compute.instances.resizing import Resize
+from compute.instances.sizes_api import (
+    SIZE,
+    ChangeInstanceSerializer,
+    ResizeSerializer,
+    memory_field,
+    require_custom,
+    vcpus_field,
+)
 from compute.instances.verbs import ACTIONS, VERBS
 from compute.monitoring import api as monitoring
 from compute.network.errors import AddressInUse, AlreadyAssociated, NoNetwork, NoPublicNetwork, PoolFull, SubnetFull, TooMany
@@ -34,12 +42,13 @@ from portal.kernel.rest.filters import flag
 from portal.kernel.rest.serializers import (
     DryRunSerializer,
     NameField,
+    OperationSerializer,
     RenameSerializer,
     ResourceSerializer,
     StrictSerializer,
     VisibleField,
 )
-from portal.kernel.rest.views import SIGNED_IN, Described, Fetched, Listed, RoomViewSet, accepted
+from portal.kernel.rest.views import Described, Fetched, Listed, RoomViewSet, accepted
 from portal.kernel.states import database_now
 from storage.models import Image
 from tenants.api import VisibleProject
@@ -51,15 +60,6 @@ LARGEST_DISK_GIB = 64 * 1024
 LONGEST_USER_DATA = 16 * 1024  # cloud-init's own limit on most clouds
 MOST_GROUPS, MOST_KEYS = 10, 20
 CARDS = "cards by instance"
-
-
-class InstanceTypeSerializer(serializers.ModelSerializer):
-    example = {"name": "Small", "slug": "small", "vcpus": 1, "memory_mib": 1024, "root_disk_gib": 10}
-
-    class Meta:
-        model = InstanceType
-        fields = ("id", "slug", "name", "vcpus", "memory_mib", "root_disk_gib")
-        read_only_fields = fields
 
 
 class SshKeySerializer(ResourceSerializer):
@@ -160,6 +160,7 @@ class CreateInstanceSerializer(FromTemplate):
     region = VisibleField(Region)
     zone = VisibleField(Zone, required=False, allow_null=True)
     type = VisibleField(InstanceType)
+    vcpus, memory_mib = vcpus_field(), memory_field()
     image = VisibleField(Image)
     root_disk_gib = serializers.IntegerField(min_value=1, max_value=LARGEST_DISK_GIB, required=False, allow_null=True)
     ssh_keys = serializers.ListField(child=VisibleField(SshKey), required=False, max_length=MOST_KEYS)
@@ -198,24 +199,6 @@ class RebuildSerializer(StrictSerializer):
                                      help_text="Without it, it keeps its keys.")
     user_data = serializers.CharField(max_length=LONGEST_USER_DATA, required=False, allow_blank=True, trim_whitespace=False,
                                       help_text="Without it, it keeps its user data.")
-
-
-class ResizeSerializer(StrictSerializer):
-    """The size that it gets. Where it has to be restarted for that, the request says that it may be."""
-
-    example = {"type": id_of("instance_type"), "allow_restart": False}
-    type = VisibleField(InstanceType)
-    allow_restart = serializers.BooleanField(required=False, default=False)
-
-
-class InstanceTypeViewSet(Listed, Fetched, RoomViewSet):
-    """Sizes on offer."""
-
-    queryset = InstanceType.objects.all()
-    serializer_class = InstanceTypeSerializer
-    permissions = {"list": SIGNED_IN, "retrieve": SIGNED_IN}
-    filters = {"slug": "slug"}
-    ordering, ordering_fields = "slug", ("slug", "memory_mib", "vcpus")
 
 
 class SshKeyViewSet(Listed, Fetched, Described, RoomViewSet):
@@ -269,7 +252,7 @@ class InstanceViewSet(consoles.HasConsole, watchdog_api.HasWatchdog, Listed, Fet
                    **dict.fromkeys(("lock", "unlock"), guarding.LOCK),
                    **dict.fromkeys(("protect", "unprotect"), guarding.PROTECT),
                    **{name: verb.permission for name, verb in ACTIONS.items()}}
-    bodies = {"create": CreateInstanceSerializer, "partial_update": RenameSerializer, **consoles.BODIES,
+    bodies = {"create": CreateInstanceSerializer, "partial_update": ChangeInstanceSerializer, **consoles.BODIES,
               **watchdog_api.BODIES,
               **{name: ForceSerializer for name, verb in ACTIONS.items() if verb.takes_force},
               "lock": LockSerializer, "rescue": RescueSerializer, "rebuild": RebuildSerializer, "resize": ResizeSerializer,
@@ -280,7 +263,9 @@ class InstanceViewSet(consoles.HasConsole, watchdog_api.HasWatchdog, Listed, Fet
     errors = {"create": (*REFUSALS, *affording.REFUSALS, NoCapacity, Busy, StateConflict, NoNetwork, NoPublicNetwork,
                          SubnetFull, AddressInUse, PoolFull, AlreadyAssociated, TooMany),
               **{name: (*REFUSED.get(name, ()), InstanceLocked) for name in (*ACTIONS, *GUARDS) if name != "lock"},
+              "partial_update": (*REFUSED["resize"], InstanceLocked),
               "destroy": (InstanceLocked, InstanceProtected), **consoles.ERRORS}
+    other_answers = {"partial_update": (202, OperationSerializer)}
     query_parameters = {"create": ("dry_run",), "resize": ("dry_run",), "destroy": ("purge", "volumes"),
                         "metrics": monitoring.PARAMETERS}
     secret_fields = consoles.SECRETS
@@ -304,6 +289,15 @@ class InstanceViewSet(consoles.HasConsole, watchdog_api.HasWatchdog, Listed, Fet
         if self.is_dry_run:
             return Response(forecast(order))
         return accepted(operations.create_instance(order, actor=request.user), request)
+
+    def partial_update(self, request: Request, pk: str) -> Response:
+        """Rename, describe, tag; or give what is of a custom type another size, which is answered as `actions/resize` is."""
+        size = self.read_body()
+        if not set(SIZE) & size.keys():
+            return super().partial_update(request, pk)
+        self.require(VERBS["resize"].permission, self.target)
+        require_custom(self.target.type, size)
+        return accepted(operations.act(self.target, "resize", actor=request.user, type=self.target.type, **size), request)
 
     def destroy(self, request: Request, pk: str) -> Response:
         """Move it to the recycle bin, from which it can be restored until `purge_at`; with `?purge=true`, and where it is in
@@ -415,10 +409,10 @@ def forecast(order: operations.Order) -> dict[str, Any]:
                  affording.is_affordable(order.project, price, order.tags, now=now))
 
 
-def _forecast_resize(instance: Instance, type: InstanceType, allow_restart: bool) -> dict[str, Any]:
+def _forecast_resize(instance: Instance, *, allow_restart: bool, **size: Any) -> dict[str, Any]:
     VERBS["resize"].require(instance)
     guarding.require(instance, "resize")
-    wanted, now = Resize(instance=instance, type=type), database_now()
+    wanted, now = Resize(instance=instance, **size), database_now()
     wanted.check(allow_restart=allow_restart)
     price = wanted.price(now)
     more = {name: max(0, amount) for name, amount in wanted.more.items()}

@@ -65,6 +65,7 @@ class InstancesConfig(AppConfig):
               for name, label in (("instance.stopped", _("Instance, stopped")), ("instance.paused", _("Instance, paused")),
                                   ("instance.suspended", _("Instance, suspended")),
                                   ("instance.recycled", _("Instance, in the recycle bin")))),
+            *offers.METERS,
             offers.SKUS,
             idle.RULE,
             telling.KIND,

@@ -18,6 +18,7 @@ from compute.hosts.models import Host
 from compute.instances.errors import NoRoomForCopy, NoRoomForImage, NotOffered
 from compute.instances.models import Instance, InstanceState
 from compute.instances.seed import hostname_of
+from compute.instances.sizes import Size
 from compute.network.apply import changing
 from compute.network.models import Port
 from compute.network.operations.vpcs import add_port, own_groups, refuse_gone
@@ -98,17 +99,17 @@ class Clone:
     @property
     def wanted(self) -> dict[str, int]:
         ports = {"ports": len(self.ports)} if self.ports else {}
-        return {"instances": 1, "vcpus": self.instance.type.vcpus, "memory_mib": self.instance.type.memory_mib, "volumes": 1,
-                "volume_gib": self.volume.size_gib, **ports, "operations": 1}
+        return {"instances": 1, **Size.of(self.instance).quota, "volumes": 1, "volume_gib": self.volume.size_gib,
+                **ports, "operations": 1}
 
     @property
     def of_host(self) -> dict[str, int]:
-        return {"vcpu": self.instance.type.vcpus, "memory_mib": self.instance.type.memory_mib}
+        return Size.of(self.instance).of_host
 
     @property
     def readings(self) -> list[Reading]:
         """What will be metered while it runs."""
-        return [*Instance(type=self.instance.type).readings(InstanceState.RUNNING),
+        return [*Size.of(self.instance).readings(InstanceState.RUNNING),
                 *Volume(size_gib=self.volume.size_gib).readings(Volume.State.IN_USE)]
 
     def check(self) -> None:
@@ -131,7 +132,7 @@ class Clone:
         refuse_gone(*{port.subnet for port in self.ports})
         made = Instance.objects.create(
             project=project, region=region, zone=source.zone, name=self.name, description=source.description, tags=source.tags,
-            type=source.type, vcpus=source.type.vcpus, memory_mib=source.type.memory_mib, image=source.image,
+            type=source.type, vcpus=source.vcpus, memory_mib=source.memory_mib, image=source.image,
             user_data=source.user_data, public_keys=source.public_keys, vnc_password=password)
         self._place(made)
         volume = Volume.objects.create(project=project, region=region, name=f"{self.name} root"[:100],
@@ -162,7 +163,7 @@ def clone_name(instance: Instance, longest: int) -> str:
 
 def record_clone(made: Instance, source: Instance, *, actor: Any, operation: Any) -> None:
     audit.record("instance.create", made, actor=actor, operation=operation, after={
-        "name": made.name, "type": made.type.slug, "image": made.image.name, "clone of": source.name})
+        "name": made.name, "type": Size.of(made).words, "image": made.image.name, "clone of": source.name})
 
 
 # -- what comes --

@@ -8,7 +8,6 @@ from typing import Any
 from compute.hosts.drivers.spec import (
     Backing,
     Balloon,
-    Cell,
     Console,
     Controller,
     Disk,
@@ -26,6 +25,8 @@ from compute.hosts.drivers.spec import (
     Watchdog,
     domain_name,
 )
+from compute.instances.abilities import why_not
+from compute.instances.hardware import Hardware
 from compute.instances.headroom import FREE_SLOTS, SLOTS, Headroom
 from compute.instances.models import Instance, WatchdogAction
 from compute.network.steps import ports_of
@@ -40,34 +41,44 @@ def design_domain(instance: Instance, *, seed: str, listen: str, rescue: str = "
     """The domain of `instance` at its current generation. `seed` is the NoCloud drive's path, `listen` the VNC address, `rescue`
     the path of the rescue disk of one that boots from its rescue image."""
     copies, image, most = _copies(instance), instance.rescue_image or instance.image, Headroom.of(instance)
+    hardware = hardware_of(instance)
     copy = copies.get(image.pk)
     direct = image.boots_directly and copy is not None
-    return with_slots(Domain(
+    domain = Domain(
         type="kvm" if instance.host.is_accelerated else "qemu",
         name=domain_name(instance.pk), uuid=instance.pk, instance=instance.pk, generation=instance.generation,
-        vcpus=instance.vcpus, max_vcpus=most.vcpus, memory_mib=instance.memory_mib, **_memory(instance, most),
-        cpu_mode="host-passthrough" if instance.host.is_accelerated else None,
+        vcpus=instance.vcpus, max_vcpus=most.vcpus, memory_mib=instance.memory_mib, **_memory(instance, most, hardware),
+        **hardware.of_domain,
         architecture=instance.host.architecture or "x86_64",
         kernel=copy.locators["kernel"] if direct else None, initrd=copy.locators["initrd"] if direct else None,
         cmdline=image.kernel_cmdline if direct else None, boot=None if direct else "hd",
-        devices=(*_rescue_disk(image, copies, rescue), *_disks(instance, copies, first=1 if rescue else 0),
-                 Disk(file=seed, target=SEED_TARGET, format="raw", readonly=True),
-                 *_cards(instance), *_people(instance, listen), *_watchdog(instance)),
-    ))
+        devices=(*map(hardware.disk, (*_rescue_disk(image, copies, rescue), *_disks(instance, copies, first=1 if rescue else 0),
+                                      Disk(file=seed, target=SEED_TARGET, format="raw", readonly=True))),
+                 *map(hardware.card, _cards(instance)), *hardware.devices, *_people(instance, listen),
+                 *_watchdog(instance)),
+    )
+    return domain if why_not(instance.type, "hot_add_devices") else with_slots(domain)
+
+
+def hardware_of(instance: Instance) -> Hardware:
+    return Hardware(type=instance.type, vcpus=instance.vcpus, is_accelerated=bool(instance.host.is_accelerated))
 
 
 def with_slots(domain: Domain) -> Domain:
-    """With free root ports, for volumes and cards that come while it runs."""
+    """With free root ports, for volumes and cards that come while it runs. The older board has slots enough on its one bus."""
+    if domain.machine != "q35":
+        return domain
     ports = [Controller(type="pci", index=1 + number, model="pcie-root-port") for number in range(FREE_SLOTS - domain.free_slots)]
     return replace(domain, devices=(*domain.devices, *ports))
 
 
-def _memory(instance: Instance, most: Headroom) -> dict[str, Any]:
+def _memory(instance: Instance, most: Headroom, hardware: Hardware) -> dict[str, Any]:
     """Growth later is live: free slots, and the one NUMA node that what is put into them belongs to."""
+    cells = hardware.cells(vcpus=most.vcpus, memory_mib=instance.memory_mib)
     if most.memory_mib == instance.memory_mib:
-        return {}
+        return {"cells": cells} if len(cells) > 1 else {}
     return {"max_memory_kib": most.memory_mib * 1024, "memory_slots": SLOTS,
-            "cells": (Cell(cpus=f"0-{most.vcpus - 1}", memory_mib=instance.memory_mib),)}
+            "cells": cells}
 
 
 def _copies(instance: Instance) -> dict:
@@ -99,7 +110,7 @@ def _further(target: str, places: int) -> str:
     return target[:-1] + chr(ord(target[-1]) + places)
 
 
-def _cards(instance: Instance) -> list[Element]:
+def _cards(instance: Instance) -> list[Interface]:
     """Its ports on the host's integration bridge. OVS in user space finishes no checksums, so they are made in software."""
     offload = (HostOffload(), GuestOffload()) if instance.host.datapath == "netdev" else ()
     return [Interface(mac=port.mac, interface_id=port.pk, offload=offload) for port in ports_of(instance.pk)]

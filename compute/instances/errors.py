@@ -12,6 +12,12 @@ class NotSupported(PortalError):
     text = _("The host of “{name}” cannot do this.")
 
 
+class ClassForbids(NotSupported):
+    """Its class of virtual hardware rules it out (`abilities`)."""
+
+    text = _("The virtual hardware of “{name}” rules this out: {reason}")
+
+
 class InstanceLocked(Locked):
     """No verb is done to it until it is unlocked, and its addresses, security groups and volumes stay as they are."""
 

@@ -7,10 +7,12 @@ from typing import Self
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
+from compute.hosts.drivers.contract import Trait
 from compute.hosts.models import Host
+from compute.instances.classes import MOST_NODES, CpuMode, Firmware, IoClass, Machine
 from compute.instances.launch_templates.models import LaunchTemplate, LaunchTemplateVersion  # noqa: F401  (tables of this app)
 from compute.instances.schedules.models import InstanceSchedule, ScheduleRun  # noqa: F401  (tables of this app)
 from portal.kernel.declarations import Reading
@@ -56,6 +58,20 @@ class InstanceType(models.Model):
     vcpus = models.PositiveIntegerField(_("vCPUs"))
     memory_mib = models.PositiveIntegerField(_("memory (MiB)"))
     root_disk_gib = models.PositiveIntegerField(_("root disk (GiB)"), default=10)
+    max_vcpus = models.PositiveIntegerField(_("up to so many vCPUs"), null=True, blank=True, help_text=_(
+        "Of a custom type, whose size is chosen when it is used: from the vCPUs and memory above up to these."))
+    max_memory_mib = models.PositiveIntegerField(_("up to so much memory (MiB)"), null=True, blank=True)
+    vcpus_step = models.PositiveIntegerField(_("vCPUs in steps of"), default=1, db_default=1)
+    memory_step_mib = models.PositiveIntegerField(_("memory in steps of (MiB)"), default=1024, db_default=1024)
+    firmware = models.CharField(_("firmware"), max_length=16, choices=Firmware, default=Firmware.BIOS, db_default=Firmware.BIOS)
+    machine = models.CharField(_("board"), max_length=16, choices=Machine, default=Machine.Q35, db_default=Machine.Q35)
+    cpu_mode = models.CharField(_("processor"), max_length=16, choices=CpuMode, default=CpuMode.HOST, db_default=CpuMode.HOST)
+    io_class = models.CharField(_("disks and cards"), max_length=16, choices=IoClass, default=IoClass.VIRTIO,
+                                db_default=IoClass.VIRTIO)
+    numa_nodes = models.PositiveIntegerField(_("NUMA nodes"), default=1, db_default=1, help_text=_(
+        "Among which vCPUs and memory are divided evenly, as the guest sees it."))
+    has_hugepages = models.BooleanField(_("in huge pages"), default=False, db_default=False, help_text=_(
+        "Its memory is in pages of 2 MiB, which its host keeps free for that."))
     is_offered = models.BooleanField(_("offered"), default=True)
     is_restricted = models.BooleanField(_("only for chosen organizations"), default=False, db_default=False)
     organizations = models.ManyToManyField("tenants.Organization", related_name="+", blank=True, verbose_name=_("organizations"),
@@ -66,11 +82,49 @@ class InstanceType(models.Model):
     class Meta:
         verbose_name, verbose_name_plural = _("instance type"), _("instance types")
         ordering = ["memory_mib", "vcpus", "slug"]
-        constraints = [models.CheckConstraint(condition=Q(vcpus__gt=0, memory_mib__gt=0, root_disk_gib__gt=0),
-                                              name="instance_type_positive")]
+        constraints = [
+            models.CheckConstraint(condition=Q(vcpus__gt=0, memory_mib__gt=0, root_disk_gib__gt=0),
+                                   name="instance_type_positive"),
+            models.CheckConstraint(
+                condition=Q(max_vcpus__isnull=True, max_memory_mib__isnull=True) | Q(
+                    max_vcpus__isnull=False, max_memory_mib__isnull=False, max_vcpus__gte=F("vcpus"),
+                    max_memory_mib__gte=F("memory_mib"), vcpus_step__gt=0, memory_step_mib__gt=0),
+                name="instance_type_range", violation_error_message=_(
+                    "A custom type has both upper limits, no less than what it has at least, and steps above zero.")),
+            models.CheckConstraint(
+                condition=Q(numa_nodes__gte=1, numa_nodes__lte=MOST_NODES) & Q(numa_nodes__lte=F("vcpus")),
+                name="instance_type_nodes", violation_error_message=_(
+                    "From 1 to 8 NUMA nodes, and no more than it has vCPUs.")),
+            models.CheckConstraint(
+                condition=~Q(firmware=Firmware.UEFI_SECURE) | Q(machine=Machine.Q35), name="instance_type_secure_on_q35",
+                violation_error_message=_("Secure boot is for the board q35 alone.")),
+        ]
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def is_custom(self) -> bool:
+        """Its size is chosen when it is used."""
+        return self.max_vcpus is not None
+
+    @property
+    def marks(self) -> frozenset[str]:
+        """What its class is, in the words of `abilities`."""
+        more = {"numa": self.numa_nodes > 1, "hugepages": self.has_hugepages}
+        return frozenset({self.firmware, self.machine, self.cpu_mode, self.io_class, *(name for name in more if more[name])})
+
+    @property
+    def traits(self) -> frozenset[str]:
+        """What a host must be able to give for it."""
+        return self.marks & frozenset(Trait)
+
+    def readings(self, state: str, *, vcpus: int, memory_mib: int) -> list[Reading]:
+        """What is metered of one of that size: the type as a whole, or, of a custom one, its vCPUs and GiB of memory."""
+        if not self.is_custom:
+            return [Reading(meter=f"instance.{state}", sku=self.slug, quantity=Decimal(1))]
+        return [Reading(meter=f"instance.{state}.vcpu", sku=self.slug, quantity=Decimal(vcpus)),
+                Reading(meter=f"instance.{state}.memory", sku=self.slug, quantity=Decimal(memory_mib) / 1024)]
 
     def is_offered_to(self, organization_id: object) -> bool:
         """By a statement where it is for chosen ones."""
@@ -265,7 +319,7 @@ class Instance(Resource, Stateful):
         if state == InstanceState.PAUSED and self.power_cause == PowerCause.STORAGE:
             return []
         billed = InstanceState.RUNNING if state == InstanceState.RESCUED else state
-        return [Reading(meter=f"instance.{billed}", sku=self.type.slug, quantity=Decimal(1))]
+        return self.type.readings(billed, vcpus=self.vcpus, memory_mib=self.memory_mib)
 
     @property
     def purge_at(self) -> datetime | None:

@@ -18,6 +18,7 @@ from compute.instances.copying import Capture, Clone, clone_name, record_clone
 from compute.instances.models import Instance, InstanceState, InstanceType, SshKey
 from compute.instances.networks import Networks, has_fabric
 from compute.instances.resizing import Resize, Way
+from compute.instances.sizes import Size
 from compute.instances.verbs import VERBS
 from compute.network import steps as network
 from portal.kernel import audit
@@ -33,6 +34,7 @@ from tenants.models import Organization, Project
 from tenants.quotas import reserve
 
 MOST_AT_ONCE = 20
+NO_SUCH_HOST = _("No host of this region has the virtual hardware of this type.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +46,9 @@ class Order:
     type: InstanceType
     image: Image
     name: str
+    vcpus: int | None = None
+    memory_mib: int | None = None
+    """Of a custom type; else the least that it has."""
     zone: Zone | None = None
     description: str = ""
     tags: dict[str, str] = field(default_factory=dict)
@@ -56,32 +61,36 @@ class Order:
     count: int = 1
 
     @property
+    def size(self) -> Size:
+        return Size.chosen(self.type, self.vcpus, self.memory_mib)
+
+    @property
     def disk_gib(self) -> int:
         return self.root_disk_gib or max(self.type.root_disk_gib, self.image.min_disk_gib)
 
     @property
     def wanted(self) -> dict[str, int]:
         """By quota dimension, for all that are ordered."""
-        each = {"instances": 1, "vcpus": self.type.vcpus, "memory_mib": self.type.memory_mib,
-                "volumes": 1, "volume_gib": self.disk_gib, **self.networks.wanted(self.region)}
+        each = {"instances": 1, **self.size.quota, "volumes": 1, "volume_gib": self.disk_gib,
+                **self.networks.wanted(self.region)}
         return {name: amount * self.count for name, amount in each.items()} | {"operations": 1}
 
     @property
     def of_host(self) -> dict[str, int]:
         """What one of them claims of a host."""
-        return {"vcpu": self.type.vcpus, "memory_mib": self.type.memory_mib}
+        return self.size.of_host
 
     @property
     def obstacles(self) -> list[str]:
         """Codes of why not all of them would fit now, for forecasts; empty when they would."""
-        reasons = placement.forecast(self.region, self.zone, self.of_host, count=self.count,
+        reasons = placement.forecast(self.region, self.zone, self.of_host, count=self.count, traits=self.type.traits,
                                      needs_network=has_fabric(self.region), disk_gib=self.disk_gib)
         return sorted({*reasons, *self.networks.obstacles(self.region, self.count)})
 
     @property
     def readings(self) -> list[Reading]:
         """What will be metered while they run."""
-        each = [*Instance(type=self.type).readings(InstanceState.RUNNING),
+        each = [*self.size.readings(InstanceState.RUNNING),
                 *Volume(size_gib=self.disk_gib).readings(Volume.State.IN_USE), *self.networks.readings(self.region)]
         return [replace(reading, quantity=reading.quantity * self.count) for reading in each]
 
@@ -108,6 +117,9 @@ class Order:
             errors["public_keys"] = wrong
         if not placement.could_ever_fit(self.region, self.of_host):
             errors["type"] = [str(_("No host of this region is large enough for this type."))]
+        elif not placement.could_ever_give(self.region, self.type.traits):
+            errors["type"] = [str(NO_SUCH_HOST)]
+        errors |= self.size.errors
         if not 1 <= self.count <= MOST_AT_ONCE:
             errors["count"] = [str(_("From 1 to %(most)s at once.") % {"most": MOST_AT_ONCE})]
         errors |= self.networks.errors(self.project, self.region, self.count)
@@ -137,14 +149,14 @@ def create_instance(order: Order, *, actor) -> Operation:
                        holds=[*held, *(other.pk for other in others)], arguments={"generation": 1, "instances": ids})
     for instance in made:
         audit.record("instance.create", instance, actor=actor, operation=operation, after={
-            "name": instance.name, "type": order.type.slug, "image": order.image.name, "root_disk_gib": order.disk_gib})
+            "name": instance.name, "type": order.size.words, "image": order.image.name, "root_disk_gib": order.disk_gib})
     return operation
 
 
 def _add_instance(order: Order, name: str, given: list[SshKey]) -> Instance:
     instance = Instance.objects.create(
         project=order.project, region=order.region, zone=order.zone, name=name, description=order.description,
-        tags=order.tags, type=order.type, vcpus=order.type.vcpus, memory_mib=order.type.memory_mib, image=order.image,
+        tags=order.tags, type=order.type, **order.size.quota, image=order.image,
         user_data=order.user_data, public_keys=list(dict.fromkeys(key.public_key for key in given)), vnc_password=vnc_password())
     volume = Volume.objects.create(project=order.project, region=order.region, name=f"{name} root"[:100],
                                    size_gib=order.disk_gib, image=order.image)
@@ -291,10 +303,11 @@ def _rebuild(instance: Instance, actor, force: bool, *, image: Image, ssh_keys: 
     return operation
 
 
-def _resize(instance: Instance, actor, force: bool, *, type: InstanceType, allow_restart: bool = False) -> Operation:
+def _resize(instance: Instance, actor, force: bool, *, type: InstanceType, vcpus: int | None = None,
+            memory_mib: int | None = None, allow_restart: bool = False) -> Operation:
     """Quota, money and the host's room are asked at once, as for something new; until it is done it counts for the larger of
     both sizes, and costs what it cost."""
-    wanted = Resize(instance=instance, type=type)
+    wanted = Resize(instance=instance, type=type, vcpus=vcpus, memory_mib=memory_mib)
     wanted.take(allow_restart=allow_restart, actor=actor)
     # What grows while it runs is not started anew: its consoles stay open.
     generation = instance.generation + (wanted.way is not Way.LIVE)

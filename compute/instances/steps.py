@@ -164,7 +164,7 @@ def place(run: Run) -> None:
             for instance in instances:
                 volume = root_volume(instance)
                 host = placement.claim(instance, region=instance.region, zone=instance.zone, wanted=instance.wanted,
-                                       needs_network=bool(network.vpcs_of(instance.pk)),
+                                       needs_network=bool(network.vpcs_of(instance.pk)), traits=instance.type.traits,
                                        disk_gib=volume.size_gib if volume else 0)
                 Instance.objects.filter(pk=instance.pk).update(host=host, zone=host.zone_id)
         except NoCapacity as error:  # the verdicts are kept: they explain the failure

@@ -43,6 +43,17 @@ class Cause(StrEnum):
     """The hypervisor paused it or cut its power, because its watchdog was not fed."""
 
 
+class Trait(StrEnum):
+    """What not every host can give a domain."""
+
+    UEFI = "uefi"
+    UEFI_SECURE = "uefi-secure"
+    """With secure boot, keys of distributors enrolled, and a TPM of its own."""
+    I440FX = "i440fx"
+    HOST_MODEL = "host-model"
+    HUGEPAGES = "hugepages"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Capabilities:
     """What a driver can do; placement, pages and API respect it."""
@@ -73,6 +84,7 @@ class Inventory:
     hypervisor_version: str
     driver_version: str
     host_uuid: UUID | None = None
+    traits: frozenset[Trait] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,8 +12,9 @@ from uuid import UUID
 from .elements import NAMESPACE, Element, always, at
 
 __all__ = [
-    "NAMESPACE", "Backing", "Balloon", "Cell", "Console", "Controller", "Dimm", "Disk", "Domain", "Element", "GuestOffload",
-    "HostOffload", "Input", "Interface", "NoBacking", "Rng", "Serial", "Video", "Vnc", "Watchdog", "domain_name",
+    "NAMESPACE", "Backing", "Balloon", "Cell", "Console", "Controller", "Dimm", "Disk", "Domain", "Element", "Feature",
+    "GuestOffload", "HostOffload", "Input", "Interface", "NoBacking", "Rng", "Serial", "Tpm", "Video", "Vnc", "Watchdog",
+    "domain_name",
 ]
 
 
@@ -52,6 +53,7 @@ class Disk(Element, tag="disk"):
     io: str | None = at("driver/@io", default=None)
     discard: str | None = at("driver/@discard", default=None)
     error_policy: str | None = at("driver/@error_policy", default=None)
+    queues: int | None = at("driver/@queues", default=None)
     boot_order: int | None = at("boot/@order", default=None)
     serial: str | None = at("serial", default=None)
     readonly: bool = at("readonly", default=False)
@@ -102,6 +104,7 @@ class Interface(Element, tag="interface"):
     model: str = at("model/@type", default="virtio")
     mtu: int | None = at("mtu/@size", default=None)
     rom: str = at("rom/@enabled", default="no")
+    queues: int | None = at("driver/@queues", default=None)
     offload: tuple[HostOffload | GuestOffload, ...] = at("driver/*", default=())
 
 
@@ -177,6 +180,23 @@ class Watchdog(Element, tag="watchdog"):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Tpm(Element, tag="tpm"):
+    """A trusted platform module that a process of the host plays; what it keeps is on the host."""
+
+    model: str = at("@model", default="tpm-crb")
+    backend: str = always("backend/@type", "emulator")
+    version: str = always("backend/@version", "2.0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Feature(Element, tag="feature"):
+    """What the firmware must have, or must not; the host chooses one that agrees."""
+
+    name: str = at("@name")
+    enabled: str = at("@enabled", default="yes")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Cell(Element, tag="cell"):
     """A NUMA node. One is enough, and without one no memory is plugged in later. `cpus` is a range, `0-3`."""
 
@@ -217,12 +237,16 @@ class Domain(Element, tag="domain"):
     os_type: str = always("os/type", "hvm")
     architecture: str = at("os/type/@arch", default="x86_64")
     machine: str = at("os/type/@machine", default="q35")
+    firmware: str | None = at("os/@firmware", default=None)
+    firmware_features: tuple[Feature, ...] | None = at("os/firmware/*", default=None)
     kernel: str | None = at("os/kernel", default=None)
     initrd: str | None = at("os/initrd", default=None)
     cmdline: str | None = at("os/cmdline", default=None)
     boot: str | None = at("os/boot/@dev", default=None)
     acpi: bool = at("features/acpi", default=True)
     apic: bool = at("features/apic", default=True)
+    smm: str | None = at("features/smm/@state", default=None)
+    hugepages: bool = at("memoryBacking/hugepages", default=False)
     cpu_mode: str | None = at("cpu/@mode", default=None)
     cpu_model: str | None = at("cpu/model", default=None)
     cells: tuple[Cell, ...] | None = at("cpu/numa/*", default=None)

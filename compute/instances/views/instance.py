@@ -10,7 +10,19 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from compute.instances import addresses, details, guarding, lost_files, measured, timeline, watchdogs, wording
+from compute.instances import (
+    abilities,
+    addresses,
+    details,
+    guarding,
+    lost_files,
+    measured,
+    timeline,
+    watchdogs,
+    wording,
+)
+from compute.instances.class_wording import special
+from compute.instances.classes import OF_CLASS
 from compute.instances.console import views as consoles
 from compute.instances.lists.instances import RELATED
 from compute.instances.models import Instance
@@ -36,6 +48,7 @@ CONSOLE = "console.js"
 SECRET = ("user_data", "next_user_data", "vnc_password")
 SHOWN = (*(field.name for field in Instance._meta.concrete_fields if field.name not in SECRET),
          "project__name", "project__organization__name", "region__name", "zone__name", "type__name", "type__slug",
+         *(f"type__{name}" for name in OF_CLASS),
          "image__kind", "image__name", "image__tags", "image__os", "host__name", "host__endpoint__capabilities",
          "locked_by__username", "rescue_image__name", "hold__operation")
 
@@ -114,7 +127,8 @@ def verb_action(request: HttpRequest, verb: Verb, instance: Instance, text: str 
 def _overview(request: HttpRequest, instance: Instance) -> Mapping[str, object]:
     parts = details.Parts.of(instance, request.user)
     return {"parts": parts, "addresses": parts.addresses, "danger": _danger(request, instance, parts),
-            "guards": _guards(request, instance), "disks": _disks(request, instance)}
+            "guards": _guards(request, instance), "disks": _disks(request, instance),
+            "abilities": abilities.table(instance.type), "special": special(instance.type)}
 
 
 def _disks(request: HttpRequest, instance: Instance) -> list[Action]:

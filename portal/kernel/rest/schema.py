@@ -95,6 +95,9 @@ class AutoSchema(SpectacularSchema):
             return super().get_response_serializers()
         status, serializer = self._answer()
         found: dict[Any, Any] = {status: self._many(serializer) if self.action == "list" else serializer}
+        if self.action in self.room.other_answers:
+            other, body = self.room.other_answers[self.action]
+            found[other] = body
         if self._takes("dry_run"):
             found[200] = DryRunSerializer
         if self.action == "retrieve":

@@ -31,6 +31,7 @@ from .measuring import GROUPS, measured
 from .owned import PARSER
 from .probe import PROBE_UUID, boots_under_kvm
 from .session import begin
+from .traits import Traits
 
 _POWERS = {
     libvirt.VIR_DOMAIN_NOSTATE: Power.RUNNING,
@@ -52,11 +53,11 @@ _CAUSES = {
     (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_WATCHDOG): Cause.WATCHDOG,
 }
 _UNDEFINE = libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
-_UNDEFINE_QEMU = _UNDEFINE | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
+_UNDEFINE_QEMU = _UNDEFINE | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
 _OUR_PREFIX = domain_name("")
 # For the bulk question to a host that is busy: it is over before it is asked again, 15 s after.
 _MEASURING_S = 12
-class LibvirtHypervisor(Growing):
+class LibvirtHypervisor(Growing, Traits):
     @property
     def capabilities(self) -> Capabilities:
         """libvirt's test driver keeps definitions and power, and has no guests."""
@@ -76,7 +77,7 @@ class LibvirtHypervisor(Growing):
             architecture=architecture, hypervisor=self._call("host.type", host.getType).lower(),
             hypervisor_version=_dotted(self._call("host.version", host.getVersion)),
             driver_version=_dotted(self._call("host.library", host.getLibVersion)),
-            host_uuid=UUID(uuid) if uuid else None)
+            host_uuid=UUID(uuid) if uuid else None, traits=self._traits(described))
 
     def _memory_mib(self, of_cells_mib: int) -> int:
         """What the kernel has in all. The sum over NUMA cells, which `getInfo` gives, lacks memory that was plugged in

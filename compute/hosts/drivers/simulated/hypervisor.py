@@ -10,7 +10,7 @@ from uuid import NAMESPACE_DNS, UUID, uuid5
 from portal.kernel.errors import HostFault, StaleGeneration
 
 from .. import reasons
-from ..contract import Capabilities, Cause, DomainView, Inventory, Measurement, Power, VncAddress
+from ..contract import Capabilities, Cause, DomainView, Inventory, Measurement, Power, Trait, VncAddress
 from ..spec import Disk, Domain, Interface, Watchdog
 from .store import State
 from .verbs import Simulated
@@ -29,7 +29,7 @@ class SimulatedHypervisor(Simulated):
         return Inventory(
             hostname=host["hostname"], vcpus=host["vcpus"], memory_mib=host["memory_mib"], architecture="x86_64",
             hypervisor="simulated", hypervisor_version="1", driver_version="1",
-            host_uuid=uuid5(NAMESPACE_DNS, host["hostname"]))
+            host_uuid=uuid5(NAMESPACE_DNS, host["hostname"]), traits=frozenset(map(Trait, host.get("traits", Trait))))
 
     def accelerates(self) -> bool:
         return self._look("accelerates")["host"].get("accelerates", True)
