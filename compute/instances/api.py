@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from billing import affording, ladder
 from billing.prices import Estimate, NoPrice, price_of
 from compute.hosts.models import Verdict
-from compute.instances import guarding, keys, operations, rescuing
+from compute.instances import cards_api, guarding, keys, operations, rescuing
 from compute.instances.console import api as consoles
 from compute.instances.copies_api import CaptureSerializer, CloneSerializer
 from compute.instances.errors import InstanceLocked, InstanceProtected, NeedsRestart, NoRoomForCopy, NotOffered, NotSupported
@@ -258,18 +258,18 @@ REFUSED = {"start": (PaymentRequired, Unpaid, NoPrice, NoCapacity),
 GUARDS = ("unlock", "protect", "unprotect")
 
 
-class InstanceViewSet(consoles.HasConsole, Listed, Fetched, Described, RoomViewSet):
+class InstanceViewSet(consoles.HasConsole, cards_api.HasCards, Listed, Fetched, Described, RoomViewSet):
     """Instances."""
 
     queryset = Instance.objects.select_related("hold")
     serializer_class = InstanceSerializer
     permissions = {"list": "instance.view", "retrieve": "instance.view", "create": "instance.create",
                    "partial_update": "instance.update", "destroy": VERBS["delete"].permission,
-                   "placement": "instance.view", "metrics": "instance.view", **consoles.PERMISSIONS,
+                   "placement": "instance.view", "metrics": "instance.view", **consoles.PERMISSIONS, **cards_api.PERMISSIONS,
                    **dict.fromkeys(("lock", "unlock"), guarding.LOCK),
                    **dict.fromkeys(("protect", "unprotect"), guarding.PROTECT),
                    **{name: verb.permission for name, verb in ACTIONS.items()}}
-    bodies = {"create": CreateInstanceSerializer, "partial_update": RenameSerializer, **consoles.BODIES,
+    bodies = {"create": CreateInstanceSerializer, "partial_update": RenameSerializer, **consoles.BODIES, **cards_api.BODIES,
               **{name: ForceSerializer for name, verb in ACTIONS.items() if verb.takes_force},
               "lock": LockSerializer, "rescue": RescueSerializer, "rebuild": RebuildSerializer, "resize": ResizeSerializer,
               "capture": CaptureSerializer, "clone": CloneSerializer}
@@ -279,7 +279,7 @@ class InstanceViewSet(consoles.HasConsole, Listed, Fetched, Described, RoomViewS
     errors = {"create": (*REFUSALS, *affording.REFUSALS, NoCapacity, Busy, StateConflict, NoNetwork, NoPublicNetwork,
                          SubnetFull, AddressInUse, PoolFull, AlreadyAssociated, TooMany),
               **{name: (*REFUSED.get(name, ()), InstanceLocked) for name in (*ACTIONS, *GUARDS)},
-              "destroy": (InstanceLocked, InstanceProtected), **consoles.ERRORS}
+              "destroy": (InstanceLocked, InstanceProtected), **consoles.ERRORS, **cards_api.ERRORS}
     query_parameters = {"create": ("dry_run",), "resize": ("dry_run",), "destroy": ("purge",), "metrics": monitoring.PARAMETERS}
     secret_fields = consoles.SECRETS
     filters = {"state": "state", "zone": "zone_id", "type": "type_id", "image": "image_id", "is_protected": "is_protected"}

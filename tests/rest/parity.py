@@ -24,6 +24,7 @@ READS = {
     "instances:rebuild.GET": ("instances_retrieve", "images_list", "ssh_keys_list"),
     "instances:capture.GET": ("instances_retrieve", "prices_list", "projects_quotas_get"),
     "instances:clone.GET": ("instances_retrieve", "prices_list", "projects_quotas_get"),
+    "instances:attach-port.GET": ("instances_retrieve", "subnets_list", "ports_list", "security_groups_list"),
     "ssh_keys:list.GET": ("ssh_keys_list",),
     "volumes:list.GET": ("volumes_list",),
     "hosts:list.GET": ("hosts_list",),
@@ -139,6 +140,8 @@ WRITES = {
     "instance_schedules:create.POST": ("instance_schedules_create", "instance_schedules_preview"),
     **{f"instance_schedules:{verb}.POST": ("instance_schedules_update",) for verb in ("edit", "enable", "disable")},
     "instance_schedules:delete.POST": ("instance_schedules_destroy",),
+    "instances:attach-port.POST": ("instances_actions_attach_port",),
+    "ports:detach.POST": ("instances_actions_detach_port",),
     "instances:delete.POST": ("instances_destroy",),
     "instances:purge.POST": ("instances_destroy",),  # ?purge=true
     "balance:profile.POST": ("billing_profiles_update",),
