@@ -216,8 +216,8 @@ register(Kind(
 register(Kind(
     name="instance.reboot", label=_("Reboot instance"), pivot="shut_down", gives_up=True, step_labels=LABELS,
     # Cards may have come or gone since the set-up drive was written.
-    steps=(Step("shut_down", each(steps.shut_down)), Step("power_off", each(resize_steps.cut)), Step("seed", each(steps.make_seed)),
-           Step("define", each(steps.define)), Step("boot", each(steps.boot))),
+    steps=(Step("shut_down", each(steps.shut_down)), Step("power_off", each(resize_steps.cut)),
+           Step("seed", each(steps.make_seed)), Step("define", each(steps.define)), Step("boot", each(steps.boot))),
     succeeded=_has_booted, failed=_reboot_failed))
 register(Kind(
     name="instance.pause", label=_("Pause instance"), step_labels=LABELS,

@@ -17,7 +17,8 @@ class CardForm(PortGroupsForm):
 
     subnet = forms.ModelChoiceField(Subnet.objects.none(), label=_("Subnet"), empty_label=None)
     ip = AddressField(label=_("Address"), required=False, help_text=_("Empty: the next one that is free."))
-    port = forms.ModelChoiceField(Port.objects.none(), label=_("Or a port made before"), required=False, empty_label="–", help_text=_(
+    port = forms.ModelChoiceField(Port.objects.none(), label=_("Or a port made before"), required=False, empty_label="–",
+                                  help_text=_(
         "It keeps its own address and security groups, and goes on to be yours when the card is removed."))
     field_order = ("subnet", "ip", "security_groups", "port")
 

@@ -64,7 +64,8 @@ def losses(port: Port) -> str:
 
 def add_action(request: HttpRequest, instance: Instance) -> Action:
     """The button above the cards."""
-    return Action(label=_("Add network card"), symbol="plug", is_link=True, url=reverse("instances:attach-port", args=[instance.pk]),
+    return Action(label=_("Add network card"), symbol="plug", is_link=True,
+                  url=reverse("instances:attach-port", args=[instance.pk]),
                   why_not=may_not(request, cards.PERMISSION, instance) or cards.why_not(instance))
 
 
