@@ -282,13 +282,13 @@ def test_a_subnet_or_a_port_of_the_same_project(net: Networked, running: Instanc
     for body in ({}, {"subnet": port["subnet"], "port": port["id"]}, {"port": port["id"], "ip": "10.1.0.9"},
                  {"port": port["id"], "security_groups": []}, {"mac": "0a:4d:00:00:00:01"}):
         assert net.post(path, body).status_code == 400, body
-    vpc = net.made("vpcs", theirs | {"name": "net"}, by="rival")
-    strange = net.made("subnets", {"vpc": vpc["id"], "name": "lan", "cidr": "10.0.0.0/24"}, by="rival")
+    vpc = net.made("vpcs", theirs | {"name": "net"}, by="mallory")
+    strange = net.made("subnets", {"vpc": vpc["id"], "name": "lan", "cidr": "10.0.0.0/24"}, by="mallory")
     for hidden in (strange["id"], port["id"]):
         assert net.post(path, {"subnet": hidden}).status_code == 404
     with pytest.raises(InvalidInput):
         cards.attach(running, Card(subnet=Subnet.objects.get(pk=strange["id"])), actor=None)
-    assert net.post(path, {"subnet": port["subnet"]}, by="rival").status_code == 404
+    assert net.post(path, {"subnet": port["subnet"]}, by="mallory").status_code == 404
 
 
 def test_a_port_made_before_keeps_its_address_and_is_free_again(net: Networked, running: Instance) -> None:
