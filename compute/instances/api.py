@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from billing import affording, ladder
 from billing.prices import Estimate, NoPrice, price_of
 from compute.hosts.models import Verdict
-from compute.instances import guarding, keys, operations, rescuing, watchdog_api
+from compute.instances import cards_api, guarding, keys, operations, rescuing, watchdog_api
 from compute.instances.console import api as consoles
 from compute.instances.copies_api import CaptureSerializer, CloneSerializer
 from compute.instances.errors import InstanceLocked, InstanceProtected, NeedsRestart, NoRoomForCopy, NotOffered, NotSupported
@@ -241,19 +241,21 @@ REFUSED = {"start": (PaymentRequired, Unpaid, NoPrice, NoCapacity),
 GUARDS = ("lock", "unlock", "protect", "unprotect", "watchdog")
 
 
-class InstanceViewSet(consoles.HasConsole, watchdog_api.HasWatchdog, Listed, Fetched, Described, RoomViewSet):
+class InstanceViewSet(consoles.HasConsole, cards_api.HasCards, watchdog_api.HasWatchdog, Listed, Fetched, Described,
+                      RoomViewSet):
     """Instances."""
 
     queryset = Instance.objects.select_related("hold")
     serializer_class = InstanceSerializer
     permissions = {"list": "instance.view", "retrieve": "instance.view", "create": "instance.create",
                    "partial_update": "instance.update", "destroy": VERBS["delete"].permission,
-                   "placement": "instance.view", "metrics": "instance.view", **consoles.PERMISSIONS, **watchdog_api.PERMISSIONS,
+                   "placement": "instance.view", "metrics": "instance.view", **consoles.PERMISSIONS, **cards_api.PERMISSIONS,
+                   **watchdog_api.PERMISSIONS,
                    **dict.fromkeys(("lock", "unlock"), guarding.LOCK),
                    **dict.fromkeys(("protect", "unprotect"), guarding.PROTECT),
                    **{name: verb.permission for name, verb in ACTIONS.items()}}
     bodies = {"create": CreateInstanceSerializer, "partial_update": ChangeInstanceSerializer, **consoles.BODIES,
-              **watchdog_api.BODIES,
+              **cards_api.BODIES, **watchdog_api.BODIES,
               **{name: ForceSerializer for name, verb in ACTIONS.items() if verb.takes_force},
               "lock": LockSerializer, "rescue": RescueSerializer, "rebuild": RebuildSerializer, "resize": ResizeSerializer,
               "capture": CaptureSerializer, "clone": CloneSerializer}
@@ -264,7 +266,7 @@ class InstanceViewSet(consoles.HasConsole, watchdog_api.HasWatchdog, Listed, Fet
                          SubnetFull, AddressInUse, PoolFull, AlreadyAssociated, TooMany),
               **{name: (*REFUSED.get(name, ()), InstanceLocked) for name in (*ACTIONS, *GUARDS) if name != "lock"},
               "partial_update": (*REFUSED["resize"], InstanceLocked),
-              "destroy": (InstanceLocked, InstanceProtected), **consoles.ERRORS}
+              "destroy": (InstanceLocked, InstanceProtected), **consoles.ERRORS, **cards_api.ERRORS}
     other_answers = {"partial_update": (202, OperationSerializer)}
     query_parameters = {"create": ("dry_run",), "resize": ("dry_run",), "destroy": ("purge", "volumes"),
                         "metrics": monitoring.PARAMETERS}

@@ -22,6 +22,7 @@ class InstancesConfig(AppConfig):
 
     def ready(self) -> None:
         from compute.instances import (  # noqa: F401  (registers the operation kinds)
+            card_steps,
             copying,
             following,
             guarding,

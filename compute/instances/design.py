@@ -29,6 +29,7 @@ from compute.instances.abilities import why_not
 from compute.instances.hardware import Hardware
 from compute.instances.headroom import FREE_SLOTS, SLOTS, Headroom
 from compute.instances.models import Instance, WatchdogAction
+from compute.network.models import Port
 from compute.network.steps import ports_of
 from storage.models import Attachment, Image, ImageCopy, Volume
 
@@ -111,9 +112,13 @@ def _further(target: str, places: int) -> str:
 
 
 def _cards(instance: Instance) -> list[Interface]:
-    """Its ports on the host's integration bridge. OVS in user space finishes no checksums, so they are made in software."""
+    return [card_of(instance, port) for port in ports_of(instance.pk)]
+
+
+def card_of(instance: Instance, port: Port) -> Interface:
+    """A port of it on the host's integration bridge. OVS in user space finishes no checksums, so they are made in software."""
     offload = (HostOffload(), GuestOffload()) if instance.host.datapath == "netdev" else ()
-    return [Interface(mac=port.mac, interface_id=port.pk, offload=offload) for port in ports_of(instance.pk)]
+    return Interface(mac=port.mac, interface_id=port.pk, offload=offload)
 
 
 def _watchdog(instance: Instance) -> list[Element]:

@@ -63,3 +63,32 @@ class NotOffered(PortalError):
     code, status = "not_offered", 409
     title = _("Not offered any more")
     text = _("The type “{type}” is not offered any more: nothing new of it is made.")
+
+
+class NotWhileRunning(NotSupported):
+    """Its hypervisor does it to what is off alone."""
+
+    text = _("The host of “{name}” cannot do this while it runs. Stop it first.")
+
+
+class NoNetworkOnHost(NotSupported):
+    """It was made where there were no networks, and its disk is on that host."""
+
+    text = _("The host of “{name}” is not connected to the networks of its region.")
+
+
+class HasFloatingIp(PortalError):
+    """Who is reached by an address from outside does not lose it by the way."""
+
+    code, status = "has_floating_ip", 409
+    title = _("It has a floating IP")
+    text = _("The network card {ip} has the floating IP {address}. Disassociate it first.")
+
+
+class GuestKeepsCard(PortalError):
+    """It was asked, and did not answer."""
+
+    code, status = "guest_keeps_it", 409
+    title = _("The guest did not let go")
+    text = _("The guest of “{name}” did not let go of the network card {ip} within {seconds} s; everything stays as it was. Try "
+             "again when its system has started, or stop it first.")

@@ -212,8 +212,9 @@ register(Kind(
     succeeded=_is_stopped, failed=_cannot_fail))
 register(Kind(
     name="instance.reboot", label=_("Reboot instance"), pivot="shut_down", gives_up=True, step_labels=LABELS,
+    # Cards may have come or gone since the set-up drive was written.
     steps=(Step("shut_down", each(steps.shut_down)), Step("power_off", each(resize_steps.cut)),
-           Step("define", each(steps.define)), Step("boot", each(steps.boot))),
+           Step("seed", each(steps.make_seed)), Step("define", each(steps.define)), Step("boot", each(steps.boot))),
     succeeded=_has_booted, failed=_reboot_failed))
 register(Kind(
     name="instance.pause", label=_("Pause instance"), step_labels=LABELS,
@@ -255,7 +256,7 @@ register(Kind(
     name="instance.resize", label=_("Resize instance"), stands="grow", step_labels=LABELS,
     # `resizing.STEPS` says which of these it takes.
     steps=(Step("shut_down", each(steps.shut_down), each(resize_steps.run_again)), Step("power_off", each(resize_steps.cut)),
-           Step("define", each(resize_steps.define), each(resize_steps.define_back)),
+           Step("seed", each(steps.make_seed)), Step("define", each(resize_steps.define), each(resize_steps.define_back)),
            # Guests seldom give memory back: a host that is busy is waited for rather than turned back from.
            Step("grow", each(resize_steps.grow), each(resize_steps.shrink), limit_s=480),
            Step("boot", each(resize_steps.boot), each(steps.power_off))),

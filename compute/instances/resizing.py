@@ -36,7 +36,7 @@ class Way(StrEnum):
 
 # Live, the definition comes first: once the guest has grown, nothing is left that could fail, since guests may refuse to shrink.
 OTHER_CLASS = _("This size has other virtual hardware, from which its system may not start.")
-STEPS = {Way.LIVE: ("define", "grow"), Way.RESTART: ("shut_down", "power_off", "define", "boot"), Way.OFF: ("define",)}
+STEPS = {Way.LIVE: ("define", "grow"), Way.RESTART: ("shut_down", "power_off", "seed", "define", "boot"), Way.OFF: ("define",)}
 
 
 @dataclass(frozen=True, kw_only=True)

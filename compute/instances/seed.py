@@ -12,8 +12,9 @@ HOTPLUG = """\
 SUBSYSTEM=="cpu", ACTION=="add", TEST=="online", ATTR{online}=="0", ATTR{online}="1"
 SUBSYSTEM=="memory", ACTION=="add", TEST=="state", ATTR{state}=="offline", ATTR{state}="online_movable"
 """
-# What cloud-init does besides the user data, which may replace it.
-VENDOR = {"write_files": [{"path": "/etc/udev/rules.d/80-mains-hotplug.rules", "content": HOTPLUG}]}
+# What cloud-init does besides the user data, which may replace it. Cards come and go: left to itself it sets them up only once.
+VENDOR = {"write_files": [{"path": "/etc/udev/rules.d/80-mains-hotplug.rules", "content": HOTPLUG}],
+          "updates": {"network": {"when": ["boot-new-instance", "boot"]}}}
 
 
 def build_seed(*, instance_id: str, hostname: str, public_keys: list[str], user_data: str, macs: list[str]) -> bytes:

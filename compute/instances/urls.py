@@ -13,6 +13,7 @@ from compute.instances.lists.keys import KeyList
 from compute.instances.schedules import views as schedules
 from compute.instances.verbs import VERBS
 from compute.instances.views import (
+    cards,
     copying,
     creating,
     editing,
@@ -51,7 +52,7 @@ instance_pages = [
     path("<uuid:pk>/menu/", instances.menu, name="menu"),
     *[path(f"<uuid:pk>/{name}/", view, name=name) for name, view in (
         ("lock", guards.lock), ("unlock", guards.unlock), ("protect", guards.protect), ("unprotect", guards.unprotect),
-        ("watchdog", watchdog.watchdog), ("attach-volume", making.take))],
+        ("watchdog", watchdog.watchdog), ("attach-volume", making.take), ("attach-port", cards.attach))],
     path("", include("compute.instances.console.urls")),
     *[path(f"<uuid:pk>/{name}/", PAGES[name] if verb.has_form else instances.act_on(verb), name=name)
       for name, verb in VERBS.items()],
@@ -117,6 +118,7 @@ port_pages = [
     path("<uuid:pk>/edit/", editing.port, name="edit"),
     path("<uuid:pk>/security-groups/", networks.port_groups, name="security-groups"),
     path("<uuid:pk>/floating-ip/", networks.port_address, name="floating-ip"),
+    path("<uuid:pk>/detach/", cards.detach, name="detach"),
 ]
 volume_pages = [
     path("", volumes.listing, name="list"),

@@ -17,6 +17,7 @@ from django.db.models import Model
 from django.test.utils import CaptureQueriesContext
 
 from billing.models import BillingProfile, InvoiceMail
+from compute.hosts.models import Host
 from compute.instances.models import Instance, InstanceType
 from compute.network.addressing import allocate, new_mac
 from compute.network.models import AddressPool, FloatingIp, Port, SecurityGroup, Subnet, Vpc
@@ -118,6 +119,11 @@ def plugged(scene: Scene) -> Asked:
     return Asked()
 
 
+def on_the_network(scene: Scene) -> Asked:
+    Host.objects.update(chassis="chassis-1")
+    return Asked()
+
+
 def to_plugged(scene: Scene) -> Asked:
     plugged(scene)
     return Asked(body={"floating_ip": ours(scene, FloatingIp)})
@@ -185,6 +191,8 @@ OTHERWISE: dict[str, Prepare] = {
     **dict.fromkeys(("instance-unlock.POST", "instances:unlock.POST"), locked),
     **dict.fromkeys(("instance-unprotect.POST", "instances:unprotect.POST"), protected),
     **dict.fromkeys(("instance-clone.POST", "instances:clone.POST"), offered),
+    **dict.fromkeys(("instance-attach-port.POST", "instances:attach-port.POST"), on_the_network),
+    **dict.fromkeys(("instance-detach-port.POST", "ports:detach.POST"), plugged),
     **dict.fromkeys(("service-user-activate.POST", "service_users:activate.POST"), deactivated),
     **dict.fromkeys(("instances:console-ticket.POST", "instances:bulk-stop.POST", "instances:bulk-reboot.POST",
                      "instances:bulk-pause.POST", "instances:bulk-suspend.POST", "instance-pause.POST", "instance-suspend.POST",

@@ -131,6 +131,9 @@ BODIES: dict[str, Body] = {
     "instance-rebuild.POST": lambda scene: {"image": ours(scene, Image), "ssh_keys": [ours(scene, SshKey)]},
     "instance-capture.POST": lambda scene: {"name": "ready"},
     "instance-clone.POST": lambda scene: {"name": "twin"}, "instance-watchdog.POST": lambda scene: {"action": "reset"},
+    "instance-attach-port.POST": lambda scene: {
+        "subnet": ours(scene, Subnet), "security_groups": [ours(scene, SecurityGroup)]},
+    "instance-detach-port.POST": lambda scene: {"port": ours(scene, Port)},
     "export-list.POST": lambda scene: {"organization": ours(scene, Organization), "what": "focus", "format": "csv",
                                        "first_month": "2026-10"},
     "export-schedule-list.POST": lambda scene: {"organization": ours(scene, Organization), "name": "warehouse", "what": "usage",
@@ -202,6 +205,9 @@ FORMS: dict[str, Body] = {
     "volumes:grow.POST": lambda scene: {"size_gib": "2"},
     "volumes:delete.POST": lambda scene: {"confirmed": "1", "typed_name": scene.ours[Volume].name},
     "instances:attach-volume.POST": lambda scene: {"volume": ours(scene, Volume)},
+    "instances:attach-port.POST": lambda scene: {
+        "subnet": ours(scene, Subnet), "security_groups": ours(scene, SecurityGroup)},
+    "ports:detach.POST": lambda scene: {"confirmed": "1"},
     "images:delete.POST": lambda scene: {"confirmed": "1"},
     "instances:delete.POST": lambda scene: {"confirmed": "1"},
     "instances:resize.POST": lambda scene: {"type": ours(scene, InstanceType)},

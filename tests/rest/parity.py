@@ -24,6 +24,7 @@ READS = {
     "instances:rebuild.GET": ("instances_retrieve", "images_list", "ssh_keys_list"),
     "instances:capture.GET": ("instances_retrieve", "prices_list", "projects_quotas_get"),
     "instances:clone.GET": ("instances_retrieve", "prices_list", "projects_quotas_get"),
+    "instances:attach-port.GET": ("instances_retrieve", "subnets_list", "ports_list", "security_groups_list"),
     "ssh_keys:list.GET": ("ssh_keys_list",),
     "volumes:list.GET": ("volumes_list",),
     "hosts:list.GET": ("hosts_list",),
@@ -147,6 +148,8 @@ WRITES = {
     **{f"volumes:{verb}.POST": (f"volumes_actions_{verb}",) for verb in ("attach", "detach", "grow")},
     "volumes:delete.POST": ("volumes_destroy",),
     "instances:attach-volume.POST": ("volumes_actions_attach",),
+    "instances:attach-port.POST": ("instances_actions_attach_port",),
+    "ports:detach.POST": ("instances_actions_detach_port",),
     "instances:delete.POST": ("instances_destroy",),
     "instances:purge.POST": ("instances_destroy",),  # ?purge=true
     "balance:profile.POST": ("billing_profiles_update",),

@@ -27,6 +27,7 @@ from compute.instances.console import views as consoles
 from compute.instances.lists.instances import RELATED
 from compute.instances.models import Instance
 from compute.instances.verbs import VERBS, Verb, offered
+from compute.instances.views import cards
 from compute.instances.views.sheets import (
     UNDER_WAY,
     Action,
@@ -174,7 +175,10 @@ def _danger(request: HttpRequest, instance: Instance, parts: details.Parts) -> D
 
 
 def _network(request: HttpRequest, instance: Instance) -> dict[str, Any]:
-    """Its ports, with what may be done to them."""
+    """Its ports, with what may be done to them and how one more is added."""
     may = {name: request.user.grants.may(permission, instance.project_id) for name, permission in (
         ("manage", "vpc.manage"), ("associate", "floatingip.associate"))}
-    return {"addresses": addresses.addresses(instance), "may": may}
+    found = addresses.addresses(instance)
+    rows = [(one, [cards.remove_action(request, instance, one.port, one.floating.address if one.floating else "")])
+            for one in found]
+    return {"rows": rows, "may": may, "adding": [cards.add_action(request, instance)]}

@@ -6,7 +6,7 @@ import pytest
 
 from compute.hosts.drivers import reasons
 from compute.hosts.drivers.contract import Power
-from compute.hosts.drivers.spec import Controller, Disk, Domain
+from compute.hosts.drivers.spec import Controller, Disk, Domain, Interface
 from portal.kernel.errors import HostFault
 
 from .stands import Stand
@@ -41,6 +41,35 @@ def test_a_disk_is_plugged_in_once_and_is_not_in_the_definition(stand: Stand) ->
     stand.hypervisor().ensure_stopped(spec.uuid, spec.generation)
     stand.hypervisor().ensure_started(spec.uuid, spec.generation)
     assert stand.hand.disks(spec.uuid) == {spec.disks[0].file}
+
+
+@pytest.mark.needs("hot plug", "cards")
+def test_a_card_is_plugged_in_once_is_a_device_of_the_host_and_is_not_in_the_definition(stand: Stand) -> None:
+    spec, card = on_q35(stand), Interface(mac="0a:4d:00:00:01:01", interface_id=uuid4())
+    for _again in range(2):
+        stand.hypervisor().ensure_plugged(spec.uuid, spec.generation, card)
+    [(port, tap)] = stand.hypervisor().taps(spec.uuid).items()
+    assert port == card.interface_id and 0 < len(tap) <= 15
+    other = replace(card, mac="0a:4d:00:00:01:02", interface_id=uuid4())
+    stand.hypervisor().ensure_plugged(spec.uuid, spec.generation, other)
+    assert stand.hypervisor().taps(spec.uuid).keys() == {card.interface_id, other.interface_id}
+    with pytest.raises(HostFault) as refused:
+        stand.hypervisor().ensure_plugged(spec.uuid, spec.generation, replace(card, interface_id=uuid4()))
+    assert str(reasons.NO_SLOT) in refused.value.detail
+    stand.hypervisor().ensure_stopped(spec.uuid, spec.generation)
+    assert stand.hypervisor().ensure_unplugged(spec.uuid, spec.generation, card)
+    stand.hypervisor().ensure_started(spec.uuid, spec.generation)
+    assert stand.hypervisor().taps(spec.uuid) == {}
+
+
+@pytest.mark.needs("hot plug", "cards")
+def test_a_card_that_the_guest_does_not_let_go_of_stays_a_device_of_the_host(stand: Stand) -> None:
+    spec, card = on_q35(stand), Interface(mac="0a:4d:00:00:01:03", interface_id=uuid4())
+    stand.hypervisor().ensure_plugged(spec.uuid, spec.generation, card)
+    stand.hand.keep_devices(spec.uuid)
+    for _again in range(2):
+        assert not stand.hypervisor().ensure_unplugged(spec.uuid, spec.generation, card)
+    assert stand.hypervisor().taps(spec.uuid).keys() == {card.interface_id}
 
 
 @pytest.mark.needs("hot plug")
