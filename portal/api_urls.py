@@ -17,6 +17,7 @@ from billing import report_api as reports
 from compute.instances import api as instances
 from compute.instances.launch_templates import api as launch_templates
 from compute.instances.schedules import api as schedules
+from compute.instances.snapshots import api as snapshots
 from compute.network import api as network
 from portal import api as portal
 from portal.kernel import api as kernel
@@ -79,6 +80,7 @@ ROOMS = {
     "instance-types": (instances.InstanceTypeViewSet, "instance-type"),
     "ssh-keys": (instances.SshKeyViewSet, "ssh-key"),
     "instances": (instances.InstanceViewSet, "instance"),
+    "snapshots": (snapshots.SnapshotViewSet, "snapshot"),
     "launch-templates": (launch_templates.LaunchTemplateViewSet, "launch-template"),
     "instance-schedules": (schedules.InstanceScheduleViewSet, "instance-schedule"),
 }
