@@ -60,6 +60,7 @@ class Capture:
             return
         if not self.snapshot.parts.filter(volume=self.volume).exists():
             raise InvalidInput.field("snapshot", str(_("This is a snapshot of another instance.")))
+        self.snapshot.refresh_from_db(fields=["state"])  # whoever deletes it has the instance, too
         if self.snapshot.state != Snapshot.State.ACTIVE:
             raise StateConflict(state=self.snapshot.get_state_display())
 

@@ -191,8 +191,8 @@ class Instance(Resource, Stateful):
         S.DELETED: set(),
     }
     IN_FLIGHT = frozenset({S.BUILDING, S.STARTING, S.STOPPING, S.REBOOTING, S.PAUSING, S.SUSPENDING, S.RESUMING, S.RESCUING,
-                           S.UNRESCUING, S.REBUILDING, S.RESIZING, S.COPYING, S.SNAPSHOTTING, S.REVERTING, S.RECYCLING, S.RESTORING,
-                           S.DELETING})
+                           S.UNRESCUING, S.REBUILDING, S.RESIZING, S.COPYING, S.SNAPSHOTTING, S.REVERTING, S.RECYCLING,
+                           S.RESTORING, S.DELETING})
     # Absent states keep the price of the state before; building and failed creates never had one.
     METERED = {**dict.fromkeys((*ON_A_HOST, S.RESCUED, S.RECYCLED), True),
                **dict.fromkeys((S.ERROR, S.DELETING, S.DELETED), False)}

@@ -69,6 +69,7 @@ class Reverting:
             raise InvalidInput.field("snapshot", str(_("This is a snapshot of another instance.")))
         if self.memory and not self.snapshot.has_memory:
             raise InvalidInput.field("memory", str(_("This snapshot was taken without memory.")))
+        self.snapshot.refresh_from_db(fields=["state"])  # whoever deletes it has the instance, too
         if self.snapshot.state != Snapshot.State.ACTIVE:
             raise StateConflict(state=self.snapshot.get_state_display())
         self._require_volumes()
