@@ -20,7 +20,7 @@ class SnapshotList(Listing):
         PROJECT, CREATED, TAGS)
     filters = (BY_NAME, states(Snapshot.State.choices, "deleted"), BY_REGION, BY_TAG)
     empty = Empty(icon="camera", title=_("No snapshots yet"), action=_("Instances"), url_name="instances:list",
-                  permission="snapshot.create", command='mains instance snapshot web-1 "before the upgrade"',
+                  permission="snapshot.create", command='mains instance snapshot web-1 --name before',
                   text=_("Take one on the page of an instance, before something that may go wrong: it can be reverted to that."))
     create = Empty(icon="camera", title="", text="")
 
