@@ -18,6 +18,7 @@ from compute.instances import api as instances
 from compute.instances import sizes_api as sizes
 from compute.instances.launch_templates import api as launch_templates
 from compute.instances.schedules import api as schedules
+from compute.instances.snapshots import api as snapshots
 from compute.instances.volumes import api as volumes
 from compute.network import api as network
 from portal import api as portal
@@ -81,6 +82,7 @@ ROOMS = {
     "instance-types": (sizes.InstanceTypeViewSet, "instance-type"),
     "ssh-keys": (instances.SshKeyViewSet, "ssh-key"),
     "instances": (instances.InstanceViewSet, "instance"),
+    "snapshots": (snapshots.SnapshotViewSet, "snapshot"),
     "launch-templates": (launch_templates.LaunchTemplateViewSet, "launch-template"),
     "instance-schedules": (schedules.InstanceScheduleViewSet, "instance-schedule"),
 }

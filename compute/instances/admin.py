@@ -17,12 +17,14 @@ from compute.instances.models import HEAVY, Instance, InstanceType, SshKey
 from compute.instances.operations import act as operate
 from compute.instances.rescuing import default_image
 from compute.instances.schedules.admin import InstanceScheduleAdmin
+from compute.instances.snapshots.admin import SnapshotAdmin
 from compute.instances.verbs import VERBS
 from compute.instances.wording import EXPECTED, OBSERVED, REASONS
 from portal.kernel.admin import ALREADY, CatalogueAdmin, ReadOnlyAdmin, act
 from portal.kernel.admin.columns import LiveFilter, sized, toned
 
-__all__ = ["InstanceAdmin", "InstanceScheduleAdmin", "InstanceTypeAdmin", "LaunchTemplateAdmin", "SshKeyAdmin", "VerdictAdmin"]
+__all__ = ["InstanceAdmin", "InstanceScheduleAdmin", "InstanceTypeAdmin", "LaunchTemplateAdmin", "SnapshotAdmin",
+           "SshKeyAdmin", "VerdictAdmin"]
 MIB = 1024**2
 OF_CUSTOM = ("max_vcpus", "max_memory_mib", "vcpus_step", "memory_step_mib")
 

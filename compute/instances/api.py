@@ -31,6 +31,8 @@ from compute.instances.sizes_api import (
     require_custom,
     vcpus_field,
 )
+from compute.instances.snapshots import bodies as snapshots
+from compute.instances.snapshots.errors import HasSnapshots
 from compute.instances.verbs import ACTIONS, VERBS
 from compute.monitoring import api as monitoring
 from compute.network.errors import AddressInUse, AlreadyAssociated, NoNetwork, NoPublicNetwork, PoolFull, SubnetFull, TooMany
@@ -233,7 +235,8 @@ class SshKeyViewSet(Listed, Fetched, Described, RoomViewSet):
 REFUSED = {"start": (PaymentRequired, Unpaid, NoPrice, NoCapacity),
            **dict.fromkeys(("pause", "suspend"), (NotSupported, Unpaid, NoPrice)),
            **dict.fromkeys(("reboot", "restore", "unrescue"), (Unpaid,)), "resume": (PaymentRequired, Unpaid, NoPrice),
-           "rescue": (PaymentRequired, Unpaid, NoPrice, NoCapacity), "rebuild": (PaymentRequired, Unpaid, NoPrice),
+           "rescue": (PaymentRequired, Unpaid, NoPrice, NoCapacity), "rebuild": (PaymentRequired, Unpaid, NoPrice, HasSnapshots),
+           **snapshots.REFUSED,
            "capture": (*REFUSALS, *affording.REFUSALS, NoCapacity),
            "clone": (*REFUSALS, *affording.REFUSALS, NoRoomForCopy, NotOffered, SubnetFull, TooMany),
            "resize": (*REFUSALS, *affording.REFUSALS, NoCapacity, NeedsRestart)}
@@ -241,8 +244,8 @@ REFUSED = {"start": (PaymentRequired, Unpaid, NoPrice, NoCapacity),
 GUARDS = ("lock", "unlock", "protect", "unprotect", "watchdog")
 
 
-class InstanceViewSet(consoles.HasConsole, cards_api.HasCards, watchdog_api.HasWatchdog, Listed, Fetched, Described,
-                      RoomViewSet):
+class InstanceViewSet(consoles.HasConsole, cards_api.HasCards, watchdog_api.HasWatchdog, snapshots.HasSnapshots, Listed, Fetched,
+                      Described, RoomViewSet):
     """Instances."""
 
     queryset = Instance.objects.select_related("hold")
@@ -258,7 +261,7 @@ class InstanceViewSet(consoles.HasConsole, cards_api.HasCards, watchdog_api.HasW
               **cards_api.BODIES, **watchdog_api.BODIES,
               **{name: ForceSerializer for name, verb in ACTIONS.items() if verb.takes_force},
               "lock": LockSerializer, "rescue": RescueSerializer, "rebuild": RebuildSerializer, "resize": ResizeSerializer,
-              "capture": CaptureSerializer, "clone": CloneSerializer}
+              "capture": CaptureSerializer, "clone": CloneSerializer, **snapshots.BODIES}
     answers = {**dict.fromkeys(("partial_update", *GUARDS), (200, InstanceSerializer)),
                **consoles.ANSWERS, "placement": (200, PlacedSerializer),
                "metrics": (200, monitoring.MetricsSerializer)}
@@ -398,7 +401,7 @@ def _verb_action(name: str) -> Any:
 
 
 for _name in ACTIONS:
-    if _name not in vars(InstanceViewSet):  # what has wishes has a route of its own there
+    if not hasattr(InstanceViewSet, _name):  # what has wishes has a route of its own there
         setattr(InstanceViewSet, _name, _verb_action(_name))
 
 

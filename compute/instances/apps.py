@@ -36,8 +36,12 @@ class InstancesConfig(AppConfig):
             suspension,
         )
         from compute.instances.launch_templates import verbs as templates
-        from compute.instances.models import Instance, InstanceSchedule, LaunchTemplate
+        from compute.instances.models import Instance, InstanceSchedule, LaunchTemplate, Snapshot
         from compute.instances.schedules import telling, verbs
+        from compute.instances.snapshots import kinds as snapshot_kinds  # noqa: F401  (registers the operation kinds)
+        from compute.instances.snapshots import taking
+        from compute.instances.snapshots import verbs as snapshots
+        from compute.instances.snapshots.models import METER
         from compute.instances.volumes import kinds as volume_kinds  # noqa: F401  (registers the operation kinds)
         from compute.instances.volumes import verbs as volumes
 
@@ -54,6 +58,16 @@ class InstancesConfig(AppConfig):
             Permission(name=templates.CREATE, label=_("Create launch templates"), roles=ADMINS),
             Permission(name=templates.UPDATE, label=_("Change launch templates and save versions"), roles=ADMINS),
             Permission(name=templates.DELETE, label=_("Delete launch templates"), roles=ADMINS),
+            Permission(name=snapshots.VIEW, label=_("See snapshots"), roles=EVERYBODY),
+            Permission(name=snapshots.CREATE, label=_("Take snapshots"), roles=ADMINS),
+            Permission(name=snapshots.REVERT, label=_("Revert instances to snapshots"), roles=ADMINS),
+            Permission(name=snapshots.UPDATE, label=_("Rename and describe snapshots"), roles=ADMINS),
+            Permission(name=snapshots.DELETE, label=_("Delete snapshots"), roles=ADMINS),
+            ResourceKind(name="snapshot", label=_("Snapshot"), label_plural=_("Snapshots"), page="snapshots:detail",
+                         api="snapshot-detail", permission=snapshots.VIEW, icon="camera"),
+            Meter(name=METER, label=_("Snapshot"), unit="GiB-second", price_unit=_("GiB and hour"), service="Snapshots",
+                  category="Storage"),
+            QuotaDimension(name=taking.DIMENSION, label=_("Snapshots"), rows=Snapshot.objects.live),
             ResourceKind(name="launch_template", label=_("Launch template"), label_plural=_("Launch templates"),
                          page="launch_templates:detail", api="launch-template-detail", permission=templates.VIEW, icon="stack-2"),
             ResourceKind(name="instance", label=_("Instance"), label_plural=_("Instances"), page="instances:detail",
@@ -87,7 +101,7 @@ class InstancesConfig(AppConfig):
             registry.project_end_hooks.append(verbs.end_with_project)
         if stopping.HOOK not in registry.stopping_hooks:
             registry.stopping_hooks.append(stopping.HOOK)
-        for coming in (stopping.coming, resizing.coming, copying.coming, volumes.coming):
+        for coming in (stopping.coming, resizing.coming, copying.coming, volumes.coming, taking.coming):
             if coming not in registry.coming_hooks:
                 registry.coming_hooks.append(coming)
         if guarding.keep not in registry.change_guards:

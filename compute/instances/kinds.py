@@ -8,6 +8,7 @@ from compute.hosts import placement
 from compute.instances import copy_steps, rebuilding, rescuing, resize_steps, steps
 from compute.instances.headroom import Headroom
 from compute.instances.models import Instance, InstanceState, InstanceType
+from compute.instances.snapshots import steps as snapshots
 from compute.instances.volumes import ending
 from compute.network import steps as network
 from portal.kernel.operations import Kind, Run, Step, register
@@ -157,6 +158,7 @@ def _resize_failed(run: Run, error: dict) -> None:
 
 def _is_deleted(run: Run) -> dict:
     instance = steps.target_of(run)
+    snapshots.forget_all(instance)
     ending.settle(instance)
     instance.move_to(InstanceState.DELETED, deleted_at=database_now())
     return {"instances": [str(instance.pk)]}

@@ -15,6 +15,7 @@ from compute.hosts.models import Host
 from compute.instances.classes import MOST_NODES, CpuMode, Firmware, IoClass, Machine
 from compute.instances.launch_templates.models import LaunchTemplate, LaunchTemplateVersion  # noqa: F401  (tables of this app)
 from compute.instances.schedules.models import InstanceSchedule, ScheduleRun  # noqa: F401  (tables of this app)
+from compute.instances.snapshots.models import Snapshot, SnapshotVolume  # noqa: F401  (tables of this app)
 from portal.kernel.declarations import Reading
 from portal.kernel.models import Resource, Zone
 from portal.kernel.secrets import EncryptedTextField
@@ -162,6 +163,8 @@ class InstanceState(models.TextChoices):
     REBUILDING = "rebuilding", _("Rebuilding")
     RESIZING = "resizing", _("Resizing")
     COPYING = "copying", _("Copying")
+    SNAPSHOTTING = "snapshotting", _("Taking a snapshot")
+    REVERTING = "reverting", _("Reverting")
     RECYCLING = "recycling", _("Recycling")
     RECYCLED = "recycled", _("Recycled")
     RESTORING = "restoring", _("Restoring")
@@ -226,10 +229,10 @@ class Instance(Resource, Stateful):
         S.BUILDING: {S.RUNNING, S.ERROR},
         S.STARTING: {S.RUNNING, S.STOPPED},
         S.RUNNING: {S.STOPPING, S.REBOOTING, S.PAUSING, S.SUSPENDING, S.RESCUING, S.REBUILDING, S.RESIZING, S.RECYCLING,
-                    S.DELETING, *ON_A_HOST - {S.RUNNING}},
+                    S.SNAPSHOTTING, S.REVERTING, S.DELETING, *ON_A_HOST - {S.RUNNING}},
         S.STOPPING: {S.STOPPED},
         S.STOPPED: {S.STARTING, S.RESCUING, S.REBUILDING, S.RESIZING, S.COPYING, S.RECYCLING, S.DELETING,
-                    *ON_A_HOST - {S.STOPPED}},
+                    S.SNAPSHOTTING, S.REVERTING, *ON_A_HOST - {S.STOPPED}},
         S.REBOOTING: {S.RUNNING, S.STOPPED},
         S.PAUSING: {S.PAUSED, S.RUNNING},
         S.PAUSED: {S.RESUMING, S.STOPPING, S.RECYCLING, S.DELETING, *ON_A_HOST - {S.PAUSED}},
@@ -242,6 +245,8 @@ class Instance(Resource, Stateful):
         S.REBUILDING: {S.RUNNING, S.STOPPED, S.ERROR},
         S.RESIZING: {S.RUNNING, S.STOPPED},
         S.COPYING: {S.STOPPED},
+        S.SNAPSHOTTING: {S.RUNNING, S.STOPPED},
+        S.REVERTING: {S.RUNNING, S.STOPPED},
         S.RECYCLING: {S.RECYCLED},
         S.RECYCLED: {S.RESTORING, S.DELETING, S.RUNNING},
         S.RESTORING: {S.STOPPED, S.RECYCLED},
@@ -250,7 +255,8 @@ class Instance(Resource, Stateful):
         S.DELETED: set(),
     }
     IN_FLIGHT = frozenset({S.BUILDING, S.STARTING, S.STOPPING, S.REBOOTING, S.PAUSING, S.SUSPENDING, S.RESUMING, S.RESCUING,
-                           S.UNRESCUING, S.REBUILDING, S.RESIZING, S.COPYING, S.RECYCLING, S.RESTORING, S.DELETING})
+                           S.UNRESCUING, S.REBUILDING, S.RESIZING, S.COPYING, S.SNAPSHOTTING, S.REVERTING, S.RECYCLING,
+                           S.RESTORING, S.DELETING})
     # Absent states keep the price of the state before; building and failed creates never had one.
     METERED = {**dict.fromkeys((*ON_A_HOST, S.RESCUED, S.RECYCLED), True),
                **dict.fromkeys((S.ERROR, S.DELETING, S.DELETED), False)}
@@ -258,7 +264,7 @@ class Instance(Resource, Stateful):
              S.REBOOTING: "busy", S.PAUSING: "busy", S.PAUSED: "warn", S.SUSPENDING: "busy", S.SUSPENDED: "off",
              S.RESUMING: "busy", S.RESCUING: "busy", S.RESCUED: "warn", S.UNRESCUING: "busy", S.REBUILDING: "busy",
              S.RESIZING: "busy", S.COPYING: "busy", S.RECYCLING: "busy", S.RECYCLED: "off", S.RESTORING: "busy",
-             S.ERROR: "bad", S.DELETING: "busy", S.DELETED: "off"}
+             S.SNAPSHOTTING: "busy", S.REVERTING: "busy", S.ERROR: "bad", S.DELETING: "busy", S.DELETED: "off"}
 
     resource = models.OneToOneField(Resource, models.CASCADE, parent_link=True, primary_key=True, related_name="instance")
     state = models.CharField(_("state"), max_length=16, choices=S, default=S.BUILDING)
@@ -285,6 +291,8 @@ class Instance(Resource, Stateful):
     rescue_image = models.ForeignKey(Image, models.PROTECT, null=True, related_name="+", verbose_name=_("rescue image"),
                                      help_text=_("What it boots from instead of its own disk."))
     rebuilt_by = models.UUIDField(null=True, editable=False, help_text=_("The operation that last wrote its root disk anew."))
+    current_snapshot = models.ForeignKey(Snapshot, models.SET_NULL, null=True, editable=False, related_name="+", help_text=_(
+        "Where it stands among its snapshots: which one it was last taken as, or reverted to."))
     next_user_data = EncryptedTextField(blank=True, editable=False, help_text=_("What a rebuild under way will bring."))
     fault = models.JSONField(null=True, help_text=_("Why it is in error, or what failed last."))
     recycled_at = models.DateTimeField(_("in the recycle bin since"), null=True)

@@ -15,10 +15,12 @@ from billing.prices import price_of
 from compute.hosts import placement
 from compute.instances import builds, guarding, keys
 from compute.instances.copying import Capture, Clone, clone_name, record_clone
-from compute.instances.models import Instance, InstanceState, InstanceType, SshKey
+from compute.instances.models import Instance, InstanceState, InstanceType, Snapshot, SshKey
 from compute.instances.networks import Networks, has_fabric
 from compute.instances.resizing import Resize, Way
 from compute.instances.sizes import Size
+from compute.instances.snapshots.reverting import Reverting
+from compute.instances.snapshots.taking import Taking, require_none
 from compute.instances.verbs import VERBS
 from compute.network import steps as network
 from portal.kernel import audit
@@ -193,7 +195,8 @@ def act(instance: Instance, verb_name: str, *, actor, force: bool = False, **wis
 # comes back from the bin when somebody has paid.
 UNPAID: dict[str, tuple[Rung, ...]] = {
     "stop": (), "delete": (), "purge": (), "restore": (Rung.RECYCLED,), "start": ladder.REFUSING, "resume": ladder.REFUSING,
-    "resize": ladder.REFUSING, "capture": ladder.REFUSING, "clone": ladder.REFUSING}
+    "resize": ladder.REFUSING, "capture": ladder.REFUSING, "clone": ladder.REFUSING,
+    "snapshot": ladder.REFUSING}
 
 
 def _submit(instance: Instance, kind: str, actor, *, steps: Sequence[str] | None = None, also: Iterable[UUID] = (),
@@ -288,6 +291,7 @@ def _unrescue(instance: Instance, actor, force: bool) -> Operation:
 def _rebuild(instance: Instance, actor, force: bool, *, image: Image, ssh_keys: Iterable[SshKey] | None = None,
              user_data: str | None = None) -> Operation:
     """Without `ssh_keys` or `user_data` it keeps those that it has. Not running, it is a start."""
+    require_none(instance)
     volume = _root_volume(instance)
     errors = builds.image_errors(image, instance.project, instance.region, is_kept=image.pk == instance.image_id)
     errors |= builds.size_errors(image, volume.size_gib, "image")
@@ -317,11 +321,13 @@ def _resize(instance: Instance, actor, force: bool, *, type: InstanceType, vcpus
 
 
 def _capture(instance: Instance, actor, force: bool, *, name: str, description: str = "",
-             tags: dict[str, str] | None = None) -> Operation:
-    """What it takes is asked at once, for the whole disk; what the image turns out to be counts and costs from then on."""
+             tags: dict[str, str] | None = None, snapshot: Snapshot | None = None) -> Operation:
+    """What it takes is asked at once, for the whole disk; what the image turns out to be counts and costs from then on. With a
+    `snapshot`, of what was on it then."""
     image = Capture(instance=instance, volume=_root_volume(instance), name=name, description=description,
-                    tags=tags or {}).take(actor=actor)
-    operation = _submit(instance, "instance.capture", actor, also=[image.pk], image=str(image.pk))
+                    tags=tags or {}, snapshot=snapshot).take(actor=actor)
+    operation = _submit(instance, "instance.capture", actor, also=[image.pk, *([snapshot.pk] if snapshot else [])],
+                        image=str(image.pk), snapshot=str(snapshot.pk) if snapshot else None)
     audit.record("image.create", image, actor=actor, operation=operation, after={"name": image.name, "made of": instance.name})
     instance.move_to(InstanceState.COPYING)
     return operation
@@ -335,6 +341,34 @@ def _clone(instance: Instance, actor, force: bool, *, name: str = "") -> Operati
     operation = _submit(instance, "instance.clone", actor, also=held, generation=1, instances=[str(made.pk)])
     record_clone(made, instance, actor=actor, operation=operation)
     instance.move_to(InstanceState.COPYING)
+    return operation
+
+
+def _snapshot(instance: Instance, actor, force: bool, *, name: str, description: str = "", tags: dict[str, str] | None = None,
+              memory: bool = False) -> Operation:
+    made = Taking(instance=instance, name=name, description=description, tags=tags or {}, memory=memory).take(actor=actor)
+    operation = _submit(instance, "instance.snapshot", actor, also=[made.pk], generation=instance.generation, was=instance.state,
+                        snapshot=str(made.pk))
+    audit.record("snapshot.create", made, actor=actor, operation=operation, after={
+        "name": made.name, "instance": instance.name, "memory": memory})
+    instance.move_to(InstanceState.SNAPSHOTTING)
+    return operation
+
+
+def _revert(instance: Instance, actor, force: bool, *, snapshot: Snapshot, memory: bool | None = None) -> Operation:
+    """What is off and gets its memory back runs then: that is a start."""
+    wanted = Reverting(instance=instance, snapshot=snapshot, memory=memory)
+    sizes = wanted.take(actor=actor)
+    again: dict[str, object] = {}
+    if wanted.starts:
+        _require_credit(instance, actor)
+        again = {"generation": instance.generation + 1, "vnc_password": vnc_password()}
+    operation = _submit(instance, "instance.revert", actor, steps=wanted.steps, also=[snapshot.pk], starts=wanted.starts,
+                        generation=again.get("generation", instance.generation), was=instance.state, snapshot=str(snapshot.pk),
+                        sizes=sizes)
+    audit.record("snapshot.revert", snapshot, actor=actor, operation=operation, after={
+        "instance": instance.name, "memory": wanted.with_memory})
+    instance.move_to(InstanceState.REVERTING, fault=None, **again)
     return operation
 
 
@@ -367,4 +401,4 @@ def _purge(instance: Instance, actor, force: bool, *, volumes: bool = False) -> 
 HANDLERS: dict[str, Callable[..., Operation]] = {
     "start": _start, "stop": _stop, "reboot": _reboot, "pause": _pause, "suspend": _suspend, "resume": _resume,
     "rescue": _rescue, "unrescue": _unrescue, "rebuild": _rebuild, "resize": _resize, "delete": _recycle, "restore": _restore,
-    "purge": _purge, "capture": _capture, "clone": _clone}
+    "purge": _purge, "capture": _capture, "clone": _clone, "snapshot": _snapshot, "revert": _revert}

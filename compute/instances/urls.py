@@ -11,6 +11,7 @@ from compute.instances.lists.hosts import HostList
 from compute.instances.lists.instances import InstanceList
 from compute.instances.lists.keys import KeyList
 from compute.instances.schedules import views as schedules
+from compute.instances.snapshots import views as snapshots
 from compute.instances.verbs import VERBS
 from compute.instances.views import (
     cards,
@@ -39,7 +40,8 @@ from tenants.bulk import bulk_paths
 
 PAGES: dict[str, Callable[..., HttpResponse]] = {"rescue": rewriting.rescue, "rebuild": rewriting.rebuild,
                                                  "resize": resizing.resize, "capture": copying.capture,
-                                                 "clone": copying.clone}
+                                                 "clone": copying.clone, "snapshot": snapshots.take,
+                                                 "revert": snapshots.revert}
 """Verbs with a form of their own → its view, for GET and POST."""
 
 instance_pages = [
@@ -82,6 +84,12 @@ template_pages = [
     path("<uuid:pk>/default/", launch_templates.default, name="default"),
     path("<uuid:pk>/delete/", launch_templates.delete, name="delete"),
     *bulk_paths(LaunchTemplateList),
+]
+snapshot_pages = [
+    path("", snapshots.listing, name="list"),
+    path("<uuid:pk>/", snapshots.detail, name="detail"),
+    path("<uuid:pk>/edit/", editing.snapshot, name="edit"),
+    path("<uuid:pk>/delete/", snapshots.delete, name="delete"),
 ]
 host_pages = [
     path("", hosts.listing, name="list"),
@@ -139,6 +147,7 @@ urlpatterns = [
     path("instances/", include((instance_pages, "instances"))),
     path("instance-schedules/", include((schedule_pages, "instance_schedules"))),
     path("launch-templates/", include((template_pages, "launch_templates"))),
+    path("snapshots/", include((snapshot_pages, "snapshots"))),
     path("ssh-keys/", include((key_pages, "ssh_keys"))),
     path("hosts/", include((host_pages, "hosts"))),
     path("vpcs/", include((vpc_pages, "vpcs"))),

@@ -140,6 +140,18 @@ VERBS = {verb.name: verb for verb in (
          in_flight=S.COPYING, settled=S.STOPPED, operation="instance.clone", has_form=True, in_menu=True,
          confirm=_("A new instance of the same type, in the same networks and security groups, with a copy of the root volume "
                    "and addresses of its own, is made on the same host and started. This one stays off until the copy is made.")),
+    Verb(name="snapshot", label=_("Take snapshot"), icon="camera", permission="snapshot.create",
+         legal=frozenset({S.RUNNING, S.STOPPED}), in_flight=S.SNAPSHOTTING, settled="", operation="instance.snapshot",
+         has_form=True, in_menu=True, needs="takes_snapshots", tells=("memory",),
+         confirm=_("What is on all its volumes now is kept, and the instance can be reverted to it. Of one that runs, what the "
+                   "guest has not written yet is missing, as after a power cut, unless its memory is kept too: for that it "
+                   "stands still for as long as writing takes.")),
+    Verb(name="revert", label=_("Revert to snapshot"), icon="history", permission="snapshot.revert",
+         legal=frozenset({S.RUNNING, S.STOPPED}), in_flight=S.REVERTING, settled="", operation="instance.revert", has_form=True,
+         in_menu=True, needs="takes_snapshots", tells=("memory",),
+         confirm=_("All its volumes become what they were at the snapshot: what was written since is lost. What runs loses its "
+                   "power for that and is started again; with memory, it runs on from where it was at the snapshot, also where "
+                   "it is stopped now.")),
     Verb(name="restore", label=_("Restore"), icon="history", permission="instance.delete", legal=frozenset({S.RECYCLED}),
          in_flight=S.RESTORING, settled=S.STOPPED, operation="instance.restore"),
     Verb(name="delete", label=_("Delete"), icon="trash", permission="instance.delete", legal=ON_A_HOST | {S.RESCUED, S.ERROR},

@@ -123,6 +123,8 @@ ACTS = {
     "launch_template.save": _("Save version of launch template"),
     "launch_template.default": _("Choose default version of launch template"),
     "launch_template.delete": _("Delete launch template"),
+    "snapshot.create": _("Take snapshot"), "snapshot.update": _("Change snapshot"), "snapshot.revert": _("Revert to snapshot"),
+    "snapshot.delete": _("Delete snapshot"),
     "host.add": _("Add host"), "host.key": _("Learn host key"), "host.maintenance": _("Host maintenance"),
     "price.set": _("Set price"), "terms.set": _("Set terms"), "outage.record": _("Record outage"),
     "budget.create": _("Create budget"), "budget.change": _("Change budget"), "budget.delete": _("Delete budget"),

@@ -8,8 +8,9 @@ from billing.seed import seed_prices
 from compute.hosts.drivers.simulated import SimulatedHost
 from compute.hosts.models import Claim
 from compute.hosts.operations import prepare_host
-from compute.instances.models import Instance, InstanceType
+from compute.instances.models import Instance, InstanceType, Snapshot
 from compute.instances.operations import act, create_instance
+from compute.instances.snapshots.verbs import delete_snapshot
 from compute.instances.volumes import verbs as volumes
 from compute.instances.volumes.verbs import NewVolume
 from portal.kernel.models import Operation
@@ -155,6 +156,45 @@ def test_a_clone_killed_anywhere_is_there_or_leaves_nothing(world: World, is_ref
         census(world)
 
     told(f"clone{', undone' if is_refused else ''}", every_point(begin, check, first=FIRST, stride=STRIDE), 90)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["taken", "taken with memory", "taken off", "not taken", "reverted", "woken", "deleted"])
+def test_a_snapshot_killed_anywhere_is_there_or_leaves_nothing(world: World, what: str) -> None:
+    """The volume's file and the rows say the same."""
+    alice, hand = world.people["alice"], SimulatedHost(world.host.endpoint.uri)
+
+    def begin() -> Operation:
+        hand.heal()
+        for row in Snapshot.objects.live():
+            delete_snapshot(row, actor=alice)
+            drain()
+        instance = the_instance(world, "stopped" if what == "taken off" else "running")
+        if what in ("reverted", "woken", "deleted"):
+            act(instance, "snapshot", actor=alice, name="before", memory=what == "woken")
+            drain()
+            instance = the_instance(world, "stopped" if what == "woken" else "running")
+        if what == "deleted":
+            return delete_snapshot(Snapshot.objects.live().get(), actor=alice)
+        if what in ("reverted", "woken"):
+            return act(instance, "revert", actor=alice, snapshot=Snapshot.objects.live().get())
+        if what == "not taken":
+            hand.fail("shape", kind="error", times=1000)
+        return act(instance, "snapshot", actor=alice, name="it", memory=what in ("taken with memory", "not taken"))
+
+    def check(operation: Operation) -> None:
+        assert operation.state == ("failed" if what == "not taken" else "succeeded"), operation.error
+        there = {str(row.pk) for row in Snapshot.objects.live()}
+        assert len(there) == (what not in ("not taken", "deleted")) == UsageInterval.objects.filter(
+            meter="snapshot", period__endswith=None).count()
+        volume = Volume.objects.get(attachment__domain=Instance.objects.get(state__in=WAYS).pk)
+        folder, _, name = volume.locator.rpartition("/")
+        assert hand._store.read()["pools"][folder]["volumes"][name].get("snapshots", {}).keys() == there
+        assert Instance.objects.get(state__in=WAYS).state == ("stopped" if what == "taken off" else "running")
+        census(world)
+        one_audit_row(operation)
+
+    told(f"snapshot {what}", every_point(begin, check, first=FIRST, stride=STRIDE), 20)
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from django.urls import reverse
 from billing.models import Budget, Export, ExportSchedule, Invoice, Issuer
 from compute.hosts.models import Host
 from compute.instances.console.models import ConsoleLink, ConsoleTicket
-from compute.instances.models import Instance, InstanceSchedule, InstanceType, LaunchTemplate, SshKey
+from compute.instances.models import Instance, InstanceSchedule, InstanceType, LaunchTemplate, Snapshot, SshKey
 from compute.network.models import AddressPool, FloatingIp, Port, SecurityGroup, SecurityGroupRule, Subnet, Vpc
 from portal.kernel.declarations import registry
 from portal.kernel.models import AuditEvent, Operation, Region, Zone
@@ -43,7 +43,7 @@ PAGE_MODELS: dict[str, type[Model]] = {
     "sessions": BrowserSession,
     "service_users": ServiceUser, "emergency": BreakGlass, "balance": Organization, "invoices": Invoice,
     "exports": Export, "export_schedules": ExportSchedule, "instance_schedules": InstanceSchedule,
-    "launch_templates": LaunchTemplate,
+    "launch_templates": LaunchTemplate, "snapshots": Snapshot,
 }
 Body = Callable[[Scene], dict[str, Any]]
 
@@ -134,6 +134,9 @@ BODIES: dict[str, Body] = {
     "instance-attach-port.POST": lambda scene: {
         "subnet": ours(scene, Subnet), "security_groups": [ours(scene, SecurityGroup)]},
     "instance-detach-port.POST": lambda scene: {"port": ours(scene, Port)},
+    "instance-snapshot.POST": lambda scene: {"name": "before"},
+    "instance-revert.POST": lambda scene: {"snapshot": ours(scene, Snapshot)},
+    "snapshot-detail.PATCH": lambda scene: {"name": "renamed"},
     "export-list.POST": lambda scene: {"organization": ours(scene, Organization), "what": "focus", "format": "csv",
                                        "first_month": "2026-10"},
     "export-schedule-list.POST": lambda scene: {"organization": ours(scene, Organization), "name": "warehouse", "what": "usage",
@@ -208,6 +211,9 @@ FORMS: dict[str, Body] = {
     "instances:attach-port.POST": lambda scene: {
         "subnet": ours(scene, Subnet), "security_groups": ours(scene, SecurityGroup)},
     "ports:detach.POST": lambda scene: {"confirmed": "1"},
+    "instances:snapshot.POST": lambda scene: {"name": "before"},
+    "instances:revert.POST": lambda scene: {"snapshot": ours(scene, Snapshot)},
+    "snapshots:delete.POST": lambda scene: {"confirmed": "1"},
     "images:delete.POST": lambda scene: {"confirmed": "1"},
     "instances:delete.POST": lambda scene: {"confirmed": "1"},
     "instances:resize.POST": lambda scene: {"type": ours(scene, InstanceType)},
@@ -303,7 +309,7 @@ FORMS: dict[str, Body] = {
 }
 FORMS |= {f"{space}:edit.POST": lambda scene: {"name": "renamed", "description": "", "tags": "", "version": "1"}
           for space in ("instances", "ssh_keys", "volumes", "images", "vpcs", "subnets", "ports", "security_groups",
-                        "floating_ips", "launch_templates")}
+                        "floating_ips", "launch_templates", "snapshots")}
 # Verbs on many rows of a list, one address each.
 BULK = {"instances": (Instance, "start stop reboot pause suspend resume unrescue restore delete purge"),
         "ssh_keys": (SshKey, "delete"), "launch_templates": (LaunchTemplate, "delete"), "api_keys": (ApiKey, "revoke"),

@@ -23,6 +23,11 @@ READS = {
     "instances:rescue.GET": ("instances_retrieve", "images_list"),
     "instances:rebuild.GET": ("instances_retrieve", "images_list", "ssh_keys_list"),
     "instances:capture.GET": ("instances_retrieve", "prices_list", "projects_quotas_get"),
+    "instances:snapshot.GET": ("instances_retrieve", "prices_list", "projects_quotas_get"),
+    "instances:revert.GET": ("instances_retrieve", "snapshots_list"),
+    "snapshots:list.GET": ("snapshots_list",),
+    "snapshots:detail.GET": ("snapshots_retrieve", "instances_retrieve", "volumes_list"),
+    "snapshots:edit.GET": ("snapshots_retrieve",),
     "instances:clone.GET": ("instances_retrieve", "prices_list", "projects_quotas_get"),
     "instances:attach-port.GET": ("instances_retrieve", "subnets_list", "ports_list", "security_groups_list"),
     "ssh_keys:list.GET": ("ssh_keys_list",),
@@ -140,7 +145,8 @@ WRITES = {
     "instances:summary.POST": ("instances_create",),  # ?dry_run=true
     "instances:check.POST": ("instances_create",),  # ?dry_run=true
     **{f"instances:{verb}.POST": (f"instances_actions_{verb}",) for verb in (*VERBS, *GUARDS, "resize", "rescue", "rebuild",
-                                                                                      "capture", "clone")},
+                                                                                      "capture", "clone", "snapshot", "revert")},
+    "snapshots:delete.POST": ("snapshots_destroy",),
     "instance_schedules:create.POST": ("instance_schedules_create", "instance_schedules_preview"),
     **{f"instance_schedules:{verb}.POST": ("instance_schedules_update",) for verb in ("edit", "enable", "disable")},
     "instance_schedules:delete.POST": ("instance_schedules_destroy",),
@@ -258,7 +264,7 @@ WRITES |= {
 }
 EDITS = {f"{kind}:edit.POST": (f"{kind}_update",) for kind in (
     "instances", "images", "volumes", "ssh_keys", "vpcs", "subnets", "ports", "security_groups", "floating_ips",
-    "launch_templates")}
+    "launch_templates", "snapshots")}
 # One press for many rows: a program sends one request for each.
 BULK = {
     **{f"instances:bulk-{verb}.POST": (f"instances_actions_{verb}",) for verb in VERBS},

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from typing import Any
 
-from .contract import Answer, Command, Slot, absolute_path, interface_name, uuid_text
+from .contract import Answer, Command, Slot, absolute_path, interface_name, qcow2_file, uuid_text
 
 CATALOGUE: dict[str, Command] = {}
 # libvirt and OVN meet on this bridge.
@@ -233,3 +233,33 @@ COUNT = _add(Command(
 UNCOUNT = _add(Command(
     name="uncount", parse=_nothing,
     words=(*FLOWS, "del-flows", Slot("bridge", interface_name), Slot("number", lambda number: f"{_cookie(number)}/-1"))))
+
+
+# -- snapshots inside volumes that no domain has open: QEMU's image locks refuse the others --
+
+@dataclass(frozen=True, kw_only=True)
+class KeptSnapshots:
+    """What a volume's file says: how large it is now (bytes), and which snapshots are in it."""
+
+    size: int
+    names: frozenset[str]
+
+
+def _kept_snapshots(text: str) -> KeptSnapshots:
+    told = json.loads(text)
+    return KeptSnapshots(size=told["virtual-size"], names=frozenset(one["name"] for one in told.get("snapshots", ())))
+
+
+# A large volume has large tables to go through; whole ones are read by a copy.
+TABLES_S, COPY_S = 600, 2 * 3600
+KEPT_SNAPSHOTS = _add(Command(
+    name="kept_snapshots", parse=_kept_snapshots,
+    words=("qemu-img", "info", "--output=json", "--image-opts", Slot("path", qcow2_file))))
+TAKE_SNAPSHOT, APPLY_SNAPSHOT, DROP_SNAPSHOT = (_add(Command(
+    name=name, parse=_nothing, limit_s=TABLES_S,
+    words=("qemu-img", "snapshot", "--image-opts", option, Slot("name", uuid_text), Slot("path", qcow2_file))))
+    for name, option in (("take_snapshot", "-c"), ("apply_snapshot", "-a"), ("drop_snapshot", "-d")))
+COPY_SNAPSHOT = _add(Command(
+    name="copy_snapshot", parse=_nothing, limit_s=COPY_S,
+    words=("qemu-img", "convert", "-l", Slot("name", uuid_text, before="snapshot.name="), "-O", "qcow2", "-o", "compat=1.1",
+           "--image-opts", Slot("path", qcow2_file), Slot("target", absolute_path))))

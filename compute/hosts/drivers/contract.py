@@ -7,7 +7,7 @@ No policy, no Django model and no portal id other than UUIDs may appear here or 
 
 Errors: `HostFault` (transient or not), `HostUnreachable`, `StaleGeneration`.
 """
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple, Protocol
@@ -70,6 +70,8 @@ class Capabilities:
     has_events: bool = False
     pauses: bool = False
     saves_memory: bool = False
+    takes_snapshots: bool = False
+    """Of what runs, with and without its memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,6 +207,22 @@ class Hypervisor(Protocol):
     def ensure_disk_size(self, uuid: UUID, generation: int, disk: Disk, *, size: int) -> None:
         """The disk of what runs has `size` bytes, and its guest is told. Raises HostFault when it is off, has no such disk, or
         would shrink."""
+
+    def ensure_snapshot(self, uuid: UUID, generation: int, name: UUID, files: Sequence[str], *, memory: bool) -> bool:
+        """These disks of what runs have a snapshot of that name in them, all of one moment; with `memory` the first one keeps
+        what was in the guest's memory, which stands still meanwhile. False while that goes on: call again. Raises HostFault
+        when it is off or has no such disk."""
+
+    def ensure_snapshot_absent(self, uuid: UUID, generation: int, name: UUID, files: Sequence[str]) -> None:
+        """None of these disks of what runs has it. Raises HostFault when it is off."""
+
+    def ensure_loaded(self, uuid: UUID, generation: int, name: UUID, files: Sequence[str], *, shape: str, attempt: UUID) -> bool:
+        """It runs on from where it was at the snapshot, with its disks as they were; what is off is started for that. An
+        `attempt` does it once. False while that goes on: call again. Raises HostFault before anything has changed when its
+        `shape` is another one now; what fails later leaves it standing still, or with nothing to go on from: cut its power."""
+
+    def shape(self, uuid: UUID, generation: int) -> str:
+        """What of its virtual hardware has to be the same for its memory to fit, in short. Raises HostFault when it is off."""
 
     def vnc(self, uuid: UUID) -> VncAddress | None:
         """Where to reach the domain's screen; None when it is not running or has none."""

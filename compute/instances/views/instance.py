@@ -1,4 +1,4 @@
-"""The page of one instance: `?tab=` overview, metrics, network, console, timeline or cost."""
+"""The page of one instance: `?tab=` overview, metrics, network, console, snapshots, timeline or cost."""
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -26,6 +26,8 @@ from compute.instances.classes import OF_CLASS
 from compute.instances.console import views as consoles
 from compute.instances.lists.instances import RELATED
 from compute.instances.models import Instance
+from compute.instances.snapshots import tree as snapshots
+from compute.instances.snapshots.verbs import VIEW as VIEW_SNAPSHOTS
 from compute.instances.verbs import VERBS, Verb, offered
 from compute.instances.views import cards
 from compute.instances.views.sheets import (
@@ -79,14 +81,18 @@ def sheet_of(request: HttpRequest, instance: Instance) -> Sheet:
                            content=lambda: _network(request, instance)),
             "console": Tab(label=gettext_lazy("Console"), part="instances/_console.html", is_live=False,
                            content=lambda: consoles.shared(request, instance) if may_open_console else {}),
+            "snapshots": Tab(label=gettext_lazy("Snapshots"), part="instances/_snapshots.html",
+                             content=lambda: snapshots.tree_of(request, instance)),
             "timeline": timeline_tab(request, lambda: timeline.subjects_of_instance(instance.pk)),
             "cost": cost_tab(request, instance, lambda: [row.pk for row in details.volumes_of(instance)])}
+    if may_not(request, VIEW_SNAPSHOTS, instance):
+        del tabs["snapshots"]
     if not instance.has_network:
         del tabs["network"]
     is_console = request.GET.get("tab") == "console" and may_open_console
     return Sheet(
         row=instance, list_page="instances:list", lead="instances/_lead.html", tabs=tabs, in_flight=instance.in_flight,
-        live=f"instance:{instance.pk} volume port floating_ip security_group", actions=_actions(request, instance),
+        live=f"instance:{instance.pk} volume port floating_ip security_group snapshot", actions=_actions(request, instance),
         context={"instance": instance, "observed": _observed(instance), "alert": "instances/_alert.html",
                  "why": instance.get_power_cause_display() if instance.power_cause else "",
                  "locked": guarding.why_kept(instance), "may_open_console": may_open_console,

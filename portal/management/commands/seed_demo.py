@@ -22,6 +22,7 @@ from compute.hosts.models import Endpoint, Host, SshIdentity
 from compute.hosts.operations import prepare_host
 from compute.instances.models import InstanceType
 from compute.instances.offers import BILLED
+from compute.instances.snapshots.models import METER, SKU
 from compute.lab.image import DemoImage, build
 from compute.network.models import AddressPool, Fabric
 from compute.network.operations import default_group, default_subnet
@@ -80,7 +81,8 @@ class Command(BaseCommand):
         return region, zone
 
     def catalogue(self, region: Region) -> None:
-        prices: list[tuple[str, str, Decimal]] = [("volume", "local", VOLUME_A_GIB), ("image", IMAGE_STORE, IMAGE_A_GIB)]
+        prices: list[tuple[str, str, Decimal]] = [("volume", "local", VOLUME_A_GIB), ("image", IMAGE_STORE, IMAGE_A_GIB),
+                                                (METER, SKU, VOLUME_A_GIB)]
         prices += [(meter, POOL_SLUG, hourly) for meter, hourly in FLOATING_IP_HOURLY.items()]
         prices.append(("network.public_traffic", POOL_SLUG, TRAFFIC_A_GB))
         for slug, name, vcpus, memory_mib, disk in TYPES:

@@ -3,6 +3,8 @@
 A stand declares what it `lacks`; such a test is then expected to fail, strictly: one that passes after all is an
 error, so a declaration can neither hide a fault nor outlive its reason.
 """
+import json
+import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +17,7 @@ from lxml import etree
 from compute.hosts.drivers import open_hypervisor
 from compute.hosts.drivers.contract import Address, Fence, Hypervisor
 from compute.hosts.drivers.simulated import SimulatedHost
+from compute.hosts.drivers.simulated.snapshots import volume_at
 from compute.hosts.drivers.spec import Domain
 from storage.pools import open_pool
 from storage.pools.contract import VolumePool
@@ -44,6 +47,8 @@ class Hand(Protocol):
     def disks(self, uuid: UUID) -> set[str]: ...
 
     def keep_devices(self, uuid: UUID) -> None: ...
+
+    def snapshots(self, file: str) -> list[str]: ...
 
     def let_go_of_pool(self, name: str) -> None: ...
 
@@ -95,6 +100,9 @@ class Stand:
 
 
 class SimulatedHand(SimulatedHost):
+    def snapshots(self, file: str) -> list[str]:
+        return list(volume_at(self._store.read(), file).get("snapshots", ()))
+
     def let_go_of_pool(self, name: str) -> None:
         raise NotImplementedError("a simulated pool is never inactive")
 
@@ -128,6 +136,10 @@ class LibvirtHand:
 
     def keep_devices(self, uuid: UUID) -> None:
         """What has no system keeps them anyway."""
+
+    def snapshots(self, file: str) -> list[str]:
+        told = subprocess.run(["qemu-img", "info", "-U", "-f", "qcow2", "--output=json", file], check=True, capture_output=True)
+        return [one["name"] for one in json.loads(told.stdout).get("snapshots", ())]
 
     def undefine(self, uuid: UUID) -> None:
         self._find(uuid).undefine()

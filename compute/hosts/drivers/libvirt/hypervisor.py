@@ -26,11 +26,11 @@ from compute.hosts.drivers.spec import Domain, domain_name
 from portal.kernel.errors import HostFault, HostUnreachable
 
 from .faults import Gone, NotInThisState
-from .growing import Growing
 from .measuring import GROUPS, measured
 from .owned import PARSER
 from .probe import PROBE_UUID, boots_under_kvm
 from .session import begin
+from .snapshots import Snapshots
 from .traits import Traits
 
 _POWERS = {
@@ -57,13 +57,15 @@ _UNDEFINE_QEMU = _UNDEFINE | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA | 
 _OUR_PREFIX = domain_name("")
 # For the bulk question to a host that is busy: it is over before it is asked again, 15 s after.
 _MEASURING_S = 12
-class LibvirtHypervisor(Growing, Traits):
+
+
+class LibvirtHypervisor(Snapshots, Traits):
     @property
     def capabilities(self) -> Capabilities:
         """libvirt's test driver keeps definitions and power, and has no guests."""
         qemu = self._is_qemu
         return Capabilities(migrates_live=qemu, has_vnc=qemu, has_serial=qemu, has_events=True, pauses=True, saves_memory=True,
-                            hot_adds_vcpus=qemu, hot_adds_memory=qemu, hot_plugs=qemu)
+                            hot_adds_vcpus=qemu, hot_adds_memory=qemu, hot_plugs=qemu, takes_snapshots=qemu)
 
     # -- the host --------------------------------------------------------------------------------------------------
 

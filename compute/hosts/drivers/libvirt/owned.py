@@ -1,4 +1,5 @@
 """Domains that are ours: found by UUID, and acted for by nobody of an older generation; and calls that take long."""
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from portal.kernel.errors import HostFault, StaleGeneration
 from .faults import translate
 from .session import Caller, begin, session_for
 
+log = logging.getLogger(__name__)
 PARSER = etree.XMLParser(resolve_entities=False, no_network=True)
 # How long a worker waits for a call that takes as long as a guest has memory; then it is looked at again.
 _PATIENCE_S = 4

@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 from ..contract import Cause, Power
 from .hypervisor import cut_power, forget, save
+from .snapshots import volume_at
 from .store import open_store
 from .verbs import EVERY_VERB
 
@@ -40,6 +41,14 @@ class SimulatedHost:
         """Let the next `times` calls of `verb` fail; the kinds are in `verbs`."""
         with self._store.change() as state:
             state["faults"].append({"verb": verb, "kind": kind, "times": times, "seconds": seconds})
+
+    def write(self, path: str, text: str) -> None:
+        """What is written in a volume, by whoever has it."""
+        with self._store.change() as state:
+            volume_at(state, path)["written"] = text
+
+    def read(self, path: str) -> str:
+        return volume_at(self._store.read(), path).get("written", "")
 
     def heal(self) -> None:
         """Forget all faults that were asked for."""

@@ -3,6 +3,7 @@
 It does not start what is not defined, what does not fit into its memory, whose files are missing, or whose disks
 another running domain has open (QEMU's image locks). No test hook may live here (`hand` has them).
 """
+from collections.abc import Sequence
 from itertools import count
 from typing import Any
 from uuid import NAMESPACE_DNS, UUID, uuid5
@@ -12,6 +13,7 @@ from portal.kernel.errors import HostFault, StaleGeneration
 from .. import reasons
 from ..contract import Capabilities, Cause, DomainView, Inventory, Measurement, Power, Trait, VncAddress
 from ..spec import Disk, Domain, Interface, Watchdog
+from . import snapshots
 from .store import State
 from .verbs import Simulated
 
@@ -22,7 +24,7 @@ COUNTERS = tuple(name for name in Measurement._fields if name not in (
 
 class SimulatedHypervisor(Simulated):
     capabilities = Capabilities(has_vnc=True, has_serial=False, pauses=True, saves_memory=True, hot_adds_vcpus=True,
-                                hot_adds_memory=True, hot_plugs=True)
+                                hot_adds_memory=True, hot_plugs=True, takes_snapshots=True)
 
     def inventory(self) -> Inventory:
         host = self._look("inventory")["host"]
@@ -159,6 +161,46 @@ class SimulatedHypervisor(Simulated):
             if volume["capacity"] > size:
                 raise HostFault(reasons.SHRINKS)
             volume["capacity"] = size
+
+    def ensure_snapshot(self, uuid: UUID, generation: int, name: UUID, files: Sequence[str], *, memory: bool) -> bool:
+        with self._verb("ensure_snapshot") as state:
+            running = _require_running(state, uuid, generation)["running"]
+            volumes = snapshots.of_running(state, running, files)
+            if not all(str(name) in volume.get("snapshots", ()) for volume in volumes):
+                for number, volume in enumerate(volumes):
+                    snapshots.take(volume, str(name), memory=memory and not number)
+        return True
+
+    def ensure_snapshot_absent(self, uuid: UUID, generation: int, name: UUID, files: Sequence[str]) -> None:
+        with self._verb("ensure_snapshot_absent") as state:
+            running = _require_running(state, uuid, generation)["running"]
+            for volume in snapshots.of_running(state, running, files):
+                snapshots.drop(volume, str(name))
+
+    def ensure_loaded(self, uuid: UUID, generation: int, name: UUID, files: Sequence[str], *, shape: str, attempt: UUID) -> bool:
+        with self._verb("ensure_loaded") as state:
+            record = _ours(state, uuid, generation)
+            wanted = record and (record["running"] or record["defined"])
+            if not wanted or wanted["generation"] != generation:
+                raise HostFault(reasons.NOT_DEFINED)
+            if record["running"] and wanted.get("loaded") == str(attempt):
+                return True
+            if snapshots.shape_of(wanted) != shape:
+                raise HostFault(reasons.OTHER_DEVICES)
+            volumes = [snapshots.volume_at(state, file) for file in files]
+            if not volumes[0].get("snapshots", {}).get(str(name), {}).get("memory"):
+                raise HostFault(reasons.NO_SNAPSHOT)
+            if not record["running"]:
+                _run(state, uuid, record, wanted)
+            for volume in volumes:
+                snapshots.apply(volume, str(name))
+            record["running"] |= {"loaded": str(attempt)}
+            record |= {"power": Power.RUNNING, "cause": Cause.UNKNOWN}
+        return True
+
+    def shape(self, uuid: UUID, generation: int) -> str:
+        with self._verb("shape") as state:
+            return snapshots.shape_of(_require_running(state, uuid, generation)["running"])
 
     def vnc(self, uuid: UUID) -> VncAddress | None:
         record = self._look("vnc")["domains"].get(str(uuid))
