@@ -27,6 +27,7 @@ class InstancesConfig(AppConfig):
             idle,
             kinds,
             offers,
+            passwords,
             recycling,
             resizing,
             stopping,

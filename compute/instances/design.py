@@ -9,6 +9,7 @@ from compute.hosts.drivers.spec import (
     Backing,
     Balloon,
     Cell,
+    Channel,
     Console,
     Controller,
     Disk,
@@ -100,6 +101,6 @@ def _cards(instance: Instance) -> list[Element]:
 
 
 def _people(instance: Instance, listen: str) -> list[Element]:
-    """What a person sits at: screen, pointer, serial port; and the small devices that every guest wants."""
-    return [Serial(), Console(), Vnc(listen=listen, password=instance.vnc_password), Video(), Input(), Rng(),
+    """What a person sits at: screen, pointer, serial port; the line to the guest agent, and the small devices that every guest wants."""
+    return [Serial(), Console(), Channel(), Vnc(listen=listen, password=instance.vnc_password), Video(), Input(), Rng(),
             Balloon(stats_period_s=10)]

@@ -61,3 +61,12 @@ class NotOffered(PortalError):
     code, status = "not_offered", 409
     title = _("Not offered any more")
     text = _("The type “{type}” is not offered any more: nothing new of it is made.")
+
+
+class NoGuestAgent(PortalError):
+    """It takes a program in the guest, and none answers there."""
+
+    code, status = "no_guest_agent", 409
+    title = _("No guest agent")
+    text = _("No guest agent answers in “{name}”. Install the package qemu-guest-agent in it and start its service; it is asked "
+             "again every minute.")

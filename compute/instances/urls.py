@@ -13,6 +13,7 @@ from compute.instances.lists.keys import KeyList
 from compute.instances.schedules import views as schedules
 from compute.instances.verbs import VERBS
 from compute.instances.views import (
+    agents,
     copying,
     creating,
     editing,
@@ -49,6 +50,7 @@ instance_pages = [
     path("<uuid:pk>/menu/", instances.menu, name="menu"),
     *[path(f"<uuid:pk>/{name}/", view, name=name) for name, view in (
         ("lock", guards.lock), ("unlock", guards.unlock), ("protect", guards.protect), ("unprotect", guards.unprotect))],
+    path("<uuid:pk>/reset-password/", agents.reset_password, name="reset-password"),
     path("", include("compute.instances.console.urls")),
     *[path(f"<uuid:pk>/{name}/", PAGES[name] if verb.has_form else instances.act_on(verb), name=name)
       for name, verb in VERBS.items()],

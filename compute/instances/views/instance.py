@@ -15,6 +15,7 @@ from compute.instances.console import views as consoles
 from compute.instances.lists.instances import RELATED
 from compute.instances.models import Instance
 from compute.instances.verbs import Verb, offered
+from compute.instances.views import agents
 from compute.instances.views.sheets import (
     UNDER_WAY,
     Action,
@@ -32,7 +33,7 @@ from tenants.access import Known
 from tenants.pages import page
 
 CONSOLE = "console.js"
-SECRET = ("user_data", "next_user_data", "vnc_password")
+SECRET = ("user_data", "next_user_data", "vnc_password", "password_hash", "next_password_hash")
 SHOWN = (*(field.name for field in Instance._meta.concrete_fields if field.name not in SECRET),
          "project__name", "project__organization__name", "region__name", "zone__name", "type__name", "type__slug",
          "image__kind", "image__name", "image__tags", "image__os", "host__name", "host__endpoint__capabilities",
@@ -118,7 +119,7 @@ def verb_action(request: HttpRequest, verb: Verb, instance: Instance, text: str 
 def _overview(request: HttpRequest, instance: Instance) -> Mapping[str, object]:
     parts = details.Parts.of(instance, request.user)
     return {"parts": parts, "addresses": parts.addresses, "danger": _danger(request, instance, parts),
-            "guards": _guards(request, instance)}
+            "guards": _guards(request, instance), **agents.shown(request, instance)}
 
 
 def _guards(request: HttpRequest, instance: Instance) -> list[Action]:

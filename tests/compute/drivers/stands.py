@@ -45,6 +45,10 @@ class Hand(Protocol):
 
     def keep_devices(self, uuid: UUID) -> None: ...
 
+    def install_agent(self, uuid: UUID, *cards: tuple[str, str, list[str]]) -> None: ...
+
+    def agent(self, uuid: UUID) -> dict: ...
+
     def let_go_of_pool(self, name: str) -> None: ...
 
 
@@ -128,6 +132,12 @@ class LibvirtHand:
 
     def keep_devices(self, uuid: UUID) -> None:
         """What has no system keeps them anyway."""
+
+    def install_agent(self, uuid: UUID, *cards: tuple[str, str, list[str]]) -> None:
+        raise NotImplementedError("what these hosts run has no system to install it in")
+
+    def agent(self, uuid: UUID) -> dict:
+        raise NotImplementedError("as above")
 
     def undefine(self, uuid: UUID) -> None:
         self._find(uuid).undefine()

@@ -25,6 +25,7 @@ from compute.hosts.drivers.contract import (
 from compute.hosts.drivers.spec import Domain, domain_name
 from portal.kernel.errors import HostFault, HostUnreachable
 
+from .agent import Agent
 from .faults import Gone, NotInThisState
 from .growing import Growing
 from .measuring import GROUPS, measured
@@ -56,13 +57,13 @@ _UNDEFINE_QEMU = _UNDEFINE | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
 _OUR_PREFIX = domain_name("")
 # For the bulk question to a host that is busy: it is over before it is asked again, 15 s after.
 _MEASURING_S = 12
-class LibvirtHypervisor(Growing):
+class LibvirtHypervisor(Growing, Agent):
     @property
     def capabilities(self) -> Capabilities:
         """libvirt's test driver keeps definitions and power, and has no guests."""
         qemu = self._is_qemu
         return Capabilities(migrates_live=qemu, has_vnc=qemu, has_serial=qemu, has_events=True, pauses=True, saves_memory=True,
-                            hot_adds_vcpus=qemu, hot_adds_memory=qemu, hot_plugs=qemu)
+                            hot_adds_vcpus=qemu, hot_adds_memory=qemu, hot_plugs=qemu, has_agent=qemu)
 
     # -- the host --------------------------------------------------------------------------------------------------
 
