@@ -35,7 +35,8 @@ def reset_password(request: HttpRequest, pk: UUID) -> HttpResponse:
     if request.method == "POST" and form.carried_out(
             lambda: passwords.reset(instance, actor=request.user, **form.cleaned_data)):
         answer = render(request, "instances/password.html", {
-            "title": title, "back": back, "crumbs": [(instance.name, back)], **form.cleaned_data})
+            "title": title, "back": back, "crumbs": [(instance.name, back)],
+            "whose": form.cleaned_data["user"], "password": form.cleaned_data["password"]})
         answer["Cache-Control"] = "no-store"
         return answer
     lead = _("The guest agent sets it at once, while the instance runs. The portal keeps only its hash, and only until it is set.")
