@@ -286,6 +286,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR", "SWAGGER_UI_FAVICON_HREF": "SIDECAR", "REDOC_DIST": "SIDECAR",
     "POSTPROCESSING_HOOKS": ["drf_spectacular.hooks.postprocess_schema_enums", "portal.kernel.rest.compacting.compact"],
     "COMPONENT_SPLIT_REQUEST": True, "ENUM_NAME_OVERRIDES": {
+        "OperationStateEnum": "portal.kernel.models.Operation.State",
         "WebhookStateEnum": "tenants.webhooks.models.Webhook.State",
         "ExportScheduleStateEnum": "billing.models.exports.ExportSchedule.State"},
 }

@@ -1,6 +1,7 @@
 """REST of what the guest agent is for: what a guest tells of itself, and resetting the password of one of its users."""
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -54,6 +55,7 @@ class ResetPasswordSerializer(StrictSerializer):
     password = PasswordField(required=False, help_text="Without one, it is made.")
 
 
+@extend_schema_serializer(component_name="PasswordReset")
 class ResetOperationSerializer(OperationSerializer):
     """The only answer that carries the password. It holds when the operation has succeeded."""
 

@@ -101,6 +101,6 @@ def _cards(instance: Instance) -> list[Element]:
 
 
 def _people(instance: Instance, listen: str) -> list[Element]:
-    """What a person sits at: screen, pointer, serial port; the line to the guest agent, and the small devices that every guest wants."""
+    """What a person sits at: screen, pointer, serial port; the line to the guest agent; the small devices that all want."""
     return [Serial(), Console(), Channel(), Vnc(listen=listen, password=instance.vnc_password), Video(), Input(), Rng(),
             Balloon(stats_period_s=10)]

@@ -75,5 +75,6 @@ def _not_set(run: Run, error: dict) -> None:
 
 
 register(Kind(
-    name=KIND, label=gettext_lazy("Reset password of guest"), step_labels={"password": gettext_lazy("Set the password in the guest")},
+    name=KIND, label=gettext_lazy("Reset password of guest"),
+    step_labels={"password": gettext_lazy("Set the password in the guest")},
     steps=(Step("password", steps.each(set_in_guest)),), succeeded=_is_set, failed=_not_set))

@@ -9,7 +9,6 @@ import yaml
 from django.db import transaction
 from django.urls import reverse
 
-from compute.hosts.connections import hypervisor
 from compute.hosts.drivers.simulated import SimulatedHost
 from compute.instances import freezing, guarding, passwords
 from compute.instances.errors import InstanceLocked, NoGuestAgent

@@ -12,8 +12,8 @@ from uuid import UUID
 from .elements import NAMESPACE, Element, always, at
 
 __all__ = [
-    "NAMESPACE", "Backing", "Balloon", "Cell", "Channel", "Console", "Controller", "Dimm", "Disk", "Domain", "Element", "GuestOffload",
-    "HostOffload", "Input", "Interface", "NoBacking", "Rng", "Serial", "Video", "Vnc", "domain_name",
+    "NAMESPACE", "Backing", "Balloon", "Cell", "Channel", "Console", "Controller", "Dimm", "Disk", "Domain", "Element",
+    "GuestOffload", "HostOffload", "Input", "Interface", "NoBacking", "Rng", "Serial", "Video", "Vnc", "domain_name",
 ]
 
 

@@ -39,5 +39,5 @@ def reset_password(request: HttpRequest, pk: UUID) -> HttpResponse:
             "whose": form.cleaned_data["user"], "password": form.cleaned_data["password"]})
         answer["Cache-Control"] = "no-store"
         return answer
-    lead = _("The guest agent sets it at once, while the instance runs. The portal keeps only its hash, and only until it is set.")
-    return show_form(request, form, title=title, action=_("Reset password"), lead=lead, crumbs=[(instance.name, back)], back=back)
+    return show_form(request, form, title=title, action=_("Reset password"), crumbs=[(instance.name, back)], back=back, lead=_(
+        "The guest agent sets it at once, while the instance runs. The portal keeps only its hash, and only until it is set."))

@@ -71,7 +71,8 @@ def test_what_is_off_or_gone_is_thawed_and_nobody_acts_for_an_older_generation(s
 
 # -- a guest is not to be believed ---------------------------------------------------------------------------------
 
-CONNECTED = f"<domain><devices><channel><target type='virtio' name='{Channel().name}' state='connected'/></channel></devices></domain>"
+LINE = f"<target type='virtio' name='{Channel().name}' state='connected'/>"
+CONNECTED = f"<domain><devices><channel>{LINE}</channel></devices></domain>"
 
 
 class Guest:

@@ -116,8 +116,8 @@ class SimulatedHost:
     def install_agent(self, uuid: UUID, *cards: tuple[str, str, list[str]], users: tuple[str, ...] = ("root",)) -> None:
         """A guest agent answers from now on, for these users and with these cards: name, MAC, addresses with their prefix."""
         with self._store.change() as state:
-            state["domains"][str(uuid)]["agent"] = {"cards": [list(card) for card in cards], "users": dict.fromkeys(users, ""), "frozen": False,
-                                                    "clock_set": 0}
+            state["domains"][str(uuid)]["agent"] = {"cards": [list(card) for card in cards], "users": dict.fromkeys(users, ""),
+                                                    "frozen": False, "clock_set": 0}
 
     def remove_agent(self, uuid: UUID) -> None:
         with self._store.change() as state:
