@@ -288,6 +288,7 @@ SPECTACULAR_SETTINGS = {
     "POSTPROCESSING_HOOKS": ["drf_spectacular.hooks.postprocess_schema_enums", "portal.kernel.rest.compacting.compact"],
     "COMPONENT_SPLIT_REQUEST": True, "ENUM_NAME_OVERRIDES": {
         "WatchdogActionEnum": "compute.instances.models.WatchdogAction",
+        "OperationStateEnum": "portal.kernel.models.Operation.State",
         "WebhookStateEnum": "tenants.webhooks.models.Webhook.State",
         "ExportScheduleStateEnum": "billing.models.exports.ExportSchedule.State"},
 }

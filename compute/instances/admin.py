@@ -76,7 +76,7 @@ class InstanceAdmin(ReadOnlyAdmin):
     search_fields = ("name",)
     list_select_related = ("type", "host__endpoint", "project", "locked_by")
     ordering = ("-created_at", "-id")
-    exclude = ("vnc_password", "user_data", "next_user_data")
+    exclude = ("vnc_password", "user_data", "next_user_data", "password_hash", "next_password_hash")
     actions = ("start", "stop", "power_off", "reboot", "pause", "suspend", "resume", "rescue", "unrescue", "rebuild",
                "restore", "delete", "purge", "lock", "unlock", "protect", "unprotect")
     state_now = toned()

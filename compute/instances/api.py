@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from billing import affording, ladder
 from billing.prices import Estimate, NoPrice, price_of
 from compute.hosts.models import Verdict
-from compute.instances import cards_api, guarding, keys, operations, rescuing, watchdog_api
+from compute.instances import agent_api, cards_api, guarding, keys, operations, rescuing, watchdog_api
 from compute.instances.console import api as consoles
 from compute.instances.copies_api import CaptureSerializer, CloneSerializer
 from compute.instances.errors import InstanceLocked, InstanceProtected, NeedsRestart, NoRoomForCopy, NotOffered, NotSupported
@@ -120,18 +120,19 @@ class InstanceSerializer(ResourceSerializer):
         "Why its power changed without being asked by us: guest, hand, crash, storage, watchdog; empty: it did not."))
     purge_at = serializers.SerializerMethodField(help_text="When it is deleted for good; null outside the recycle bin.")
     locked_by = serializers.SerializerMethodField()
+    guest = serializers.SerializerMethodField(help_text="What it tells of itself; null when it is off, or was not asked yet.")
 
     example = {"state": "running", "observed_state": "running", "power_cause": "", "memory_mib": 1024, "host": None,
                "rescue_image": None, "fault": None, "purge_at": None, "locked_at": None, "locked_by": None,
                "lock_reason": "", "is_protected": True, "watchdog": "off", "watchdog_fired_at": None, "rebooted_at": None}
     reads = {"host": ("host_id",), "addresses": ("pk",), "purge_at": ("state", "recycled_at"),
-             "locked_by": ("locked_by_id", "is_locked_by_operator")}
+             "locked_by": ("locked_by_id", "is_locked_by_operator"), "guest": agent_api.FIELDS}
 
     class Meta(ResourceSerializer.Meta):
         model = Instance
         fields = (*ResourceSerializer.Meta.fields, "state", "observed_state", "power_cause", "type", "vcpus", "memory_mib",
                   "image", "zone", "host", "addresses", "rescue_image", "fault", "purge_at", "locked_at", "locked_by",
-                  "lock_reason", "is_locked_by_operator", "is_protected", "watchdog", "watchdog_fired_at", "rebooted_at")
+                  "lock_reason", "is_locked_by_operator", "is_protected", "watchdog", "watchdog_fired_at", "rebooted_at", "guest")
         read_only_fields = fields
 
     def prepare(self, rows: list[Any]) -> None:
@@ -151,6 +152,10 @@ class InstanceSerializer(ResourceSerializer):
     def get_locked_by(self, instance: Instance) -> Any:
         return locked_by(instance, self.context["request"].user)
 
+    @extend_schema_field(agent_api.GuestSerializer(allow_null=True))
+    def get_guest(self, instance: Instance) -> dict[str, Any] | None:
+        return agent_api.told(instance)
+
     def get_purge_at(self, instance: Instance) -> datetime | None:
         return purge_time(instance.state, instance.recycled_at)
 
@@ -168,6 +173,8 @@ class CreateInstanceSerializer(FromTemplate):
     ssh_keys = serializers.ListField(child=VisibleField(SshKey), required=False, max_length=MOST_KEYS)
     public_keys = serializers.ListField(child=serializers.CharField(max_length=8000), required=False, max_length=MOST_KEYS)
     user_data = serializers.CharField(max_length=LONGEST_USER_DATA, required=False, allow_blank=True, trim_whitespace=False)
+    password = agent_api.PasswordField(required=False, help_text=(
+        "For the image's own user, at the console and for sudo. Only its hash is kept."))
     subnets = serializers.ListField(child=VisibleField(Subnet), required=False, max_length=MOST_CARDS)
     ports = serializers.ListField(child=VisibleField(Port.objects.select_related("subnet")), required=False,
                                   max_length=MOST_CARDS)
@@ -244,8 +251,8 @@ REFUSED = {"start": (PaymentRequired, Unpaid, NoPrice, NoCapacity),
 GUARDS = ("lock", "unlock", "protect", "unprotect", "watchdog")
 
 
-class InstanceViewSet(consoles.HasConsole, cards_api.HasCards, watchdog_api.HasWatchdog, snapshots.HasSnapshots, Listed, Fetched,
-                      Described, RoomViewSet):
+class InstanceViewSet(consoles.HasConsole, cards_api.HasCards, watchdog_api.HasWatchdog, snapshots.HasSnapshots,
+                      agent_api.HasAgent, Listed, Fetched, Described, RoomViewSet):
     """Instances."""
 
     queryset = Instance.objects.select_related("hold")
@@ -253,27 +260,27 @@ class InstanceViewSet(consoles.HasConsole, cards_api.HasCards, watchdog_api.HasW
     permissions = {"list": "instance.view", "retrieve": "instance.view", "create": "instance.create",
                    "partial_update": "instance.update", "destroy": VERBS["delete"].permission,
                    "placement": "instance.view", "metrics": "instance.view", **consoles.PERMISSIONS, **cards_api.PERMISSIONS,
-                   **watchdog_api.PERMISSIONS,
+                   **watchdog_api.PERMISSIONS, **agent_api.PERMISSIONS,
                    **dict.fromkeys(("lock", "unlock"), guarding.LOCK),
                    **dict.fromkeys(("protect", "unprotect"), guarding.PROTECT),
                    **{name: verb.permission for name, verb in ACTIONS.items()}}
     bodies = {"create": CreateInstanceSerializer, "partial_update": ChangeInstanceSerializer, **consoles.BODIES,
-              **cards_api.BODIES, **watchdog_api.BODIES,
+              **cards_api.BODIES, **watchdog_api.BODIES, **agent_api.BODIES,
               **{name: ForceSerializer for name, verb in ACTIONS.items() if verb.takes_force},
               "lock": LockSerializer, "rescue": RescueSerializer, "rebuild": RebuildSerializer, "resize": ResizeSerializer,
               "capture": CaptureSerializer, "clone": CloneSerializer, **snapshots.BODIES}
     answers = {**dict.fromkeys(("partial_update", *GUARDS), (200, InstanceSerializer)),
-               **consoles.ANSWERS, "placement": (200, PlacedSerializer),
+               **consoles.ANSWERS, **agent_api.ANSWERS, "placement": (200, PlacedSerializer),
                "metrics": (200, monitoring.MetricsSerializer)}
     errors = {"create": (*REFUSALS, *affording.REFUSALS, NoCapacity, Busy, StateConflict, NoNetwork, NoPublicNetwork,
                          SubnetFull, AddressInUse, PoolFull, AlreadyAssociated, TooMany),
               **{name: (*REFUSED.get(name, ()), InstanceLocked) for name in (*ACTIONS, *GUARDS) if name != "lock"},
               "partial_update": (*REFUSED["resize"], InstanceLocked),
-              "destroy": (InstanceLocked, InstanceProtected), **consoles.ERRORS, **cards_api.ERRORS}
+              "destroy": (InstanceLocked, InstanceProtected), **consoles.ERRORS, **cards_api.ERRORS, **agent_api.ERRORS}
     other_answers = {"partial_update": (202, OperationSerializer)}
     query_parameters = {"create": ("dry_run",), "resize": ("dry_run",), "destroy": ("purge", "volumes"),
                         "metrics": monitoring.PARAMETERS}
-    secret_fields = consoles.SECRETS
+    secret_fields = (*consoles.SECRETS, *agent_api.SECRETS)
     filters = {"state": "state", "zone": "zone_id", "type": "type_id", "image": "image_id", "is_protected": "is_protected"}
     search_fields = ("name", "description")
     ordering_fields = ("created_at", "name", "state", "vcpus", "memory_mib")

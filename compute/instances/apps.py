@@ -30,6 +30,7 @@ class InstancesConfig(AppConfig):
             kinds,
             lost_files,
             offers,
+            passwords,
             recycling,
             resizing,
             stopping,

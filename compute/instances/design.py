@@ -8,6 +8,7 @@ from typing import Any
 from compute.hosts.drivers.spec import (
     Backing,
     Balloon,
+    Channel,
     Console,
     Controller,
     Disk,
@@ -127,6 +128,6 @@ def _watchdog(instance: Instance) -> list[Element]:
 
 
 def _people(instance: Instance, listen: str) -> list[Element]:
-    """What a person sits at: screen, pointer, serial port; and the small devices that every guest wants."""
-    return [Serial(), Console(), Vnc(listen=listen, password=instance.vnc_password), Video(), Input(), Rng(),
+    """What a person sits at: screen, pointer, serial port; the line to the guest agent; the small devices that all want."""
+    return [Serial(), Console(), Channel(), Vnc(listen=listen, password=instance.vnc_password), Video(), Input(), Rng(),
             Balloon(stats_period_s=10)]

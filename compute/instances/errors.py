@@ -92,3 +92,12 @@ class GuestKeepsCard(PortalError):
     title = _("The guest did not let go")
     text = _("The guest of “{name}” did not let go of the network card {ip} within {seconds} s; everything stays as it was. Try "
              "again when its system has started, or stop it first.")
+
+
+class NoGuestAgent(PortalError):
+    """It takes a program in the guest, and none answers there."""
+
+    code, status = "no_guest_agent", 409
+    title = _("No guest agent")
+    text = _("No guest agent answers in “{name}”. Install the package qemu-guest-agent in it and start its service; it is asked "
+             "again every minute.")

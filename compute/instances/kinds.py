@@ -5,7 +5,7 @@ from typing import Any
 from django.utils.translation import gettext_lazy as _
 
 from compute.hosts import placement
-from compute.instances import copy_steps, rebuilding, rescuing, resize_steps, steps
+from compute.instances import copy_steps, guests, rebuilding, rescuing, resize_steps, steps
 from compute.instances.headroom import Headroom
 from compute.instances.models import Instance, InstanceState, InstanceType
 from compute.instances.snapshots import steps as snapshots
@@ -182,7 +182,7 @@ def _cannot_fail(run: Run, error: dict) -> None:
 LABELS = {"place": _("Find a host"), "connect": _("Set up the network"), "image": _("Bring the image"),
           "volume": _("Make the root volume"), "seed": _("Write the set-up drive"), "define": _("Define"), "boot": _("Boot"),
           "link": _("Wait for the network"), "pause": _("Pause the guest"), "save": _("Save the memory"),
-          "wake": _("Let the guest go on"), "see_off": _("See that it is off"),
+          "wake": _("Let the guest go on"), "clock": _("Set the guest’s clock"), "see_off": _("See that it is off"),
           "rescue_disk": _("Make the rescue disk"), "leave_rescue": _("Return to its own disk"),
           "erase": _("Erase the root volume"), "grow": _("Plug in processors and memory"),
           "shut_down": _("Shut down"), "power_off": _("Cut the power"),
@@ -229,7 +229,8 @@ register(Kind(
 register(Kind(
     name="instance.resume", label=_("Resume instance"), deadline_s=1800, step_labels=LABELS,
     steps=(Step("connect", each(steps.connect)), Step("define", each(steps.define)),
-           Step("wake", each(steps.wake), each(steps.sleep_again), limit_s=1200), Step("link", each(steps.link))),
+           Step("wake", each(steps.wake), each(steps.sleep_again), limit_s=1200),
+           Step("clock", each(guests.set_clock)), Step("link", each(steps.link))),
     succeeded=_is_running, failed=_resume_failed))
 register(Kind(
     name="instance.rescue", label=_("Rescue instance"), deadline_s=900, step_labels=LABELS,

@@ -205,13 +205,20 @@ IN_BIN = frozenset({S.RECYCLING, S.RECYCLED, S.RESTORING})
 WITHOUT_A_HOST = (S.BUILDING.value, S.ERROR.value, S.DELETING.value, S.DELETED.value)
 
 # Not read where many are: secrets would be decrypted for nothing.
-HEAVY = ("user_data", "next_user_data", "vnc_password", "public_keys")
+HEAVY = ("user_data", "next_user_data", "vnc_password", "public_keys", "password_hash", "next_password_hash")
 
 
 def purge_time(state: str, recycled_at: datetime | None) -> datetime | None:
     """When what is in this state since then is deleted for good; None outside the recycle bin."""
     is_there = state == S.RECYCLED and recycled_at is not None
     return recycled_at + timedelta(days=settings.RECYCLE_DAYS) if is_there else None
+
+
+class Agent(models.TextChoices):
+    """Whether the guest agent answered when it was last asked."""
+
+    ANSWERS = "answers", _("answers")
+    SILENT = "silent", _("not there")
 
 
 class Instance(Resource, Stateful):
@@ -296,6 +303,18 @@ class Instance(Resource, Stateful):
     next_user_data = EncryptedTextField(blank=True, editable=False, help_text=_("What a rebuild under way will bring."))
     fault = models.JSONField(null=True, help_text=_("Why it is in error, or what failed last."))
     recycled_at = models.DateTimeField(_("in the recycle bin since"), null=True)
+    # Written by `guests` alone.
+    agent = models.CharField(_("guest agent"), max_length=8, blank=True, db_default="", choices=Agent)
+    agent_asked_at = models.DateTimeField(_("guest agent asked at"), null=True, editable=False)
+    guest_cards = models.JSONField(default=list, db_default=[], editable=False, help_text=_(
+        "Its network cards and their addresses, as the guest itself tells of them."))
+    # Written by `freezing` alone.
+    frozen_until = models.DateTimeField(null=True, editable=False, help_text=_(
+        "Its file systems are frozen, and are thawed at this time at the latest."))
+    # Written by `passwords` alone; what is in them is hashed.
+    password_hash = EncryptedTextField(blank=True, db_default="", editable=False)
+    next_password_hash = EncryptedTextField(blank=True, db_default="", editable=False, help_text=_(
+        "What a reset of a password under way will bring."))
     # Written by `guarding` alone.
     locked_at = models.DateTimeField(_("locked since"), null=True)
     locked_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+",

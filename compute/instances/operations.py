@@ -15,6 +15,7 @@ from billing.prices import price_of
 from compute.hosts import placement
 from compute.instances import builds, guarding, keys
 from compute.instances.copying import Capture, Clone, clone_name, record_clone
+from compute.instances.hashing import hashed
 from compute.instances.models import Instance, InstanceState, InstanceType, Snapshot, SshKey
 from compute.instances.networks import Networks, has_fabric
 from compute.instances.resizing import Resize, Way
@@ -59,6 +60,8 @@ class Order:
     public_keys: tuple[str, ...] = ()
     """Keys that the project may not have yet; they are added to it."""
     user_data: str = ""
+    password: str = field(default="", repr=False)
+    """For the image's own user; only its hash is kept."""
     networks: Networks = field(default_factory=Networks)
     count: int = 1
 
@@ -159,7 +162,8 @@ def _add_instance(order: Order, name: str, given: list[SshKey]) -> Instance:
     instance = Instance.objects.create(
         project=order.project, region=order.region, zone=order.zone, name=name, description=order.description,
         tags=order.tags, type=order.type, **order.size.quota, image=order.image,
-        user_data=order.user_data, public_keys=list(dict.fromkeys(key.public_key for key in given)), vnc_password=vnc_password())
+        user_data=order.user_data, public_keys=list(dict.fromkeys(key.public_key for key in given)), vnc_password=vnc_password(),
+        password_hash=hashed(order.password) if order.password else "")
     volume = Volume.objects.create(project=order.project, region=order.region, name=f"{name} root"[:100],
                                    size_gib=order.disk_gib, image=order.image)
     Attachment.objects.create(volume=volume, domain=instance.pk, target="vda", is_boot=True)

@@ -18,6 +18,8 @@ from compute.hosts.drivers.contract import Cause, DomainView, Hypervisor, Power
 from compute.hosts.models import Discovered, Host
 from compute.instances import following, happenings, lost_files, steps
 from compute.instances.design import card_of, design_domain
+from compute.instances.freezing import thaw_overdue
+from compute.instances.guests import ask_guests
 from compute.instances.models import ON_A_HOST, ON_SCREEN, Instance, PowerCause
 from compute.instances.models import InstanceState as S
 from compute.instances.unused_images import sweep_images
@@ -59,6 +61,8 @@ def _pass(host: Host, now: datetime) -> None:
             _note_health(host, Host.Health.UP, "", now)
             _compare(host, driver, seen, now)
             _plug_in(host, driver)
+            thaw_overdue(host, driver, now)
+            ask_guests(host, driver, now)
         for pool in host.pools.select_related("host__endpoint"):
             _sweep_pool(pool, now)
     except HostUnreachable as error:

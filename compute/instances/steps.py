@@ -223,7 +223,8 @@ def make_seed(run: Run, instance: Instance) -> None:
     # A rescue system is reached with the same keys; user data is for the guest's own.
     content = build_seed(instance_id=guest_id(instance), hostname=hostname_of(instance.name, f"i-{instance.pk.hex[:8]}"),
                          public_keys=instance.public_keys, user_data="" if instance.rescue_image_id else instance.user_data,
-                         macs=[port.mac for port in network.ports_of(instance.pk)])
+                         macs=[port.mac for port in network.ports_of(instance.pk)],
+                         password_hash=instance.password_hash)
     crash.point("before write seed")
     # Holds user data: in memory alone, so a worker that is killed leaves it nowhere.
     with os.fdopen(os.memfd_create("seed"), "wb") as file, volume_pool(pool_of(instance), run) as pool:

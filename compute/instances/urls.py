@@ -14,6 +14,7 @@ from compute.instances.schedules import views as schedules
 from compute.instances.snapshots import views as snapshots
 from compute.instances.verbs import VERBS
 from compute.instances.views import (
+    agents,
     cards,
     copying,
     creating,
@@ -54,7 +55,8 @@ instance_pages = [
     path("<uuid:pk>/menu/", instances.menu, name="menu"),
     *[path(f"<uuid:pk>/{name}/", view, name=name) for name, view in (
         ("lock", guards.lock), ("unlock", guards.unlock), ("protect", guards.protect), ("unprotect", guards.unprotect),
-        ("watchdog", watchdog.watchdog), ("attach-volume", making.take), ("attach-port", cards.attach))],
+        ("watchdog", watchdog.watchdog), ("attach-volume", making.take), ("attach-port", cards.attach),
+        ("reset-password", agents.reset_password))],
     path("", include("compute.instances.console.urls")),
     *[path(f"<uuid:pk>/{name}/", PAGES[name] if verb.has_form else instances.act_on(verb), name=name)
       for name, verb in VERBS.items()],

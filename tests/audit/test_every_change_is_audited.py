@@ -79,6 +79,12 @@ def running(scene: Scene) -> Asked:
     return Asked()
 
 
+def heard(scene: Scene) -> Asked:
+    """It runs, and its guest agent answers."""
+    Instance.objects.update(state="running", agent="answers", agent_asked_at=database_now() + timedelta(seconds=1))
+    return Asked()
+
+
 def settled(state: str) -> Prepare:
     def make(scene: Scene) -> Asked:
         Instance.objects.update(state=state, recycled_at=database_now())
@@ -190,6 +196,7 @@ OTHERWISE: dict[str, Prepare] = {
     **dict.fromkeys(("api-key-end-previous.POST", "api_keys:end-previous.POST"), rotated),
     **dict.fromkeys(("instance-unlock.POST", "instances:unlock.POST"), locked),
     **dict.fromkeys(("instance-unprotect.POST", "instances:unprotect.POST"), protected),
+    **dict.fromkeys(("instance-reset-password.POST", "instances:reset-password.POST"), heard),
     **dict.fromkeys(("instance-clone.POST", "instances:clone.POST"), offered),
     **dict.fromkeys(("instance-attach-port.POST", "instances:attach-port.POST"), on_the_network),
     **dict.fromkeys(("instance-detach-port.POST", "ports:detach.POST"), plugged),

@@ -220,6 +220,7 @@ FORMS: dict[str, Body] = {
     "instances:purge.POST": lambda scene: {"confirmed": "1", "typed_name": scene.ours[Instance].name},
     "instances:lock.POST": lambda scene: {"reason": "production"},
     "instances:watchdog.POST": lambda scene: {"action": "reset"},
+    "instances:reset-password.POST": lambda scene: {"user": "root"},
     "instance_schedules:create.POST": lambda scene: {
         "project": str(scene.cast.project.pk), "name": "nights off", "verb": "stop", "instance": ours(scene, Instance),
         "cron": "0 20 * * 1-5", "time_zone": "UTC"},

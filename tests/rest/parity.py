@@ -13,6 +13,7 @@ READS = {
     "instances:create.GET": ("instance_types_list", "images_list", "subnets_list", "security_groups_list", "ssh_keys_list",
                              "zones_list", "regions_list", "prices_list", "projects_quotas_get"),
     "instances:lock.GET": ("instances_retrieve",), "instances:watchdog.GET": ("instances_retrieve",),
+    "instances:reset-password.GET": ("instances_retrieve",),
     "launch_templates:list.GET": ("launch_templates_list",),
     "launch_templates:detail.GET": ("launch_templates_retrieve", "launch_templates_versions_get"),
     "launch_templates:edit.GET": ("launch_templates_retrieve",),
@@ -142,6 +143,7 @@ WRITES = {
     "instances:create.POST": ("instances_create", "launch_templates_create", "launch_templates_versions_post"),
     "launch_templates:default.POST": ("launch_templates_update",),
     "launch_templates:delete.POST": ("launch_templates_destroy",),
+    "instances:reset-password.POST": ("instances_actions_reset_password",),
     "instances:summary.POST": ("instances_create",),  # ?dry_run=true
     "instances:check.POST": ("instances_create",),  # ?dry_run=true
     **{f"instances:{verb}.POST": (f"instances_actions_{verb}",) for verb in (*VERBS, *GUARDS, "resize", "rescue", "rebuild",

@@ -68,6 +68,9 @@ class Capabilities:
     has_vnc: bool = False
     has_serial: bool = False
     has_events: bool = False
+    has_agent: bool = False
+    """Its guests have a line for the guest agent; whether one answers is theirs."""
+
     pauses: bool = False
     saves_memory: bool = False
     takes_snapshots: bool = False
@@ -129,6 +132,16 @@ class Measurement(NamedTuple):
     memory_bytes: int | None
     used_bytes: int | None
     rss_bytes: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class GuestCard:
+    """A network card as the guest itself tells of it: a claim, already checked for shape and cut to size. Addresses are with
+    their prefix."""
+
+    name: str
+    mac: str
+    addresses: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,6 +236,23 @@ class Hypervisor(Protocol):
 
     def shape(self, uuid: UUID, generation: int) -> str:
         """What of its virtual hardware has to be the same for its memory to fit, in short. Raises HostFault when it is off."""
+
+    def guest_cards(self, uuid: UUID) -> tuple[GuestCard, ...] | None:
+        """What the agent in the guest says of its cards; None where none answers. All that is asked of an agent ends within
+        10 s: it is a program of the tenant's, which may lie or hang."""
+
+    def set_guest_password(self, uuid: UUID, generation: int, *, user: str, hashed: str) -> None:
+        """The guest's user has the password of this hash (crypt). Raises HostFault when no agent answers, or it refuses."""
+
+    def set_guest_clock(self, uuid: UUID, generation: int) -> None:
+        """The guest's clock is set by the machine's, after it has stood still. Raises HostFault as above."""
+
+    def ensure_frozen(self, uuid: UUID, generation: int) -> None:
+        """Its file systems are written out and keep writers waiting, until `ensure_thawed`. Raises HostFault as above; it may be
+        frozen all the same, so whoever asks has it thawed in any case (`compute.instances.freezing`)."""
+
+    def ensure_thawed(self, uuid: UUID, generation: int) -> None:
+        """Writers go on. Off, absent or never frozen is success. Raises HostFault as above."""
 
     def vnc(self, uuid: UUID) -> VncAddress | None:
         """Where to reach the domain's screen; None when it is not running or has none."""

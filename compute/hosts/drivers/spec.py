@@ -12,9 +12,9 @@ from uuid import UUID
 from .elements import NAMESPACE, Element, always, at
 
 __all__ = [
-    "NAMESPACE", "Backing", "Balloon", "Cell", "Console", "Controller", "Dimm", "Disk", "Domain", "Element", "Feature",
-    "GuestOffload", "HostOffload", "Input", "Interface", "NoBacking", "Rng", "Serial", "Tpm", "Video", "Vnc", "Watchdog",
-    "domain_name",
+    "NAMESPACE", "Backing", "Balloon", "Cell", "Channel", "Console", "Controller", "Dimm", "Disk", "Domain", "Element",
+    "Feature", "GuestOffload", "HostOffload", "Input", "Interface", "NoBacking", "Rng", "Serial", "Tpm", "Video", "Vnc",
+    "Watchdog", "domain_name",
 ]
 
 
@@ -131,6 +131,15 @@ class Console(Element, tag="console"):
     type: str = always("@type", "pty")
     target: str = always("target/@type", "serial")
     port: int = at("target/@port", default=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Channel(Element, tag="channel"):
+    """A line from the host to a program in the guest, by virtio; the hypervisor chooses where it ends on the host."""
+
+    type: str = always("@type", "unix")
+    target: str = always("target/@type", "virtio")
+    name: str = at("target/@name", default="org.qemu.guest_agent.0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -273,6 +282,7 @@ class Domain(Element, tag="domain"):
         of_cards = sum(isinstance(one, Interface | Rng | Watchdog) or (isinstance(one, Balloon) and one.model != "none")
                        for one in self.devices)
         taken = of_cards + sum(disk.bus == "virtio" for disk in self.disks)
+        taken += any(isinstance(one, Channel) for one in self.devices)  # all share one controller
         if not self.machine.startswith("q35"):
             return 28 - taken
         ports = sum(isinstance(one, Controller) and one.model == "pcie-root-port" for one in self.devices)

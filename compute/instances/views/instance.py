@@ -29,7 +29,7 @@ from compute.instances.models import Instance
 from compute.instances.snapshots import tree as snapshots
 from compute.instances.snapshots.verbs import VIEW as VIEW_SNAPSHOTS
 from compute.instances.verbs import VERBS, Verb, offered
-from compute.instances.views import cards
+from compute.instances.views import agents, cards
 from compute.instances.views.sheets import (
     UNDER_WAY,
     Action,
@@ -48,7 +48,7 @@ from tenants.access import Known
 from tenants.pages import page
 
 CONSOLE = "console.js"
-SECRET = ("user_data", "next_user_data", "vnc_password")
+SECRET = ("user_data", "next_user_data", "vnc_password", "password_hash", "next_password_hash")
 SHOWN = (*(field.name for field in Instance._meta.concrete_fields if field.name not in SECRET),
          "project__name", "project__organization__name", "region__name", "zone__name", "type__name", "type__slug",
          *(f"type__{name}" for name in OF_CLASS),
@@ -135,7 +135,8 @@ def _overview(request: HttpRequest, instance: Instance) -> Mapping[str, object]:
     parts = details.Parts.of(instance, request.user)
     return {"parts": parts, "addresses": parts.addresses, "danger": _danger(request, instance, parts),
             "guards": _guards(request, instance), "disks": _disks(request, instance),
-            "abilities": abilities.table(instance.type), "special": special(instance.type)}
+            "abilities": abilities.table(instance.type), "special": special(instance.type),
+            **agents.shown(request, instance)}
 
 
 def _disks(request: HttpRequest, instance: Instance) -> list[Action]:

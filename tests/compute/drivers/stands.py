@@ -50,6 +50,10 @@ class Hand(Protocol):
 
     def snapshots(self, file: str) -> list[str]: ...
 
+    def install_agent(self, uuid: UUID, *cards: tuple[str, str, list[str]]) -> None: ...
+
+    def agent(self, uuid: UUID) -> dict: ...
+
     def let_go_of_pool(self, name: str) -> None: ...
 
 
@@ -140,6 +144,12 @@ class LibvirtHand:
     def snapshots(self, file: str) -> list[str]:
         told = subprocess.run(["qemu-img", "info", "-U", "-f", "qcow2", "--output=json", file], check=True, capture_output=True)
         return [one["name"] for one in json.loads(told.stdout).get("snapshots", ())]
+
+    def install_agent(self, uuid: UUID, *cards: tuple[str, str, list[str]]) -> None:
+        raise NotImplementedError("what these hosts run has no system to install it in")
+
+    def agent(self, uuid: UUID) -> dict:
+        raise NotImplementedError("as above")
 
     def undefine(self, uuid: UUID) -> None:
         self._find(uuid).undefine()

@@ -19,6 +19,7 @@ from compute.hosts.drivers.spec import (
     Backing,
     Balloon,
     Cell,
+    Channel,
     Console,
     Controller,
     Dimm,
@@ -56,7 +57,7 @@ EXAMPLES: dict[str, Element] = {
             Disk(file="/pool/seed", target="sda", bus="sata", device="cdrom", format="raw", readonly=True),
             Controller(type="pci", index=1, model="pcie-root-port"),
             Interface(mac="0a:4d:00:00:00:01", interface_id=ONE, mtu=1442, offload=(HostOffload(), GuestOffload())),
-            Serial(log_file="/var/log/libvirt/one.log", log_append="on"), Console(),
+            Serial(log_file="/var/log/libvirt/one.log", log_append="on"), Console(), Channel(),
             Vnc(listen="10.0.0.1", password="geheim12", share_policy="ignore"), Video(vram_kib=16384), Input(),
             Rng(), Balloon(stats_period_s=10), Dimm(size_mib=128), Watchdog())),
     "direct-kernel": Domain(

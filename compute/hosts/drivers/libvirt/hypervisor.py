@@ -25,6 +25,7 @@ from compute.hosts.drivers.contract import (
 from compute.hosts.drivers.spec import Domain, domain_name
 from portal.kernel.errors import HostFault, HostUnreachable
 
+from .agent import Agent
 from .faults import Gone, NotInThisState
 from .measuring import GROUPS, measured
 from .owned import PARSER
@@ -59,13 +60,14 @@ _OUR_PREFIX = domain_name("")
 _MEASURING_S = 12
 
 
-class LibvirtHypervisor(Snapshots, Traits):
+class LibvirtHypervisor(Snapshots, Traits, Agent):
     @property
     def capabilities(self) -> Capabilities:
         """libvirt's test driver keeps definitions and power, and has no guests."""
         qemu = self._is_qemu
         return Capabilities(migrates_live=qemu, has_vnc=qemu, has_serial=qemu, has_events=True, pauses=True, saves_memory=True,
-                            hot_adds_vcpus=qemu, hot_adds_memory=qemu, hot_plugs=qemu, takes_snapshots=qemu)
+                            hot_adds_vcpus=qemu, hot_adds_memory=qemu, hot_plugs=qemu, takes_snapshots=qemu,
+                            has_agent=qemu)
 
     # -- the host --------------------------------------------------------------------------------------------------
 

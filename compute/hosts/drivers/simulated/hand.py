@@ -133,6 +133,20 @@ class SimulatedHost:
         with self._store.change() as state:
             state["domains"][str(uuid)]["keeps_devices"] = keeps
 
+    def install_agent(self, uuid: UUID, *cards: tuple[str, str, list[str]], users: tuple[str, ...] = ("root",)) -> None:
+        """A guest agent answers from now on, for these users and with these cards: name, MAC, addresses with their prefix."""
+        with self._store.change() as state:
+            state["domains"][str(uuid)]["agent"] = {"cards": [list(card) for card in cards], "users": dict.fromkeys(users, ""),
+                                                    "frozen": False, "clock_set": 0}
+
+    def remove_agent(self, uuid: UUID) -> None:
+        with self._store.change() as state:
+            state["domains"][str(uuid)]["agent"] = None
+
+    def agent(self, uuid: UUID) -> dict[str, Any]:
+        """What was done to the guest through its agent: `users` with their hashes, `frozen`, `clock_set`."""
+        return self._store.read()["domains"][str(uuid)]["agent"]
+
     def disks(self, uuid: UUID) -> set[str]:
         """The files that what runs has open itself, not those below them."""
         return {path for path, mode in self._store.read()["domains"][str(uuid)]["running"]["opens"].items() if mode == "w"}

@@ -5,26 +5,27 @@ another running domain has open (QEMU's image locks). No test hook may live here
 """
 from collections.abc import Sequence
 from itertools import count
-from typing import Any
 from uuid import NAMESPACE_DNS, UUID, uuid5
 
-from portal.kernel.errors import HostFault, StaleGeneration
+from portal.kernel.errors import HostFault
 
 from .. import reasons
 from ..contract import Capabilities, Cause, DomainView, Inventory, Measurement, Power, Trait, VncAddress
 from ..spec import Disk, Domain, Interface, Watchdog
 from . import snapshots
+from .agent import Agent
+from .records import Record
+from .records import ours as _ours
+from .records import require_running as _require_running
 from .store import State
-from .verbs import Simulated
 
-Record = dict[str, Any]
 COUNTERS = tuple(name for name in Measurement._fields if name not in (
     "domain", "epoch", "memory_bytes", "used_bytes", "rss_bytes"))
 
 
-class SimulatedHypervisor(Simulated):
+class SimulatedHypervisor(Agent):
     capabilities = Capabilities(has_vnc=True, has_serial=False, pauses=True, saves_memory=True, hot_adds_vcpus=True,
-                                hot_adds_memory=True, hot_plugs=True, takes_snapshots=True)
+                                hot_adds_memory=True, hot_plugs=True, takes_snapshots=True, has_agent=True)
 
     def inventory(self) -> Inventory:
         host = self._look("inventory")["host"]
@@ -299,26 +300,6 @@ def _measured(uuid: str, record: Record) -> Measurement:
     memory, used = record["running"]["memory_mib"] * 1024 ** 2, record.get("used", {})
     nothing = {"epoch": 0, "memory_bytes": memory, "used_bytes": memory // 2, "rss_bytes": memory}
     return Measurement(domain=uuid, **(dict.fromkeys(COUNTERS, 0) | nothing | used))
-
-
-def _ours(state: State, uuid: UUID, generation: int) -> Record | None:
-    """The record that an actor of that generation may act on; None when there is none."""
-    record = state["domains"].get(str(uuid))
-    if record is None:
-        return None
-    known = (record["defined"] or record["running"])["generation"]
-    if known is None:
-        raise HostFault(reasons.NOT_OURS)
-    if known > generation:
-        raise StaleGeneration(reasons.SUPERSEDED, known=known, given=generation)
-    return record
-
-
-def _require_running(state: State, uuid: UUID, generation: int) -> Record:
-    record = _ours(state, uuid, generation)
-    if not record or not record["running"]:
-        raise HostFault(reasons.NOT_RUNNING)
-    return record
 
 
 def _running(state: State) -> list[Record]:
