@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from typing import Any
 
-from .contract import Answer, Command, Slot, absolute_path, interface_name, uuid_text
+from .contract import Answer, Command, Slot, absolute_path, interface_name, log_name, uuid_text
 
 CATALOGUE: dict[str, Command] = {}
 # libvirt and OVN meet on this bridge.
@@ -64,6 +64,28 @@ def _disk_space(text: str) -> DiskSpace:
 DISK_SPACE = _add(Command(
     name="disk_space", parse=_disk_space,
     words=("df", "--block-size=1", "--output=size,avail", "--", Slot("path", absolute_path))))
+
+
+# -- what guests wrote on their serial ports --
+
+# libvirt's own folder on every host: the daemon that writes logs may write there, bounds them and turns them over.
+LOGS = "/var/log/libvirt/qemu"
+LOG_BYTES = 64 * 1024
+
+
+def console_log_path(uuid: object) -> str:
+    return f"{LOGS}/{log_name(uuid)}"
+
+
+# `find` succeeds where the guest has written nothing yet, and where it is removed already.
+CONSOLE_LOG = _add(Command(
+    name="console_log", parse=str, limit_s=5,
+    words=("find", LOGS, "-maxdepth", "1", "-type", "f", "-name", Slot("domain", log_name),
+           "-exec", "tail", f"--bytes={LOG_BYTES}", "--", "{}", ";")))
+REMOVE_CONSOLE_LOG = _add(Command(
+    name="remove_console_log", parse=lambda text: _nothing(text), limit_s=5,
+    words=("find", LOGS, "-maxdepth", "1", "-type", "f", "-name", Slot("domain", lambda domain: f"{log_name(domain)}*"),
+           "-delete")))
 
 
 # -- what OVN and Open vSwitch have of it --

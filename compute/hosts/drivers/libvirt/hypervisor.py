@@ -30,6 +30,7 @@ from .growing import Growing
 from .measuring import GROUPS, measured
 from .owned import PARSER
 from .probe import PROBE_UUID, boots_under_kvm
+from .serial import Serial
 from .session import begin
 
 _POWERS = {
@@ -56,7 +57,7 @@ _UNDEFINE_QEMU = _UNDEFINE | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
 _OUR_PREFIX = domain_name("")
 # For the bulk question to a host that is busy: it is over before it is asked again, 15 s after.
 _MEASURING_S = 12
-class LibvirtHypervisor(Growing):
+class LibvirtHypervisor(Growing, Serial):
     @property
     def capabilities(self) -> Capabilities:
         """libvirt's test driver keeps definitions and power, and has no guests."""

@@ -118,8 +118,18 @@ def _uncount(state: State, bridge: str, number: int) -> None:
     _flows(state, bridge).pop(str(number), None)
 
 
+def _console_log(state: State, domain: object) -> str:
+    """What `hand` said that the guest wrote."""
+    return state.get("console_logs", {}).get(str(domain), "")
+
+
+def _remove_console_log(state: State, domain: object) -> None:
+    state.get("console_logs", {}).pop(str(domain), None)
+
+
 _ANSWERS: dict[str, Callable[..., Any]] = {
     "login": _login, "disk_space": _disk_space, "chassis": _chassis, "chassis_status": _chassis_status,
     "tap_ports": _tap_ports, "plug_port": _plug_port, "unplug_port": _unplug_port,
     "switch_ports": _switch_ports, "counted": _counted, "count": _count, "uncount": _uncount,
+    "console_log": _console_log, "remove_console_log": _remove_console_log,
 }

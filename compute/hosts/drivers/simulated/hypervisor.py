@@ -10,7 +10,7 @@ from uuid import NAMESPACE_DNS, UUID, uuid5
 from portal.kernel.errors import HostFault, StaleGeneration
 
 from .. import reasons
-from ..contract import Capabilities, Cause, DomainView, Inventory, Measurement, Power, VncAddress
+from ..contract import Capabilities, Cause, DomainView, Inventory, Measurement, OnBytes, Power, SerialLine, VncAddress
 from ..spec import Disk, Domain, Interface
 from .store import State
 from .verbs import Simulated
@@ -165,6 +165,11 @@ class SimulatedHypervisor(Simulated):
         if not record or not record["running"] or not record["running"]["has_screen"]:
             return None
         return VncAddress(host="127.0.0.1", port=record["running"]["vnc_port"])
+
+    def open_serial(self, uuid: UUID, on_bytes: OnBytes, *, takes_over: bool = False) -> SerialLine:
+        """Nobody sits behind it."""
+        self._look("open_serial")
+        raise HostFault(reasons.NOT_SUPPORTED)
 
     def taps(self, uuid: UUID) -> dict[UUID, str]:
         record = self._look("taps")["domains"].get(str(uuid))
