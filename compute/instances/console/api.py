@@ -24,7 +24,6 @@ from portal.kernel.rest.examples import id_of
 from portal.kernel.rest.serializers import StrictSerializer, VisibleField
 from tenants.errors import GlassUnbroken, OrganizationSuspended
 
-
 TYPES = ConsoleTicket.Type.values
 
 
@@ -122,11 +121,13 @@ class LookAtConsoleSerializer(StrictSerializer):
 
 
 PERMISSIONS = {"end_console_session": "instance.operate", "console_view": "instance.view", **dict.fromkeys(
-    ("console", "console_log", "console_sessions", "console_links", "make_console_link", "revoke_console_link"), "instance.console")}
+    ("console", "console_log", "console_sessions", "console_links", "make_console_link", "revoke_console_link"),
+    "instance.console")}
 BODIES = {"console": ConsoleSerializer, "end_console_session": EndConsoleSessionSerializer,
           "make_console_link": MakeConsoleLinkSerializer,
           "revoke_console_link": RevokeConsoleLinkSerializer, "console_view": LookAtConsoleSerializer}
-ANSWERS = {"console": (200, TicketSerializer), "console_log": (200, ConsoleLogSerializer), "console_view": (200, TicketSerializer),
+ANSWERS = {"console": (200, TicketSerializer), "console_log": (200, ConsoleLogSerializer),
+           "console_view": (200, TicketSerializer),
            "console_sessions": (200, ConsoleSessionsSerializer), "end_console_session": (204, None),
            "console_links": (200, ConsoleLinksSerializer), "make_console_link": (201, NewConsoleLinkSerializer),
            "revoke_console_link": (204, None)}

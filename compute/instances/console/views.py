@@ -109,7 +109,8 @@ def shared(request: HttpRequest, instance: Instance) -> dict[str, object]:
     if view == LOG:
         return {"view": LOG, **_log(instance)}
     why_no_link = "" if instance.state in ON_SCREEN else _("It is not running: there is no screen to see.")
-    return {**viewed(request, instance), "sessions": sessions.sessions_of(instance), "links": links.links_of(instance), "why_no_link": why_no_link,
+    return {**viewed(request, instance), "sessions": sessions.sessions_of(instance), "links": links.links_of(instance),
+            "why_no_link": why_no_link,
             "may_end": request.user.grants.allows(OPERATE, instance)}
 
 
@@ -117,7 +118,8 @@ def viewed(request: HttpRequest, instance: Instance) -> dict[str, object]:
     """Screen or serial console, and why there is no serial console."""
     view = SERIAL if request.GET.get("view") == SERIAL else ""
     has_none = view == SERIAL and not operations.has_serial(instance)
-    return {"view": view, "layouts": LAYOUTS, "why_no_serial": _("The hypervisor of its host lets nobody at serial ports.") if has_none else ""}
+    why_not = _("The hypervisor of its host lets nobody at serial ports.") if has_none else ""
+    return {"view": view, "layouts": LAYOUTS, "why_no_serial": why_not}
 
 
 def script_of(request: HttpRequest) -> str:
@@ -156,7 +158,8 @@ def _ticket(request: HttpRequest, issue: Callable[[], tuple[ConsoleTicket, str]]
 
 
 def _instance(request: HttpRequest, permission: str, pk: UUID) -> Instance:
-    return access.fetch(request.user, Instance.objects.select_related("project__organization", "host__endpoint"), permission, pk=pk)
+    rows = Instance.objects.select_related("project__organization", "host__endpoint")
+    return access.fetch(request.user, rows, permission, pk=pk)
 
 
 def _page_of(instance: Instance) -> str:

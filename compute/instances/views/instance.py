@@ -73,7 +73,8 @@ def sheet_of(request: HttpRequest, instance: Instance) -> Sheet:
         live=f"instance:{instance.pk} volume port floating_ip security_group", actions=_actions(request, instance),
         context={"instance": instance, "observed": _observed(instance), "alert": "instances/_alert.html",
                  "why": instance.get_power_cause_display() if instance.power_cause else "",
-                 "locked": _lock(instance), "may_open_console": may_open_console, "script": consoles.script_of(request) if is_console else "",
+                 "locked": _lock(instance), "may_open_console": may_open_console,
+                 "script": consoles.script_of(request) if is_console else "",
                  "head": _head(request, is_console)})
 
 
