@@ -287,6 +287,7 @@ SPECTACULAR_SETTINGS = {
     "POSTPROCESSING_HOOKS": ["drf_spectacular.hooks.postprocess_schema_enums", "portal.kernel.rest.compacting.compact"],
     "COMPONENT_SPLIT_REQUEST": True, "ENUM_NAME_OVERRIDES": {
         "WebhookStateEnum": "tenants.webhooks.models.Webhook.State",
+        "ConsoleTypeEnum": "compute.instances.console.models.ConsoleTicket.Type",
         "ExportScheduleStateEnum": "billing.models.exports.ExportSchedule.State"},
 }
 

@@ -146,7 +146,7 @@ def test_a_host_without_serial_consoles_says_so(person, instance):
     page = person("oscar").http.get(f"/instances/{instance.pk}/?tab=console&view=serial").content.decode()
     assert "The hypervisor of its host lets nobody at serial ports." in page and "data-terminal" not in page
     assert person("oscar").ask(instance, type="nonsense").status_code == 404
-    assert person("oscar", key=True).ask(instance, type="nonsense").status_code == 422
+    assert person("oscar", key=True).ask(instance, type="nonsense").status_code == 400
 
 
 def test_who_does_not_read_loses_the_oldest_and_memory_is_bounded():

@@ -24,7 +24,7 @@ from portal.kernel.rest.examples import id_of
 from portal.kernel.rest.serializers import StrictSerializer, VisibleField
 from tenants.errors import GlassUnbroken, OrganizationSuspended
 
-TYPES = ConsoleTicket.Type.values
+TYPES = ConsoleTicket.Type.choices
 
 
 class ConsoleSerializer(StrictSerializer):
