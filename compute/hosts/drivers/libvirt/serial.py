@@ -75,30 +75,35 @@ class Line(Caller):
 
     def close(self) -> None:
         """Nothing is heard after that."""
-        self._end(tells=False)
+        self._leave()
+        with self._lock:
+            stream, self._stream = self._stream, None
+        if stream is not None:
+            with suppress(libvirt.libvirtError):
+                stream.eventRemoveCallback()
+            with suppress(libvirt.libvirtError):
+                stream.abort()
         self._session.close()
 
     def _hear(self, stream: libvirt.virStream, events: int, _opaque: object) -> None:
-        """In the thread of libvirt's loop."""
+        """In the thread of libvirt's loop, which must not wait for a host: whoever is told of the end closes the line."""
         content: bytes | int = b""
         if events & libvirt.VIR_STREAM_EVENT_READABLE:
             with suppress(libvirt.libvirtError):  # nothing can be read: it has ended
                 content = stream.recv(_SLICE)
         if content == _WOULD_BLOCK:
             return
-        if content and self._on_bytes is not None:
-            self._on_bytes(content)
-        elif not content:
-            self._end(tells=True)
-
-    def _end(self, *, tells: bool) -> None:
-        with self._lock:
-            stream, self._stream = self._stream, None
-            on_bytes, self._on_bytes = self._on_bytes, None
-        if stream is not None:
-            with suppress(libvirt.libvirtError):
-                stream.eventRemoveCallback()
-            with suppress(libvirt.libvirtError):
-                stream.abort()
-        if tells and on_bytes is not None:
+        if content:
+            if on_bytes := self._on_bytes:
+                on_bytes(content)
+            return
+        with suppress(libvirt.libvirtError):
+            stream.eventRemoveCallback()
+        if on_bytes := self._leave():
             on_bytes(b"")
+
+    def _leave(self) -> OnBytes | None:
+        """Who is to be told of the end, if nobody was."""
+        with self._lock:
+            on_bytes, self._on_bytes = self._on_bytes, None
+        return on_bytes
