@@ -23,7 +23,7 @@ const LAYOUTS = {
     "\\|@#~  {[]}\\ @ €       []          {}|"],
   it: ["\\1234567890'ìqwertyuiopè+asdfghjklòàù<zxcvbnm,.-",
     "|!\"£$%&/()=?^QWERTYUIOPé*ASDFGHJKLç°§>ZXCVBNM;:_",
-    "       {[]}`~@ €       []         @#"],
+    "       {[]}`~  €       []         @#"],
   jp: [" 1234567890-^qwertyuiop@[asdfghjkl;:] zxcvbnm,./\\\\",
     " !\"#$%&'() =~QWERTYUIOP`{ASDFGHJKL+*} ZXCVBNM<>?_|",
     ""],

@@ -100,14 +100,12 @@ function withoutInlineStyles() {
     Object.defineProperty(element, "textContent", {set: (text) => sheet.replaceSync(text)});
     return element;
   };
-  function setAttribute(name, value) {
+  // The spans of its lines are made of the real document.
+  HTMLSpanElement.prototype.setAttribute = function setAttribute(name, value) {
     if (name === "style") this.style.cssText = value;
     else Element.prototype.setAttribute.call(this, name, value);
-  }
-  const createElement = (tag) => {
-    if (tag === "style") return sheetElement();
-    return Object.assign(document.createElement(tag), tag === "span" ? {setAttribute} : {});
   };
+  const createElement = (tag) => (tag === "style" ? sheetElement() : document.createElement(tag));
   return new Proxy(document, {
     get: (target, name) => {
       if (name === "createElement") return createElement;
