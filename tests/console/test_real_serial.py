@@ -1,4 +1,5 @@
 """The serial console before a real guest: its login prompt, its shell, a second one who comes, its end, and its log."""
+import os
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
@@ -15,13 +16,13 @@ from compute.hosts.drivers.contract import SerialTaken
 from compute.hosts.models import Endpoint
 from compute.instances.console.logs import read_log, remove_log
 from compute.instances.models import Instance
-from compute.lab import HostFacts
-from compute.lab.image import DemoImage
+from compute.lab import HostFacts, Lab
+from compute.lab.image import DemoImage, build
 from portal.kernel.errors import HostFault
 from tests.console.conftest import close_code
 from tests.console.test_serial import seated
 from tests.console.test_tickets import refusal
-from tests.lab.conftest import *  # noqa: F403 — the lab of the tests, its image and its first host
+from tests.lab.conftest import ROOT
 from tests.lab.guests import Guest, Guests
 
 pytestmark = pytest.mark.lab
@@ -35,6 +36,20 @@ class Logged(Guests):
         ET.SubElement(domain, "uuid").text = str(uuid)
         domain.find("devices/serial/log").set("file", console_log_path(uuid))
         return domain
+
+
+@pytest.fixture(scope="module")
+def image() -> DemoImage:
+    return build(ROOT / "var/cache/demo-image")
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostFacts]:
+    lab = Lab(f"serial{os.getpid()}", tmp_path_factory.mktemp("lab"), hosts=1)
+    try:
+        yield lab.up()[0]
+    finally:
+        lab.down()
 
 
 @pytest.fixture

@@ -165,7 +165,8 @@ async def _sit_down(ticket: ConsoleTicket) -> Seat:
     except SerialTaken as error:
         raise SerialLineTaken from error
     except (HostFault, TimeoutError) as error:
-        log.warning("console.unreachable", instance=str(ticket.instance_id), error=str(error) or type(error).__name__)
+        log.warning("console.unreachable", instance=str(ticket.instance_id), error=str(error) or type(error).__name__,
+                    said=getattr(error, "__notes__", []))
         raise StateConflict(state="unreachable") from error
 
 

@@ -35,7 +35,10 @@ class Serial(Owned):
             line.open(uuid, on_bytes, takes_over=takes_over)
         except (Gone, NotInThisState) as error:
             line.close()
-            raise HostFault(reasons.NOT_RUNNING) from error
+            fault = HostFault(reasons.NOT_RUNNING)
+            for note in getattr(error, "__notes__", ()):
+                fault.add_note(note)
+            raise fault from error
         except BaseException:
             line.close()
             raise
