@@ -290,6 +290,7 @@ SPECTACULAR_SETTINGS = {
         "WatchdogActionEnum": "compute.instances.models.WatchdogAction",
         "OperationStateEnum": "portal.kernel.models.Operation.State",
         "WebhookStateEnum": "tenants.webhooks.models.Webhook.State",
+        "ConsoleTypeEnum": "compute.instances.console.models.ConsoleTicket.Type",
         "ExportScheduleStateEnum": "billing.models.exports.ExportSchedule.State"},
 }
 

@@ -5,6 +5,7 @@ Reads rows, returns a `spec.Domain`; touches neither database state nor hosts.
 from dataclasses import replace
 from typing import Any
 
+from compute.hosts.commands.catalogue import console_log_path
 from compute.hosts.drivers.spec import (
     Backing,
     Balloon,
@@ -129,5 +130,12 @@ def _watchdog(instance: Instance) -> list[Element]:
 
 def _people(instance: Instance, listen: str) -> list[Element]:
     """What a person sits at: screen, pointer, serial port; the line to the guest agent; the small devices that all want."""
-    return [Serial(), Console(), Channel(), Vnc(listen=listen, password=instance.vnc_password), Video(), Input(), Rng(),
+    return [_serial(instance), Console(), Channel(), Vnc(listen=listen, password=instance.vnc_password), Video(), Input(), Rng(),
             Balloon(stats_period_s=10)]
+
+
+def _serial(instance: Instance) -> Serial:
+    """The host keeps what the guest writes on it where the portal can read that, and remove it with the instance."""
+    if not instance.host.endpoint.takes_commands:
+        return Serial()
+    return Serial(log_file=console_log_path(instance.pk), log_append="on")

@@ -10,6 +10,7 @@ from billing import metering
 from compute.hosts import placement
 from compute.hosts.connections import hypervisor
 from compute.hosts.drivers.contract import Power
+from compute.instances.console import logs
 from compute.instances.design import design_domain
 from compute.instances.models import Instance, InstanceState
 from compute.instances.operations import vnc_password
@@ -266,6 +267,7 @@ def undefine(run: Run, instance: Instance) -> None:
     if instance.host is not None:
         with hypervisor(instance.host, run) as driver:
             driver.ensure_absent(instance.pk, instance.generation)
+        logs.remove_log(instance, run)
 
 
 def boot(run: Run, instance: Instance) -> Done | Wait:

@@ -50,7 +50,7 @@ STATE_WORDS = {"building": "Building", "starting": "Starting", "running": "Runni
 # Words for what audit events tell of.
 CHANGED = {"name": _("Name"), "description": _("Description"), "tags": _("Tags"), "address": _("Address"), "cidr": _("Range"),
            "gateway": _("Gateway"), "groups": _("Security groups"), "rule": _("Rule"), "remote": _("From or to"),
-           "reason": _("Reason"), "console": _("Console"), "view_only": _("Look only"),
+           "reason": _("Reason"), "console": _("Console"), "view_only": _("Look only"), "takes_over": _("Taken over"),
            "minutes": _("Minutes"), "seconds": _("Seconds"), "fingerprint": _("Fingerprint"),
            "state": _("State"), "type": _("Size"),
            "image": _("Image"), "is_for_rescue": _("For rescue"), "ip": _("Address"), "port": _("Port"), "rules": _("Rules"),

@@ -164,6 +164,7 @@ WRITES = {
     "invoices:send.POST": ("invoices_actions_send",),
     "balance:top-up.POST": ("balances_actions_top_up",),
     "instances:console-ticket.POST": ("instances_console",),
+    "instances:console-log.GET": ("instances_console_log",),
     "instances:console-sessions.GET": ("instances_console_sessions", "instances_console_links_get"),
     "instances:end-console-session.POST": ("instances_console_sessions_end",),
     "instances:console-links.GET": ("instances_console_links_get",),

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from typing import Any
 
-from .contract import Answer, Command, Slot, absolute_path, interface_name, qcow2_file, uuid_text
+from .contract import Answer, Command, Slot, absolute_path, interface_name, log_name, qcow2_file, uuid_text
 
 CATALOGUE: dict[str, Command] = {}
 # libvirt and OVN meet on this bridge.
@@ -153,6 +153,28 @@ PLUG_PORT = _add(Command(
 UNPLUG_PORT = _add(Command(
     name="unplug_port", parse=_nothing,
     words=(*OVS, "--if-exists", "del-port", INTEGRATION_BRIDGE, Slot("tap", interface_name))))
+
+
+# -- what guests wrote on their serial ports --
+
+# libvirt's own folder on every host: the daemon that writes logs may write there, bounds them and turns them over.
+LOGS = "/var/log/libvirt/qemu"
+LOG_BYTES = 64 * 1024
+
+
+def console_log_path(uuid: object) -> str:
+    return f"{LOGS}/{log_name(uuid)}"
+
+
+# `find` succeeds where the guest has written nothing yet, and where it is removed already.
+CONSOLE_LOG = _add(Command(
+    name="console_log", parse=str, limit_s=5,
+    words=("find", LOGS, "-maxdepth", "1", "-type", "f", "-name", Slot("domain", log_name),
+           "-exec", "tail", f"--bytes={LOG_BYTES}", "--", "{}", ";")))
+REMOVE_CONSOLE_LOG = _add(Command(
+    name="remove_console_log", parse=_nothing, limit_s=5,
+    words=("find", LOGS, "-maxdepth", "1", "-type", "f", "-name", Slot("domain", lambda domain: f"{log_name(domain)}*"),
+           "-delete")))
 
 
 # -- what leaves by a public network, counted --

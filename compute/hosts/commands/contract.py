@@ -67,6 +67,11 @@ def uuid_text(value: object) -> str:
     return str(value if isinstance(value, UUID) else UUID(str(value)))
 
 
+def log_name(value: object) -> str:
+    """The file that a domain's console log is in."""
+    return f"mains-{uuid_text(value)}-console.log"
+
+
 def interface_name(value: object) -> str:
     """A bridge or tap, as Linux allows (15 characters), and not an option."""
     if not isinstance(value, str) or not _INTERFACE.fullmatch(value):

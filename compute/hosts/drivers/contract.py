@@ -13,6 +13,9 @@ from enum import StrEnum
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
+from portal.kernel.errors import HostFault
+
+from . import reasons
 from .spec import Disk, Domain, Interface
 
 
@@ -152,6 +155,26 @@ class VncAddress:
     port: int
 
 
+class SerialTaken(HostFault):
+    """Somebody else has the serial port open: it has one line at a time."""
+
+    def __init__(self) -> None:
+        super().__init__(reasons.SERIAL_TAKEN)
+
+
+OnBytes = Callable[[bytes], None]
+"""Told of what a guest wrote on its serial port, in a thread of the driver's; of nothing, once, when the line has ended."""
+
+
+class SerialLine(Protocol):
+    """A guest's serial port, open. It ends with the guest's power, and when somebody else takes it over."""
+
+    def write(self, content: bytes) -> None:
+        """Returns when it is on its way. Raises HostFault when the line has ended."""
+
+    def close(self) -> None: ...
+
+
 class Hypervisor(Protocol):
     """One open connection to one host's hypervisor. Not shared between threads."""
 
@@ -256,6 +279,10 @@ class Hypervisor(Protocol):
 
     def vnc(self, uuid: UUID) -> VncAddress | None:
         """Where to reach the domain's screen; None when it is not running or has none."""
+
+    def open_serial(self, uuid: UUID, on_bytes: OnBytes, *, takes_over: bool = False) -> SerialLine:
+        """The serial port of what runs. Raises HostFault when it is off or there is none, and SerialTaken unless it `takes_over`
+        from whoever has it."""
 
     def taps(self, uuid: UUID) -> dict[UUID, str]:
         """By port (`Interface.interface_id`), the device on the host that the domain's card is; empty when it is off."""

@@ -47,7 +47,6 @@ from compute.network.models import Fabric
 from tenants.access import Known
 from tenants.pages import page
 
-CONSOLE = "console.js"
 SECRET = ("user_data", "next_user_data", "vnc_password", "password_hash", "next_password_hash")
 SHOWN = (*(field.name for field in Instance._meta.concrete_fields if field.name not in SECRET),
          "project__name", "project__organization__name", "region__name", "zone__name", "type__name", "type__slug",
@@ -96,8 +95,14 @@ def sheet_of(request: HttpRequest, instance: Instance) -> Sheet:
         context={"instance": instance, "observed": _observed(instance), "alert": "instances/_alert.html",
                  "why": instance.get_power_cause_display() if instance.power_cause else "",
                  "locked": guarding.why_kept(instance), "may_open_console": may_open_console,
-                 "script": CONSOLE if is_console else "",
-                 "head": "instances/_metrics_head.html" if request.GET.get("tab") == "metrics" else ""})
+                 "script": consoles.script_of(request) if is_console else "",
+                 "head": _head(request, is_console)})
+
+
+def _head(request: HttpRequest, is_console: bool) -> str:
+    if is_console and request.GET.get("view") == consoles.SERIAL:
+        return "instances/_serial_head.html"
+    return "instances/_metrics_head.html" if request.GET.get("tab") == "metrics" else ""
 
 
 def _observed(instance: Instance) -> str:

@@ -18,7 +18,8 @@ PROBLEMS = {400: "Invalid input; `errors` names the fields.", 401: "Not signed i
             403: "Visible, but not allowed.",
             404: "Absent or hidden.", 409: "State conflict or quota; `code` says which.", 412: "If-Match is stale.",
             413: "The body is too large.", 415: "The body is no JSON.",
-            422: "Idempotency-Key used with another body.", 429: "Too many requests.", 503: "Try again later."}
+            422: "Idempotency-Key used with another body.", 429: "Too many requests.", 502: "The host reported a fault.",
+            503: "Try again later."}
 PROBLEM = "application/problem+json"
 # Of every action; what no class of ours stands for is made in portal.kernel.rest.problem.
 ALWAYS = {400: {"invalid", "malformed"}, 401: {"not_authenticated"}, 429: {"rate_limited"}, 503: {"unavailable"}}

@@ -30,6 +30,7 @@ from .faults import Gone, NotInThisState
 from .measuring import GROUPS, measured
 from .owned import PARSER
 from .probe import PROBE_UUID, boots_under_kvm
+from .serial import Serial
 from .session import begin
 from .snapshots import Snapshots
 from .traits import Traits
@@ -60,7 +61,7 @@ _OUR_PREFIX = domain_name("")
 _MEASURING_S = 12
 
 
-class LibvirtHypervisor(Snapshots, Traits, Agent):
+class LibvirtHypervisor(Snapshots, Traits, Agent, Serial):
     @property
     def capabilities(self) -> Capabilities:
         """libvirt's test driver keeps definitions and power, and has no guests."""

@@ -149,6 +149,15 @@ def _copy_snapshot(state: State, path: str, name: object, target: str) -> None:
         "capacity": kept["capacity"], "allocation": volume["allocation"], "format": "qcow2", "backing": None}
 
 
+def _console_log(state: State, domain: object) -> str:
+    """What `hand` said that the guest wrote."""
+    return state.get("console_logs", {}).get(str(domain), "")
+
+
+def _remove_console_log(state: State, domain: object) -> None:
+    state.get("console_logs", {}).pop(str(domain), None)
+
+
 _ANSWERS: dict[str, Callable[..., Any]] = {
     "login": _login, "disk_space": _disk_space, "chassis": _chassis, "chassis_status": _chassis_status,
     "tap_ports": _tap_ports, "plug_port": _plug_port, "unplug_port": _unplug_port,
@@ -157,4 +166,5 @@ _ANSWERS: dict[str, Callable[..., Any]] = {
     "take_snapshot": lambda state, path, name: snapshots.take(_closed(state, path), str(name)),
     "apply_snapshot": lambda state, path, name: snapshots.apply(_closed(state, path), str(name)),
     "drop_snapshot": lambda state, path, name: snapshots.drop(_closed(state, path), str(name)),
+    "console_log": _console_log, "remove_console_log": _remove_console_log,
 }

@@ -10,7 +10,18 @@ from uuid import NAMESPACE_DNS, UUID, uuid5
 from portal.kernel.errors import HostFault
 
 from .. import reasons
-from ..contract import Capabilities, Cause, DomainView, Inventory, Measurement, Power, Trait, VncAddress
+from ..contract import (
+    Capabilities,
+    Cause,
+    DomainView,
+    Inventory,
+    Measurement,
+    OnBytes,
+    Power,
+    SerialLine,
+    Trait,
+    VncAddress,
+)
 from ..spec import Disk, Domain, Interface, Watchdog
 from . import snapshots
 from .agent import Agent
@@ -208,6 +219,11 @@ class SimulatedHypervisor(Agent):
         if not record or not record["running"] or not record["running"]["has_screen"]:
             return None
         return VncAddress(host="127.0.0.1", port=record["running"]["vnc_port"])
+
+    def open_serial(self, uuid: UUID, on_bytes: OnBytes, *, takes_over: bool = False) -> SerialLine:
+        """Nobody sits behind it."""
+        self._look("open_serial")
+        raise HostFault(reasons.NOT_SUPPORTED)
 
     def taps(self, uuid: UUID) -> dict[UUID, str]:
         record = self._look("taps")["domains"].get(str(uuid))
