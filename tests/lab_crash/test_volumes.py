@@ -17,7 +17,7 @@ from tests.lab_crash.test_step_boundaries import leave_nothing
 from tests.world import World, drain
 
 pytestmark = pytest.mark.lab
-# The guest's own web server tells how large its kernel's disks are, in sectors of 512 bytes. Which letter one gets depends on what
+# The guest's own web server tells how large its disks are, in sectors of 512 bytes. Which letter one gets depends on what
 # else is there (the set-up drive is a disk too), so none is named.
 TELLS = """#!/bin/sh
 while :; do
