@@ -42,7 +42,7 @@ def locked(world: World, networked: Networked) -> Instance:
 
 
 def port_of(instance: Instance) -> Port:
-    return Port.objects.select_related("subnet__vpc").get(domain=instance.pk)
+    return Port.objects.select_related("subnet__vpc").get(domain=instance.pk, position=0)
 
 
 def hers() -> FloatingIp:

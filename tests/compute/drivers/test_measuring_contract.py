@@ -96,7 +96,8 @@ def test_of_whom_a_counter_is_missing_nothing_is_known(name: str) -> None:
 @pytest.mark.parametrize(("given", "usable", "used"), [
     (800, 300, 500 * 1024), (800, 800, 0), (300, 800, None), (2**62, 1, None), (2**64 - 1, 2**64 - 1, None), (800, -1, None)])
 def test_a_guests_own_words_are_believed_within_its_memory(given: int, usable: int, used: int | None) -> None:
-    assert measured(SomeDomain(), said(balloon_available=given, balloon_usable=usable)).used_bytes == used
+    [one] = measured([(SomeDomain(), said(balloon_available=given, balloon_usable=usable))])
+    assert one.used_bytes == used
 
 
 def test_domains_of_all_shapes_are_read_together_and_each_for_itself() -> None:
