@@ -70,7 +70,7 @@ def guest(world, host: HostFacts, image: DemoImage) -> Iterator[Guest]:
 def instance(world, guest: Guest) -> Instance:
     world.host.refresh_from_db()
     return Instance.objects.create(
-        pk=UUID(guest.domain.UUIDString()), project=world.project, region=world.region, zone=world.zone, host=world.host,
+        id=UUID(guest.domain.UUIDString()), project=world.project, region=world.region, zone=world.zone, host=world.host,
         name="serial", type=world.type, vcpus=1, memory_mib=256, image=world.image, state="running", observed_state="running",
         vnc_password="hunter2!")
 
