@@ -25,8 +25,9 @@ from .owned import Owned
 from .session import begin
 
 log = logging.getLogger(__name__)
-# For an answer; libvirt first asks whether anybody listens, for as long again. Freezing writes out what the guest has in memory.
-_ANSWER_S, _FREEZING_S = 3, 6
+# For an answer; libvirt first asks whether anybody listens, for up to 5 s. What the guest starts a program for, or writes out its
+# memory, takes longer.
+_ANSWER_S, _DOING_S = 3, 6
 # libvirt itself may hang over a guest that does.
 _LIMIT_S = 9
 MOST_CARDS = MOST_ADDRESSES = 16
@@ -60,18 +61,18 @@ class Agent(Owned):
     def set_guest_password(self, uuid: UUID, generation: int, *, user: str, hashed: str) -> None:
         domain, _ = self._ours(uuid, generation)
         flags = libvirt.VIR_DOMAIN_PASSWORD_ENCRYPTED
-        self._ask("guest.password", domain, partial(domain.setUserPassword, user, hashed, flags))
+        self._ask("guest.password", domain, partial(domain.setUserPassword, user, hashed, flags), answer_s=_DOING_S)
 
     def set_guest_clock(self, uuid: UUID, generation: int) -> None:
         domain, _ = self._ours(uuid, generation)
-        self._ask("guest.clock", domain, partial(domain.setTime, None, libvirt.VIR_DOMAIN_TIME_SYNC))
+        self._ask("guest.clock", domain, partial(domain.setTime, None, libvirt.VIR_DOMAIN_TIME_SYNC), answer_s=_DOING_S)
 
     def ensure_frozen(self, uuid: UUID, generation: int) -> None:
         """What is frozen already refuses to be frozen: it is thawed before."""
         domain, _ = self._ours(uuid, generation)
         with suppress(HostFault):
             self._ask("guest.thaw", domain, domain.fsThaw)
-        self._ask("guest.freeze", domain, domain.fsFreeze, answer_s=_FREEZING_S)
+        self._ask("guest.freeze", domain, domain.fsFreeze, answer_s=_DOING_S)
 
     def ensure_thawed(self, uuid: UUID, generation: int) -> None:
         try:
