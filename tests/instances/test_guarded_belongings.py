@@ -73,7 +73,6 @@ def test_everybody_is_refused_and_the_platform_is_not(world: World, locked: Inst
                 transaction.set_rollback(True)
             assert found == ("locked" if who else "done"), (name, who)
         Port.objects.filter(name="other").update(domain=None)
-        Port.objects.filter(name="other").delete()
     assert hers().state == "attached" and port_of(locked).groups.count() == 1
 
 
