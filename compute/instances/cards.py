@@ -11,8 +11,8 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from billing import ladder
-from compute.instances import guarding
-from compute.instances.errors import HasFloatingIp, NoNetworkOnHost, NotWhileRunning
+from compute.instances import abilities, guarding
+from compute.instances.errors import ClassForbids, HasFloatingIp, NoNetworkOnHost, NotWhileRunning
 from compute.instances.models import Instance, InstanceState
 from compute.instances.networks import MOST_CARDS, take_port
 from compute.instances.seed import hostname_of
@@ -70,6 +70,8 @@ def refusal(instance: Instance) -> PortalError | None:
         return StateConflict(state=instance.state, legal=",".join(sorted(LEGAL)))
     if instance.state == InstanceState.RUNNING and instance.host.endpoint.capabilities.get("hot_plugs") is False:
         return NotWhileRunning(name=instance.name)
+    if instance.state == InstanceState.RUNNING and (reason := abilities.why_not(instance.type, "hot_add_devices")):
+        return ClassForbids(name=instance.name, reason=reason)
     return guarding.refusal(instance, "attach_port")
 
 

@@ -57,7 +57,7 @@ def design_domain(instance: Instance, *, seed: str, listen: str, rescue: str = "
         cmdline=image.kernel_cmdline if direct else None, boot=None if direct else "hd",
         devices=(*map(hardware.disk, (*_rescue_disk(image, copies, rescue), *_disks(instance, copies, first=1 if rescue else 0),
                                       Disk(file=seed, target=SEED_TARGET, format="raw", readonly=True))),
-                 *map(hardware.card, _cards(instance)), *hardware.devices, *_people(instance, listen),
+                 *_cards(instance), *hardware.devices, *_people(instance, listen),
                  *_watchdog(instance)),
     )
     return domain if why_not(instance.type, "hot_add_devices") else with_slots(domain)
@@ -120,7 +120,7 @@ def _cards(instance: Instance) -> list[Interface]:
 def card_of(instance: Instance, port: Port) -> Interface:
     """A port of it on the host's integration bridge. OVS in user space finishes no checksums, so they are made in software."""
     offload = (HostOffload(), GuestOffload()) if instance.host.datapath == "netdev" else ()
-    return Interface(mac=port.mac, interface_id=port.pk, offload=offload)
+    return hardware_of(instance).card(Interface(mac=port.mac, interface_id=port.pk, offload=offload))
 
 
 def _watchdog(instance: Instance) -> list[Element]:

@@ -4,6 +4,7 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from compute.instances import abilities
 from compute.instances.forms.orders import RowField
 from compute.instances.models import Instance, InstanceState, Snapshot
 from compute.network.forms import VerbForm
@@ -21,7 +22,7 @@ class TakeForm(VerbForm):
 
     def __init__(self, *args: Any, instance: Instance, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if instance.state != InstanceState.RUNNING:
+        if instance.state != InstanceState.RUNNING or abilities.why_not(instance.type, "snapshot_memory"):
             del self.fields["memory"]
 
     def wishes(self) -> dict[str, Any]:

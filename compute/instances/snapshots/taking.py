@@ -9,6 +9,8 @@ from django.utils.translation import gettext_lazy as _
 from billing import affording
 from billing.prices import price_of
 from compute.hosts import placement
+from compute.instances import abilities
+from compute.instances.errors import ClassForbids
 from compute.instances.models import Instance, InstanceState, Snapshot, SnapshotVolume
 from compute.instances.snapshots.errors import HasSnapshots, NoRoomForSnapshot, TooManySnapshots
 from compute.network.models import Port
@@ -63,6 +65,8 @@ class Taking:
     def check(self) -> None:
         if self.memory and self.instance.state != InstanceState.RUNNING:
             raise InvalidInput.field("memory", str(_("What does not run has nothing in its memory.")))
+        if self.memory and (reason := abilities.why_not(self.instance.type, "snapshot_memory")):
+            raise ClassForbids(name=self.instance.name, reason=reason)
 
     def take(self, *, actor: Any) -> Snapshot:
         """Reserve, see that it can be paid, and make the row. In the transaction of the verb, which has the instance locked."""

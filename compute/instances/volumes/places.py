@@ -3,8 +3,8 @@ from django.db.models import QuerySet
 
 from compute.hosts import placement
 from compute.hosts.models import Host
-from compute.instances import guarding
-from compute.instances.errors import NotSupported
+from compute.instances import abilities, guarding
+from compute.instances.errors import ClassForbids, NotSupported
 from compute.instances.headroom import FREE_SLOTS
 from compute.instances.models import Instance, InstanceState
 from compute.instances.volumes.errors import NoRoomForVolume, NotWhileRunning, TooManyVolumes
@@ -42,12 +42,15 @@ def refusal(instance: Instance) -> StateConflict | NotSupported | None:
     is_known_not_to = instance.host.endpoint.capabilities.get("hot_plugs") is False
     if instance.state == InstanceState.RUNNING and is_known_not_to:
         return NotWhileRunning(name=instance.name)
+    if instance.state == InstanceState.RUNNING and (reason := abilities.why_not(instance.type, "hot_add_devices")):
+        return ClassForbids(name=instance.name, reason=reason)
     return None
 
 
-def require_open(instance: Instance) -> None:
-    """Raise StateConflict, NotWhileRunning or InstanceLocked."""
-    if error := refusal(instance):
+def require_open(instance: Instance, *, plugs: bool = True) -> None:
+    """Raise StateConflict, NotWhileRunning, ClassForbids or InstanceLocked. `plugs`: a disk comes or goes."""
+    error = refusal(instance)
+    if error and (plugs or not isinstance(error, ClassForbids)):
         raise error
     guarding.require(instance, "attach")
 

@@ -9,7 +9,7 @@ from compute.hosts.connections import hypervisor
 from compute.hosts.drivers.contract import DomainView, Hypervisor, Power
 from compute.hosts.drivers.spec import Disk
 from compute.instances import steps
-from compute.instances.design import disk_of
+from compute.instances.design import disk_of, hardware_of
 from compute.instances.models import Instance
 from compute.instances.volumes.errors import GuestKeepsVolume
 from portal.kernel.operations import Done, Run, Wait
@@ -86,7 +86,7 @@ def plug(run: Run) -> None:
     instance = instance_of(run)
     with hypervisor(instance.host, run) as driver:
         if _is_on(driver.domain(instance.pk)):
-            driver.ensure_plugged(instance.pk, instance.generation, _disk(run))
+            driver.ensure_plugged(instance.pk, instance.generation, _disk(run, instance))
 
 
 def take_back(run: Run) -> Done | Wait:
@@ -113,7 +113,7 @@ def unplug(run: Run) -> Done | Wait:
 
 
 def _lets_go(run: Run, driver: Hypervisor, instance: Instance) -> bool:
-    return driver.ensure_unplugged(instance.pk, instance.generation, _disk(run))
+    return driver.ensure_unplugged(instance.pk, instance.generation, _disk(run, instance))
 
 
 def _has_waited(run: Run, mark: str) -> bool:
@@ -123,9 +123,9 @@ def _has_waited(run: Run, mark: str) -> bool:
     return (now - datetime.fromisoformat(run.facts[mark])).total_seconds() >= LETS_GO_S
 
 
-def _disk(run: Run) -> Disk:
+def _disk(run: Run, instance: Instance) -> Disk:
     volume, target = volume_of(run), run.arguments.get("target_name") or _target(run)
-    return disk_of(volume, target)
+    return hardware_of(instance).disk(disk_of(volume, target))
 
 
 def _target(run: Run) -> str:
@@ -144,7 +144,7 @@ def grow(run: Run) -> None:
     if instance is not None:
         with hypervisor(instance.host, run) as driver:
             if _is_on(driver.domain(instance.pk)):
-                driver.ensure_disk_size(instance.pk, instance.generation, _disk(run), size=size)
+                driver.ensure_disk_size(instance.pk, instance.generation, _disk(run, instance), size=size)
                 return
     volume = volume_of(run)
     with volume_pool(volume.pool, run) as pool:

@@ -174,7 +174,7 @@ def grow(volume: Volume, size_gib: int, *, actor: Any) -> Operation:
     wanted, now = Growth(volume=fresh, size_gib=size_gib), database_now()
     wanted.check()
     if instance is not None:
-        require_open(instance)
+        require_open(instance, plugs=False)
     price = wanted.price(now)
     reserve(fresh.project, fresh.region, wanted.wanted)
     affording.require(fresh.project, price, fresh.tags, now=now, instead_of=fresh.pk, actor=actor)
