@@ -88,7 +88,7 @@ def grow(request: HttpRequest, pk: UUID) -> HttpResponse:
 def attach(request: HttpRequest, pk: UUID) -> HttpResponse:
     """To an instance of its host."""
     volume, back = _fetch(request, "volume.attach", pk), reverse("volumes:detail", args=[pk])
-    if volume.state != Volume.State.AVAILABLE:
+    if request.method == "GET" and volume.state != Volume.State.AVAILABLE:  # what is sent is read first, and refused by the verb
         raise StateConflict(state=volume.get_state_display())
     form = AttachForm(sent(request), user=request.user, volume=volume)
     if request.method == "POST" and form.carried_out(
