@@ -46,7 +46,7 @@ class InstanceTypeSerializer(serializers.ModelSerializer):
     @extend_schema_field(AbilitySerializer(many=True))
     def get_abilities(self, row: InstanceType) -> list[dict[str, Any]]:
         return [{"name": one.name, "label": str(one.label), "is_possible": one.is_possible, "reason": one.reason}
-                for one in table(row)]
+                for one in table(InstanceType(**{name: getattr(row, name) for name in OF_CLASS}))]
 
 
 class InstanceTypeViewSet(Listed, Fetched, RoomViewSet):

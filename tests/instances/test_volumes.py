@@ -150,7 +150,7 @@ def test_what_a_guest_has_and_keeps_is_not_said_to_be_free(world: World, running
     def plugged_and_lost(run) -> None:
         instance = steps.instance_of(run)
         with steps.hypervisor(instance.host, run) as driver:
-            driver.ensure_plugged(instance.pk, instance.generation, real(run))
+            driver.ensure_plugged(instance.pk, instance.generation, real(run, instance))
         hand.keep_devices(instance.pk)
         raise NotSupported(name="web", verb="attach", needs="")
 

@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 
+from tests.soak import SOAKING
 from tests.stories import debian
 from tests.stories.guests import Guest, Key, await_made, order, remove_all, wait_for
 from tests.stories.portal import ROOT, Portal
 
-pytestmark = [pytest.mark.lab, pytest.mark.slow]
+pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.skipif(
+    not SOAKING, reason="it is built and booted for some ten minutes: make soak")]
 BOOT_LIMIT_S = 900
 FIRST, SECOND = "first one, 2026", "another one, 2026"
 SCRIPT = "#!/bin/sh\necho \"as $(id -un) on $(hostname)\" > /root/proof\n"
