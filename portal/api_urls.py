@@ -15,8 +15,11 @@ from billing import export_api as exports
 from billing import invoice_api as invoices
 from billing import report_api as reports
 from compute.instances import api as instances
+from compute.instances import sizes_api as sizes
 from compute.instances.launch_templates import api as launch_templates
 from compute.instances.schedules import api as schedules
+from compute.instances.snapshots import api as snapshots
+from compute.instances.volumes import api as volumes
 from compute.network import api as network
 from portal import api as portal
 from portal.kernel import api as kernel
@@ -67,7 +70,7 @@ ROOMS = {
     "hosts": (storage.HostViewSet, "host"),
     "pools": (storage.PoolViewSet, "pool"),
     "images": (storage.ImageViewSet, "image"),
-    "volumes": (storage.VolumeViewSet, "volume"),
+    "volumes": (volumes.VolumeViewSet, "volume"),
     "vpcs": (network.VpcViewSet, "vpc"),
     "subnets": (network.SubnetViewSet, "subnet"),
     "ports": (network.PortViewSet, "port"),
@@ -76,9 +79,10 @@ ROOMS = {
     "floating-ips": (network.FloatingIpViewSet, "floating-ip"),
     "address-pools": (network.AddressPoolViewSet, "address-pool"),
     "fabrics": (network.FabricViewSet, "fabric"),
-    "instance-types": (instances.InstanceTypeViewSet, "instance-type"),
+    "instance-types": (sizes.InstanceTypeViewSet, "instance-type"),
     "ssh-keys": (instances.SshKeyViewSet, "ssh-key"),
     "instances": (instances.InstanceViewSet, "instance"),
+    "snapshots": (snapshots.SnapshotViewSet, "snapshot"),
     "launch-templates": (launch_templates.LaunchTemplateViewSet, "launch-template"),
     "instance-schedules": (schedules.InstanceScheduleViewSet, "instance-schedule"),
 }

@@ -46,6 +46,7 @@ NAVIGATION = (
                     Item(label=_("Security groups"), icon="shield", name="security_groups:list", also=("security_group_rules",)),
                     Item(label=_("Floating IPs"), icon="world", name="floating_ips:list"))),
     (_("Storage"), (Item(label=_("Volumes"), icon="database", name="volumes:list"),
+                    Item(label=_("Snapshots"), icon="camera", name="snapshots:list"),
                     Item(label=_("Images"), icon="disc", name="images:list"))),
     (_("Account"), (Item(label=_("Projects"), icon="folder", name="projects:list"),
                     Item(label=_("Organization"), icon="building", name="organizations:list"),

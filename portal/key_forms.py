@@ -23,11 +23,12 @@ AREAS = {"apikey": _("API keys"), "audit": _("Audit trail"), "billing": _("Billi
          "image": _("Images"), "instance": _("Instances"), "invoice": _("Invoices"),
          "launch_template": _("Launch templates"), "member": _("Members"),
          "operation": _("Operations"), "organization": _("Organization"), "project": _("Projects"), "quota": _("Quotas"),
-         "securitygroup": _("Security groups"), "sshkey": _("SSH keys"), "usage": _("Usage"), "volume": _("Volumes"),
+         "securitygroup": _("Security groups"), "snapshot": _("Snapshots"),
+         "sshkey": _("SSH keys"), "usage": _("Usage"), "volume": _("Volumes"),
          "vpc": _("VPCs"), "webhook": _("Webhooks")}
 ACTIONS = {"view": _("See"), "create": _("Create"), "update": _("Change"), "operate": _("Operate"), "console": _("Console"),
-           "associate": _("Associate"), "manage": _("Manage"), "delete": _("Delete"), "cancel": _("Cancel"),
-           "request": _("Ask for more")}
+           "associate": _("Associate"), "attach": _("Attach"), "manage": _("Manage"), "delete": _("Delete"),
+           "cancel": _("Cancel"), "revert": _("Revert"), "request": _("Ask for more")}
 
 
 @dataclass(frozen=True, kw_only=True)

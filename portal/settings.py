@@ -164,6 +164,7 @@ PLANS = {
     "standard": {"instance_schedules": 20},
     "trial": {"instances": 4, "vcpus": 8, "memory_mib": 8192, "volumes": 8, "volume_gib": 80, "vpcs": 2, "subnets": 6,
               "ports": 24, "security_groups": 8, "security_group_rules": 100, "floating_ips": 2, "images": 4, "image_gib": 40,
+              "snapshots": 12,
               "api_keys": 10, "operations": 4, "instance_schedules": 4, "launch_templates": 10},
 }
 # Strangers sign up by themselves and get an organization on trial. In production only when said so.
@@ -286,7 +287,10 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR", "SWAGGER_UI_FAVICON_HREF": "SIDECAR", "REDOC_DIST": "SIDECAR",
     "POSTPROCESSING_HOOKS": ["drf_spectacular.hooks.postprocess_schema_enums", "portal.kernel.rest.compacting.compact"],
     "COMPONENT_SPLIT_REQUEST": True, "ENUM_NAME_OVERRIDES": {
+        "WatchdogActionEnum": "compute.instances.models.WatchdogAction",
+        "OperationStateEnum": "portal.kernel.models.Operation.State",
         "WebhookStateEnum": "tenants.webhooks.models.Webhook.State",
+        "ConsoleTypeEnum": "compute.instances.console.models.ConsoleTicket.Type",
         "ExportScheduleStateEnum": "billing.models.exports.ExportSchedule.State"},
 }
 

@@ -1,73 +1,36 @@
 /* The console tab, and the page of a link to look: noVNC in the page. A module of its own, since only these need 190 KB of VNC
-   client. The ticket is asked for anew for every connection and travels in the websocket's subprotocol, never in the address.
-   A link's secret is the fragment of this page's address: no server sees it but in the body that asks for a ticket. */
+   client. */
+import {opened} from "./consoles.js";
+import {strokesOf} from "./keyboards.js";
+
 const panel = document.getElementById("console");
 const screen = panel.querySelector("[data-screen]");
-const over = panel.querySelector("[data-over]");
-const words = panel.dataset;
+const {words, viewOnly, say, tell, reasonOf, socket: newSocket, follow} = opened(panel, "vnc");
 const {default: RFB} = await import(words.novnc);
-const viewOnly = words.viewOnly === "yes";
 const PASTE_LIMIT = 4096, AT_ONCE = 16, PAUSE_MS = 40;
+const KEYBOARD = `mains-keyboard-${words.user}`;
 // What a person calls a key → its keysym and the name of its place on the keyboard.
 const KEYS = {Ctrl: [0xffe3, "ControlLeft"], Alt: [0xffe9, "AltLeft"], Super: [0xffeb, "MetaLeft"], Tab: [0xff09, "Tab"],
   Escape: [0xff1b, "Escape"], Backspace: [0xff08, "Backspace"], Print: [0xff61, "PrintScreen"],
   ...Object.fromEntries([1, 2, 3, 4, 7].map((number) => [`F${number}`, [0xffbd + number, `F${number}`]]))};
-let rfb = null, isWanted = false, ending = null, silentTries = 0, following = 0, typing = 0;
-
-const say = (tone, text, detail = "", canRetry = false) => {
-  const state = panel.querySelector("[data-status]");
-  state.className = `state state-${tone}`;
-  state.querySelector("[data-status-text]").textContent = text;
-  over.hidden = tone === "ok";
-  over.querySelector("[data-over-text]").textContent = detail || text;
-  // A link that was refused once is refused for good.
-  const isFinal = viewOnly && tone === "bad" && ending?.code === 4403;
-  panel.querySelectorAll("[data-connect]").forEach((button) => { button.hidden = isFinal || (over.contains(button) && !canRetry); });
-  // Keys and pasted text go nowhere without a connection.
-  panel.querySelectorAll("[data-needs-screen]").forEach((control) => { control.disabled = tone !== "ok"; });
-  document.querySelectorAll("[data-while-connected]").forEach((hint) => { hint.hidden = tone !== "ok"; });
-  panel.dataset.state = tone === "ok" ? "connected" : tone;
-};
-// Who has it open is told beside the screen, and fetched again.
-const tell = () => document.body.dispatchEvent(new CustomEvent("mains:console"));
-const reasonOf = (code, why = "") => (why === "too_many_consoles" && words.reasonTooMany) || words[`reason${code}`] || words.reasonLost;
-
-const asked = () => {
-  if (!viewOnly) return {type: "application/json", body: JSON.stringify({type: "vnc"})};
-  const link = location.hash.slice(1);
-  if (!link) throw Object.assign(new Error(words.noLink), {code: 4403});
-  return {type: "application/x-www-form-urlencoded", body: new URLSearchParams({link})};
-};
-
-const ticket = async () => {
-  const {type, body: form} = asked();
-  const answer = await fetch(words.ticketUrl, {
-    method: "POST", credentials: "same-origin",
-    headers: {"X-CSRFToken": words.csrf, "Content-Type": type, "Accept": "application/json"},
-    body: form,
-  });
-  const body = await answer.json().catch(() => ({}));
-  // A refusal is told in the same numbers as the websocket's close codes: 409 is 4409.
-  if (!answer.ok) throw Object.assign(new Error(body.detail || reasonOf(4000 + answer.status)), {code: 4000 + answer.status});
-  return body;
-};
+// What a stroke is sent as besides its place.
+const MODIFIERS = {ShiftLeft: 0xffe1, AltRight: 0xfe03}, BY_PLACE = {Enter: 0xff0d, Tab: 0xff09, Space: 0x20};
+const layout = panel.querySelector("[data-layout]");
+let rfb = null, isWanted = false, ending = null, silentTries = 0, typing = 0;
 
 const connect = async () => {
   if (rfb) { isWanted = false; rfb.disconnect(); rfb = null; }
   isWanted = true;
   ending = null;
   say("busy", words.connecting);
-  let grant;
+  let socket;
   try {
-    grant = await ticket();
+    socket = await newSocket();
   } catch (error) {
     ending = error;
-    say("bad", words.disconnected, error.message, true);
+    say("bad", words.disconnected, {detail: error.message, canRetry: true, code: error.code});
     return;
   }
-  const address = new URL(grant.ws, location.href);
-  address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
-  const socket = new WebSocket(address, ["binary", `ticket.${grant.ticket}`]);
   // noVNC tells only that it ended; the code says why.
   socket.addEventListener("close", (event) => { ending = event; });
   const mine = new RFB(screen, socket, {shared: true});
@@ -92,30 +55,38 @@ const lost = (mine) => {
       setTimeout(connect, 500 * 2 ** silentTries);
       return;
     }
-    say("bad", words.disconnected, reasonOf(code, ending?.reason), true);
+    say("bad", words.disconnected, {detail: reasonOf(code, ending?.reason), canRetry: true, code});
   }, 60);
 };
 
 const sleep = (ms) => new Promise((done) => { setTimeout(done, ms); });
 
-// Guests without a clipboard agent only understand keys: each character by its keysym, whatever keyboard sits here. In small
-// portions, since a guest that boots or swaps loses keys that come faster than it reads them.
+// Guests without a clipboard agent only understand keys: each character by the keys that give it on the guest's keyboard, as the
+// user says, whatever keyboard sits here. In small portions, since a guest that boots or swaps loses keys that come faster than
+// it reads them. False when that keyboard does not have it.
+const type = (mine, layout, character) => {
+  const strokes = strokesOf(layout, character);
+  for (const {place, modifiers} of strokes ?? []) {
+    for (const modifier of modifiers) mine.sendKey(MODIFIERS[modifier], modifier, true);
+    mine.sendKey(BY_PLACE[place] ?? character.codePointAt(0), place);
+    for (const modifier of modifiers) mine.sendKey(MODIFIERS[modifier], modifier, false);
+  }
+  return strokes !== null;
+};
+
 const paste = async (text) => {
   const told = panel.querySelector("[data-paste-told]"), stop = panel.querySelector("[data-paste-stop]");
   if (!rfb || !text) return;
   if (new TextEncoder().encode(text).length > PASTE_LIMIT) { told.textContent = words.tooLong; return; }
   const mine = rfb, turn = typing += 1, characters = [...text.replaceAll("\r\n", "\n")];
   stop.hidden = false;
-  let sent = 0;
+  let sent = 0, absent = 0;
   for (const character of characters) {
     if (rfb !== mine || typing !== turn) break;
-    const code = character.codePointAt(0);
-    if (character === "\n") mine.sendKey(0xff0d, "Enter");
-    else if (character === "\t") mine.sendKey(...KEYS.Tab);
-    else mine.sendKey(code < 0x100 ? code : 0x01000000 + code, null);
+    if (!type(mine, layout.value, character)) absent += 1;
     sent += 1;
     if (sent % AT_ONCE === 0 || sent === characters.length) {
-      told.textContent = `${words.typed} ${sent}/${characters.length}`;
+      told.textContent = `${words.typed} ${sent - absent}/${characters.length}${absent ? ` – ${words.leftOut} ${absent}` : ""}`;
       await sleep(PAUSE_MS);
     }
   }
@@ -147,12 +118,12 @@ panel.querySelector("[data-combination]")?.addEventListener("change", (event) =>
   if (event.target.value) press(event.target.value);
   event.target.value = "";
 });
+if (layout) {
+  const kept = localStorage.getItem(KEYBOARD);
+  if ([...layout.options].some((option) => option.value === kept)) layout.value = kept;
+  layout.addEventListener("change", () => localStorage.setItem(KEYBOARD, layout.value));
+}
 // The instance was started or stopped in this very page: follow it.
-document.body.addEventListener("live", (event) => {
-  const {kind, id} = event.detail;
-  if (kind !== null && !(kind === "instance" && id === words.instance)) return;
-  clearTimeout(following);
-  following = setTimeout(() => { if (!rfb && panel.dataset.state === "bad" && ending?.code === 4409) connect(); }, 800);
-});
+follow(() => { if (!rfb && panel.dataset.state === "bad" && ending?.code === 4409) connect(); });
 addEventListener("pagehide", () => { isWanted = false; rfb?.disconnect(); });
 if (words.canOpen === "yes") connect();

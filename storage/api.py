@@ -1,5 +1,5 @@
-"""REST of storage: images and volumes (read-only so far; root volumes come and go with their instances), pools, and adding
-a host, which comes with its pool."""
+"""REST of storage: images, volumes as they are (`compute.instances.volumes.api` changes them), pools, and adding a host, which
+comes with its pool."""
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -28,14 +28,17 @@ class ImageSerializer(ResourceSerializer):
 
 
 class VolumeSerializer(ResourceSerializer):
-    example = {"name": "web-1 root", "state": "in_use", "size_gib": 10, "pool_class": "local"}
+    example = {"name": "web-1 root", "state": "in_use", "size_gib": 10, "pool_class": "local", "target": "vda"}
     image = serializers.UUIDField(source="image_id", read_only=True, allow_null=True)
     instance = serializers.UUIDField(source="attachment.domain", read_only=True, allow_null=True, default=None,
                                      help_text="What it is a disk of.")
 
+    target = serializers.CharField(source="attachment.target", read_only=True, allow_null=True, default=None,
+                                   help_text="As which disk it is defined there; guests may name it otherwise.")
+
     class Meta(ResourceSerializer.Meta):
         model = Volume
-        fields = (*ResourceSerializer.Meta.fields, "state", "size_gib", "pool_class", "image", "instance")
+        fields = (*ResourceSerializer.Meta.fields, "state", "size_gib", "pool_class", "image", "instance", "target")
         read_only_fields = fields
 
 

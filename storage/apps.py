@@ -1,7 +1,7 @@
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
 
-from portal.kernel.declarations import ADMINS, EVERYBODY, Meter, Permission, QuotaDimension, ResourceKind, registry
+from portal.kernel.declarations import ADMINS, EVERYBODY, OPERATORS, Meter, Permission, QuotaDimension, ResourceKind, registry
 
 
 class StorageConfig(AppConfig):
@@ -21,6 +21,9 @@ class StorageConfig(AppConfig):
             Permission(name="image.delete", label=_("Delete images"), roles=ADMINS),
             Permission(name="volume.view", label=_("See volumes"), roles=EVERYBODY),
             Permission(name="volume.update", label=_("Rename and describe volumes"), roles=ADMINS),
+            Permission(name="volume.create", label=_("Create and grow volumes"), roles=ADMINS),
+            Permission(name="volume.attach", label=_("Attach and detach volumes"), roles=OPERATORS),
+            Permission(name="volume.delete", label=_("Delete volumes"), roles=ADMINS),
             ResourceKind(name="image", label=_("Image"), label_plural=_("Images"), page="images:detail", api="image-detail",
                          permission="image.view", icon="disc"),
             ResourceKind(name="volume", label=_("Volume"), label_plural=_("Volumes"), page="volumes:detail", api="volume-detail",

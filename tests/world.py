@@ -64,7 +64,7 @@ def make_world(state_dir: Path, *, driver_uri: str | None = None) -> World:
     rival_project = tenants.create_project(rival, "own", actor=None)
     small = InstanceType.objects.create(slug="small", name="Small", vcpus=1, memory_mib=256, root_disk_gib=1)
     seed_prices(region, [("instance.running", "small", Decimal("0.36")), ("volume", "local", Decimal("0.001")),
-                         ("image", "standard", Decimal("0.0005")),
+                         ("image", "standard", Decimal("0.0005")), ("snapshot", "local", Decimal("0.001")),
                          *((f"instance.{state}", "small", Decimal("0.036")) for state in (
                              "stopped", "paused", "suspended", "recycled"))])
     image = _image(state_dir, region, project)

@@ -34,7 +34,7 @@ class UsageInterval(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     resource = models.ForeignKey(Resource, models.PROTECT, related_name="usage", verbose_name=_("resource"))
     project = models.ForeignKey("tenants.Project", models.PROTECT, related_name="+", verbose_name=_("project"))
-    region = models.ForeignKey(Region, models.PROTECT, related_name="+", verbose_name=_("region"))
+    region = models.ForeignKey(Region, models.PROTECT, related_name="+", db_index=False, verbose_name=_("region"))
     meter = models.CharField(_("meter"), max_length=60)
     sku = models.CharField(_("SKU"), max_length=100)
     quantity = models.DecimalField(_("quantity"), max_digits=20, decimal_places=6)
@@ -60,6 +60,7 @@ class UsageInterval(models.Model):
             GistIndex(fields=["project", "period"], name="usage_of_projects"),
             models.Index(fields=["project", "-start", "-id"], name="usage_listing"),
             models.Index(fields=["-start", "-id"], name="usage_newest"),
+            models.Index(fields=["region", "meter", "sku"], name="usage_kinds"),  # and by region alone
         ]
 
     def __str__(self) -> str:

@@ -87,7 +87,8 @@ ALIKE = sql.SQL("""
     WHERE period && tstzrange({since}, {cut}) AND {which} AND {chosen}
     GROUP BY 2, 3, 4, 5, 6, 7, 8, 10, 11
 """)
-WAS_DOWN = sql.SQL("COALESCE(resource_id IN (SELECT resource_id FROM billing_outage), false)")
+WAS_DOWN = sql.SQL("""(EXISTS (SELECT FROM billing_outage)
+    AND COALESCE(resource_id IN (SELECT resource_id FROM billing_outage), false))""")
 # What counters counted in a day, or between two moments at which prices may change, is used at the beginning of that time, within
 # a microsecond, by so many units that it costs what it shall; so all that follows is as with other usage. What was counted before
 # a moment is what the last sample before it said.
@@ -106,12 +107,16 @@ COUNTED = sql.SQL("""
     GROUP BY resource_id, project_id, region_id, meter, sku, factor, since
 """)
 # What the other half of the statement has: usage that is pooled for everybody, all the time that is asked; and the meters of
-# which nothing is pooled.
+# which nothing is pooled. Where the other half has all that was ever used, nothing is read for this one.
+COVERED = sql.SQL("""
+    SELECT region_id, meter, sku FROM rates WHERE since < {cut} AND until > {since} GROUP BY region_id, meter, sku
+    HAVING bool_and(tiered) AND count(DISTINCT context) = (SELECT count(DISTINCT context) FROM payers)
+""").format(since=START, cut=CUT)
 IS_PLAIN = sql.SQL("""(region_id, meter, sku) NOT IN (
-    SELECT region_id, meter, sku FROM unnest((SELECT array_agg(covered) FROM (
-        SELECT region_id, meter, sku FROM rates WHERE since < {cut} AND until > {since} GROUP BY region_id, meter, sku
-        HAVING bool_and(tiered) AND count(DISTINCT context) = (SELECT count(DISTINCT context) FROM payers)) AS covered))
-    AS covered (region_id uuid, meter varchar, sku varchar))""").format(since=START, cut=CUT)
+    SELECT region_id, meter, sku FROM unnest((SELECT array_agg(covered) FROM ({covered}) AS covered))
+    AS covered (region_id uuid, meter varchar, sku varchar))
+    AND (SELECT count(*) > 0 FROM (TABLE kinds EXCEPT {covered}) AS plain)
+""").format(covered=COVERED)
 IS_POOLED = sql.SQL("meter = ANY (ARRAY(SELECT meter FROM rates WHERE tiered))")
 
 # A subquery that ends in OFFSET 0 is computed once a row; without, PostgreSQL copies its expressions to wherever they are used.
@@ -134,8 +139,8 @@ PRICED = sql.SQL("""
       ON down.resource_id = used.resource_id AND down.meter = used.meter
     WHERE {which} OFFSET 0
 """)
-SHARED = sql.SQL("""id, counted, resource_id, project_id, region_id, meter, sku, units, begun, is_open, terms_id,
-    discount_percent, currency, price_id, step, minimum, down_since, down_until, down_before""")
+SHARED = sql.SQL("""price_id, id, counted, resource_id, project_id, region_id, meter, sku, units, begun, is_open, terms_id,
+    discount_percent, currency, step, minimum, down_since, down_until, down_before""")
 
 PLAIN = sql.SQL("""
 SELECT {shared}, alike, lo, hi, unit_price, rate, 0::numeric AS tier, 0 AS start_us, end_us, end_us AS share_us, hashed
@@ -155,8 +160,7 @@ DAY_ROW = sql.SQL("""within (pool bigint, day timestamptz, until timestamptz, pr
     rate numeric, tier numeric, is_split boolean)""")
 POOLED = sql.SQL("""
 WITH used AS MATERIALIZED (
-    SELECT {shared}, alike, lo, hi, line_us, pool, day,
-           CASE WHEN lo = day THEN {last_day} ELSE 'infinity' END AS ends
+    SELECT pool, day, CASE WHEN lo = day THEN {last_day} ELSE 'infinity' END AS ends, alike, line_us, lo, hi, {shared}
     FROM (SELECT *, units * {billed} AS line_us, {day} AS day
           FROM ({priced}) AS priced WHERE lo < hi OFFSET 0) AS used
 ), days AS (
@@ -207,7 +211,8 @@ FROM (
                             SELECT used.*, lo < {start} OR hi > {cut} AS is_cut, before - line_us * alike + sum(line_us * alike)
                                    OVER (PARTITION BY used.pool, used.day, ends ORDER BY {order} ROWS UNBOUNDED PRECEDING)
                                    AS place
-                            FROM used JOIN unnest((SELECT days FROM known)) AS {within} ON {of_day} WHERE is_split
+                            FROM used JOIN unnest((SELECT days FROM known)) AS {within} ON {of_day}
+                            WHERE is_split AND used.day = ANY (ARRAY(SELECT day FROM days WHERE is_split))
                         ) AS placed
                     ) AS placed
                     WHERE lo < {cut} AND hi > {start} AND {chosen} OFFSET 0

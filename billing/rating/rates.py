@@ -146,9 +146,24 @@ cells AS MATERIALIZED (
 """
 
 
+# Each kind of usage that there is, whoever's: one step in an index for each, however many intervals there are.
+KINDS = """
+kinds AS (
+    WITH RECURSIVE kind AS (
+        (SELECT region_id, meter, sku FROM billing_usageinterval ORDER BY region_id, meter, sku LIMIT 1)
+        UNION ALL
+        SELECT following.* FROM kind, LATERAL (
+            SELECT region_id, meter, sku FROM billing_usageinterval AS used
+            WHERE (used.region_id, used.meter, used.sku) > (kind.region_id, kind.meter, kind.sku)
+            ORDER BY region_id, meter, sku LIMIT 1) AS following
+    ) TABLE kind
+)
+"""
+
+
 def tables(chosen: sql.Composable, *, counts: bool) -> sql.Composed:
     """The WITH that all of it stands on; `chosen` says what usage is asked for."""
-    return sql.SQL("WITH " + CONTRACTS + ", " + OUTAGES + (", " + CELLS if counts else "")).format(
+    return sql.SQL("WITH " + ", ".join((CONTRACTS, OUTAGES, KINDS)) + (", " + CELLS if counts else "")).format(
         always=ALWAYS, everybody=EVERYBODY, rate=RATE, chosen=chosen,
         length=microseconds("lower(outage.period)", "upper(outage.period)"))
 

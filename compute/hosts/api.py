@@ -25,7 +25,8 @@ class HostSerializer(serializers.ModelSerializer):
     """Needs `with_claims()`."""
 
     example = {"name": "rack-1", "address": "qemu+ssh://root@10.99.7.11/system", "state_reason": "", "health_reason": "",
-               "advice": [], "versions": {"libvirt": "9.0.0"}, "is_in_maintenance": False, "vcpus": 64, "memory_mib": 262144,
+               "advice": [], "versions": {"libvirt": "9.0.0"}, "traits": ["uefi", "uefi-secure"],
+               "is_in_maintenance": False, "vcpus": 64, "memory_mib": 262144,
                "vcpu_ratio": "4.00"}
 
     region = serializers.UUIDField(source="region_id", read_only=True)
@@ -37,6 +38,8 @@ class HostSerializer(serializers.ModelSerializer):
     health_reason = serializers.CharField(source="health_text", read_only=True)
     advice = serializers.ListField(source="advice_texts", child=serializers.CharField(), read_only=True)
     versions = serializers.DictField(child=serializers.CharField(), read_only=True)
+    traits = serializers.ListField(child=serializers.CharField(), read_only=True, help_text=(
+        "Which classes of virtual hardware it can give, beside what every host can."))
     capacity = AmountsSerializer(read_only=True)
     claimed = serializers.SerializerMethodField()
 
@@ -44,7 +47,7 @@ class HostSerializer(serializers.ModelSerializer):
         model = Host
         fields = ("id", "name", "region", "zone", "address", "host_key", "state", "state_reason", "advice", "health",
                   "health_reason", "last_seen_at", "is_in_maintenance", "hostname", "architecture", "hypervisor", "versions",
-                  "is_accelerated", "vcpus", "memory_mib", "reserved_memory_mib", "vcpu_ratio", "capacity", "claimed",
+                  "traits", "is_accelerated", "vcpus", "memory_mib", "reserved_memory_mib", "vcpu_ratio", "capacity", "claimed",
                   "chassis", "is_gateway", "created_at")
         read_only_fields = fields
 

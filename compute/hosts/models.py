@@ -143,6 +143,8 @@ class Host(Provider):
                                          help_text=_("Found by booting a probe guest."))
     vcpus = models.PositiveIntegerField(_("CPUs"), default=0, editable=False)
     memory_mib = models.PositiveIntegerField(_("memory (MiB)"), default=0, editable=False)
+    traits = models.JSONField(_("can give guests"), default=list, editable=False, help_text=_(
+        "Which classes of virtual hardware, beside what every host can give."))
     reserved_memory_mib = models.PositiveIntegerField(_("memory kept for the host (MiB)"), default=512)
     vcpu_ratio = models.DecimalField(_("vCPUs per CPU"), max_digits=5, decimal_places=2, default=4)
     disk_free_gib = models.PositiveIntegerField(null=True, editable=False,
@@ -221,7 +223,8 @@ class Verdict(models.Model):
 
 
 class Discovered(models.Model):
-    """Found on a host and not provably ours: never touched, only shown (later: takeover, migration sources)."""
+    """Found on a host and not provably ours: never touched, only shown (later: takeover, migration sources). What is ours and is
+    missed there is told here too (`lost_volume`)."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     host = models.ForeignKey(Host, models.CASCADE, related_name="discovered", verbose_name=_("host"))

@@ -35,6 +35,8 @@ class Wish:
     zone: Zone | None = None
     needs_network: bool = False
     disk_gib: int = 0
+    traits: frozenset[str] = frozenset()
+    """What the host must be able to give it beside the usual (`Host.traits`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +91,11 @@ def _has_network(candidate: Candidate, wish: Wish) -> Objection:
     return ("no_network", {}) if wish.needs_network and not candidate.host.chassis else None
 
 
+def _gives_class(candidate: Candidate, wish: Wish) -> Objection:
+    lacking = sorted(wish.traits - set(candidate.host.traits))
+    return ("no_class", {"lacking": lacking}) if lacking else None
+
+
 def _has_room(candidate: Candidate, wish: Wish) -> Objection:
     for name, amount in wish.wanted.items():
         if amount > candidate.free[name]:
@@ -109,7 +116,8 @@ def has_disk(host: Host, gib: int) -> bool:
 
 
 FILTERS: tuple[Callable[[Candidate, Wish], Objection], ...] = (
-    _in_zone, _is_ready, _answers, _takes_new_ones, _is_managed, _has_network, _has_room, _has_disk)
+    _in_zone, _is_ready, _answers, _takes_new_ones, _is_managed, _has_network, _gives_class, _has_room,
+    _has_disk)
 
 
 # -- weights: from 0 to 1, more is better; times what the settings say, negative turns one round --
@@ -135,9 +143,9 @@ def _weigh(candidate: Candidate, wish: Wish) -> float:
 # -- what is thought of all hosts --
 
 def opinions(region: Region, zone: Zone | None, wanted: Amounts, *, needs_network: bool = False,
-             disk_gib: int = 0) -> list[Opinion]:
+             disk_gib: int = 0, traits: frozenset[str] = frozenset()) -> list[Opinion]:
     """Filter and weigh all hosts of the region; best first."""
-    wish = Wish(wanted=wanted, zone=zone, needs_network=needs_network, disk_gib=disk_gib)
+    wish = Wish(wanted=wanted, zone=zone, needs_network=needs_network, disk_gib=disk_gib, traits=traits)
     found = [_opinion(candidate, wish) for candidate in _candidates(region, wish)]
     return sorted(found, key=lambda opinion: (opinion.weight is None, -(opinion.weight or 0), str(opinion.host.pk)))
 
@@ -174,7 +182,7 @@ def lock(region_id: UUID) -> None:
 
 
 def claim(consumer: Resource, *, region: Region, zone: Zone | None, wanted: Amounts, needs_network: bool = False,
-          disk_gib: int = 0) -> Host:
+          disk_gib: int = 0, traits: frozenset[str] = frozenset()) -> Host:
     """Take capacity on the best host that still has it when locked; a consumer that has a claim keeps its host.
 
     Stores the verdict on every host. Raises NoCapacity (the verdicts survive only if the caller commits them).
@@ -182,7 +190,7 @@ def claim(consumer: Resource, *, region: Region, zone: Zone | None, wanted: Amou
     held = Claim.objects.filter(consumer=consumer).first()
     if held is not None:
         return Host.objects.get(pk=held.provider_id)
-    thought = opinions(region, zone, wanted, needs_network=needs_network, disk_gib=disk_gib)
+    thought = opinions(region, zone, wanted, needs_network=needs_network, disk_gib=disk_gib, traits=traits)
     for opinion in thought:
         if opinion.weight is not None and _take(opinion.host, consumer, wanted):
             _store(consumer, thought, opinion.host)
@@ -258,9 +266,9 @@ def release(consumer: Resource) -> None:
 # -- before anything is made --
 
 def forecast(region: Region, zone: Zone | None, wanted: Amounts, *, needs_network: bool = False, disk_gib: int = 0,
-             count: int = 1) -> list[str]:
+             traits: frozenset[str] = frozenset(), count: int = 1) -> list[str]:
     """Why not all of `count` would fit now, for a dry run; empty when they would. Host names are not told."""
-    thought = opinions(region, zone, wanted, needs_network=needs_network, disk_gib=disk_gib)
+    thought = opinions(region, zone, wanted, needs_network=needs_network, disk_gib=disk_gib, traits=traits)
     rooms = [_rooms(opinion, wanted) for opinion in thought if opinion.weight is not None]
     if sum(min(room.values()) for room in rooms) >= count:
         return []
@@ -274,9 +282,9 @@ def _rooms(opinion: Opinion, wanted: Amounts) -> dict[str, int]:
     return {name: opinion.facts["free"][name] // amount for name, amount in wanted.items()}
 
 
-def capacities(region: Region) -> list[Amounts]:
-    """What each host of the region has in all."""
-    return [host.capacity for host in Host.objects.filter(region=region)]
+def abilities(region: Region) -> list[tuple[Amounts, frozenset[str]]]:
+    """What each host of the region has in all, and what it can give beside the usual."""
+    return [(host.capacity, frozenset(host.traits)) for host in Host.objects.filter(region=region)]
 
 
 def is_within(wanted: Amounts, capacity: Amounts) -> bool:
@@ -285,5 +293,11 @@ def is_within(wanted: Amounts, capacity: Amounts) -> bool:
 
 def could_ever_fit(region: Region, wanted: Amounts) -> bool:
     """Whether some host of the region is large enough when empty; True while the region has no host yet."""
-    found = capacities(region)
-    return not found or any(is_within(wanted, capacity) for capacity in found)
+    found = abilities(region)
+    return not found or any(is_within(wanted, capacity) for capacity, _traits in found)
+
+
+def could_ever_give(region: Region, traits: frozenset[str]) -> bool:
+    """Whether some host of the region can give all of this; True while the region has no host yet."""
+    found = abilities(region)
+    return not traits or not found or any(traits <= given for _capacity, given in found)

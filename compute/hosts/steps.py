@@ -165,7 +165,7 @@ def discover(run: Run) -> None:
     with run.guarded():
         Host.objects.filter(pk=host.pk).update(
             hostname=found.hostname, host_uuid=found.host_uuid, architecture=found.architecture, vcpus=found.vcpus,
-            memory_mib=found.memory_mib, hypervisor=f"{found.hypervisor} {found.hypervisor_version}",
+            memory_mib=found.memory_mib, traits=sorted(found.traits), hypervisor=f"{found.hypervisor} {found.hypervisor_version}",
             health=Host.Health.UP, health_reason="", last_seen_at=database_now())
         host.endpoint.capabilities = asdict(capabilities)
         host.endpoint.save(update_fields=["capabilities"])

@@ -8,6 +8,7 @@ from django.db.models import OuterRef, QuerySet, Subquery
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
+from compute.instances.guarding import ASKED, why_kept
 from compute.instances.models import Instance, InstanceState
 from compute.instances.networks import ports_by_instance
 from compute.network import queries as network
@@ -73,9 +74,9 @@ def short(instances: Collection[Instance]) -> dict[UUID, list[tuple[str, str]]]:
 def guests(user: Any, ports: Iterable[Port]) -> dict[UUID, Guest]:
     """Who uses the ports, as far as the user may see it."""
     domains = {port.domain for port in ports if port.domain}
-    rows = Instance.objects.visible_to(user).filter(pk__in=domains).values_list("pk", "name", "state")
-    return {pk: Guest(name=name, url=reverse("instances:detail", args=[pk]), tone=Instance.TONES[state],
-                      state=str(InstanceState(state).label)) for pk, name, state in rows}
+    rows = Instance.objects.visible_to(user).filter(pk__in=domains).select_related("locked_by").only("state", *ASKED)
+    return {row.pk: Guest(name=row.name, url=reverse("instances:detail", args=[row.pk]), tone=Instance.TONES[row.state],
+                          state=str(InstanceState(row.state).label), kept=why_kept(row)) for row in rows}
 
 
 def with_owners(rows: QuerySet[Port]) -> QuerySet[Port]:

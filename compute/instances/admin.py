@@ -11,24 +11,28 @@ from unfold.decorators import display
 
 from compute.hosts.models import Verdict
 from compute.instances import guarding
+from compute.instances.classes import OF_CLASS
 from compute.instances.launch_templates.admin import LaunchTemplateAdmin
 from compute.instances.models import HEAVY, Instance, InstanceType, SshKey
 from compute.instances.operations import act as operate
 from compute.instances.rescuing import default_image
 from compute.instances.schedules.admin import InstanceScheduleAdmin
+from compute.instances.snapshots.admin import SnapshotAdmin
 from compute.instances.verbs import VERBS
 from compute.instances.wording import EXPECTED, OBSERVED, REASONS
 from portal.kernel.admin import ALREADY, CatalogueAdmin, ReadOnlyAdmin, act
 from portal.kernel.admin.columns import LiveFilter, sized, toned
 
-__all__ = ["InstanceAdmin", "InstanceScheduleAdmin", "InstanceTypeAdmin", "LaunchTemplateAdmin", "SshKeyAdmin", "VerdictAdmin"]
+__all__ = ["InstanceAdmin", "InstanceScheduleAdmin", "InstanceTypeAdmin", "LaunchTemplateAdmin", "SnapshotAdmin",
+           "SshKeyAdmin", "VerdictAdmin"]
 MIB = 1024**2
+OF_CUSTOM = ("max_vcpus", "max_memory_mib", "vcpus_step", "memory_step_mib")
 
 
 @admin.register(InstanceType)
 class InstanceTypeAdmin(CatalogueAdmin):
-    list_display = ("name", "slug", "vcpus", "memory", "root_disk_gib", "is_offered", "is_restricted")
-    list_filter = ("is_offered", "is_restricted")
+    list_display = ("name", "slug", "vcpus", "memory", "root_disk_gib", "firmware", "io_class", "is_offered", "is_restricted")
+    list_filter = ("is_offered", "is_restricted", "firmware", "io_class")
     autocomplete_fields = ("organizations",)
     search_fields = ("name", "slug")
     actions = ("retire", "offer")
@@ -36,7 +40,7 @@ class InstanceTypeAdmin(CatalogueAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: InstanceType | None = None) -> tuple[str, ...]:
         # What was sold stays what it was.
-        return ("slug", "vcpus", "memory_mib") if obj is not None and self.is_used(obj) else ()
+        return ("slug", "vcpus", "memory_mib", *OF_CUSTOM, *OF_CLASS) if obj is not None and self.is_used(obj) else ()
 
     @act(_("Retire: offer it no more"), why_not=lambda row: "" if row.is_offered else ALREADY)
     def retire(self, row: InstanceType, actor) -> None:
@@ -72,7 +76,7 @@ class InstanceAdmin(ReadOnlyAdmin):
     search_fields = ("name",)
     list_select_related = ("type", "host__endpoint", "project", "locked_by")
     ordering = ("-created_at", "-id")
-    exclude = ("vnc_password", "user_data", "next_user_data")
+    exclude = ("vnc_password", "user_data", "next_user_data", "password_hash", "next_password_hash")
     actions = ("start", "stop", "power_off", "reboot", "pause", "suspend", "resume", "rescue", "unrescue", "rebuild",
                "restore", "delete", "purge", "lock", "unlock", "protect", "unprotect")
     state_now = toned()

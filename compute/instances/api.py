@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from billing import affording, ladder
 from billing.prices import Estimate, NoPrice, price_of
 from compute.hosts.models import Verdict
-from compute.instances import guarding, keys, operations, rescuing
+from compute.instances import agent_api, cards_api, guarding, keys, operations, rescuing, watchdog_api
 from compute.instances.console import api as consoles
 from compute.instances.copies_api import CaptureSerializer, CloneSerializer
 from compute.instances.errors import InstanceLocked, InstanceProtected, NeedsRestart, NoRoomForCopy, NotOffered, NotSupported
@@ -23,23 +23,34 @@ from compute.instances.models import Instance, InstanceType, SshKey, purge_time
 from compute.instances.networks import MOST_CARDS, Networks, cards_by_instance
 from compute.instances.placed_api import PlacedSerializer
 from compute.instances.resizing import Resize
+from compute.instances.sizes_api import (
+    SIZE,
+    ChangeInstanceSerializer,
+    ResizeSerializer,
+    memory_field,
+    require_custom,
+    vcpus_field,
+)
+from compute.instances.snapshots import bodies as snapshots
+from compute.instances.snapshots.errors import HasSnapshots
 from compute.instances.verbs import ACTIONS, VERBS
 from compute.monitoring import api as monitoring
 from compute.network.errors import AddressInUse, AlreadyAssociated, NoNetwork, NoPublicNetwork, PoolFull, SubnetFull, TooMany
 from compute.network.models import Port, SecurityGroup, Subnet
-from portal.kernel.errors import Busy, NoCapacity, PaymentRequired, StateConflict, Unpaid
+from portal.kernel.errors import Busy, InvalidInput, NoCapacity, PaymentRequired, StateConflict, Unpaid
 from portal.kernel.models import Region, Zone
 from portal.kernel.rest.examples import id_of
 from portal.kernel.rest.filters import flag
 from portal.kernel.rest.serializers import (
     DryRunSerializer,
     NameField,
+    OperationSerializer,
     RenameSerializer,
     ResourceSerializer,
     StrictSerializer,
     VisibleField,
 )
-from portal.kernel.rest.views import SIGNED_IN, Described, Fetched, Listed, RoomViewSet, accepted
+from portal.kernel.rest.views import Described, Fetched, Listed, RoomViewSet, accepted
 from portal.kernel.states import database_now
 from storage.models import Image
 from tenants.api import VisibleProject
@@ -51,15 +62,6 @@ LARGEST_DISK_GIB = 64 * 1024
 LONGEST_USER_DATA = 16 * 1024  # cloud-init's own limit on most clouds
 MOST_GROUPS, MOST_KEYS = 10, 20
 CARDS = "cards by instance"
-
-
-class InstanceTypeSerializer(serializers.ModelSerializer):
-    example = {"name": "Small", "slug": "small", "vcpus": 1, "memory_mib": 1024, "root_disk_gib": 10}
-
-    class Meta:
-        model = InstanceType
-        fields = ("id", "slug", "name", "vcpus", "memory_mib", "root_disk_gib")
-        read_only_fields = fields
 
 
 class SshKeySerializer(ResourceSerializer):
@@ -118,18 +120,19 @@ class InstanceSerializer(ResourceSerializer):
         "Why its power changed without being asked by us: guest, hand, crash, storage, watchdog; empty: it did not."))
     purge_at = serializers.SerializerMethodField(help_text="When it is deleted for good; null outside the recycle bin.")
     locked_by = serializers.SerializerMethodField()
+    guest = serializers.SerializerMethodField(help_text="What it tells of itself; null when it is off, or was not asked yet.")
 
     example = {"state": "running", "observed_state": "running", "power_cause": "", "memory_mib": 1024, "host": None,
                "rescue_image": None, "fault": None, "purge_at": None, "locked_at": None, "locked_by": None,
-               "lock_reason": "", "is_protected": True}
+               "lock_reason": "", "is_protected": True, "watchdog": "off", "watchdog_fired_at": None, "rebooted_at": None}
     reads = {"host": ("host_id",), "addresses": ("pk",), "purge_at": ("state", "recycled_at"),
-             "locked_by": ("locked_by_id", "is_locked_by_operator")}
+             "locked_by": ("locked_by_id", "is_locked_by_operator"), "guest": agent_api.FIELDS}
 
     class Meta(ResourceSerializer.Meta):
         model = Instance
         fields = (*ResourceSerializer.Meta.fields, "state", "observed_state", "power_cause", "type", "vcpus", "memory_mib",
                   "image", "zone", "host", "addresses", "rescue_image", "fault", "purge_at", "locked_at", "locked_by",
-                  "lock_reason", "is_locked_by_operator", "is_protected")
+                  "lock_reason", "is_locked_by_operator", "is_protected", "watchdog", "watchdog_fired_at", "rebooted_at", "guest")
         read_only_fields = fields
 
     def prepare(self, rows: list[Any]) -> None:
@@ -149,6 +152,10 @@ class InstanceSerializer(ResourceSerializer):
     def get_locked_by(self, instance: Instance) -> Any:
         return locked_by(instance, self.context["request"].user)
 
+    @extend_schema_field(agent_api.GuestSerializer(allow_null=True))
+    def get_guest(self, instance: Instance) -> dict[str, Any] | None:
+        return agent_api.told(instance)
+
     def get_purge_at(self, instance: Instance) -> datetime | None:
         return purge_time(instance.state, instance.recycled_at)
 
@@ -160,11 +167,14 @@ class CreateInstanceSerializer(FromTemplate):
     region = VisibleField(Region)
     zone = VisibleField(Zone, required=False, allow_null=True)
     type = VisibleField(InstanceType)
+    vcpus, memory_mib = vcpus_field(), memory_field()
     image = VisibleField(Image)
     root_disk_gib = serializers.IntegerField(min_value=1, max_value=LARGEST_DISK_GIB, required=False, allow_null=True)
     ssh_keys = serializers.ListField(child=VisibleField(SshKey), required=False, max_length=MOST_KEYS)
     public_keys = serializers.ListField(child=serializers.CharField(max_length=8000), required=False, max_length=MOST_KEYS)
     user_data = serializers.CharField(max_length=LONGEST_USER_DATA, required=False, allow_blank=True, trim_whitespace=False)
+    password = agent_api.PasswordField(required=False, help_text=(
+        "For the image's own user, at the console and for sudo. Only its hash is kept."))
     subnets = serializers.ListField(child=VisibleField(Subnet), required=False, max_length=MOST_CARDS)
     ports = serializers.ListField(child=VisibleField(Port.objects.select_related("subnet")), required=False,
                                   max_length=MOST_CARDS)
@@ -200,24 +210,6 @@ class RebuildSerializer(StrictSerializer):
                                       help_text="Without it, it keeps its user data.")
 
 
-class ResizeSerializer(StrictSerializer):
-    """The size that it gets. Where it has to be restarted for that, the request says that it may be."""
-
-    example = {"type": id_of("instance_type"), "allow_restart": False}
-    type = VisibleField(InstanceType)
-    allow_restart = serializers.BooleanField(required=False, default=False)
-
-
-class InstanceTypeViewSet(Listed, Fetched, RoomViewSet):
-    """Sizes on offer."""
-
-    queryset = InstanceType.objects.all()
-    serializer_class = InstanceTypeSerializer
-    permissions = {"list": SIGNED_IN, "retrieve": SIGNED_IN}
-    filters = {"slug": "slug"}
-    ordering, ordering_fields = "slug", ("slug", "memory_mib", "vcpus")
-
-
 class SshKeyViewSet(Listed, Fetched, Described, RoomViewSet):
     """Public keys for new instances."""
 
@@ -250,38 +242,45 @@ class SshKeyViewSet(Listed, Fetched, Described, RoomViewSet):
 REFUSED = {"start": (PaymentRequired, Unpaid, NoPrice, NoCapacity),
            **dict.fromkeys(("pause", "suspend"), (NotSupported, Unpaid, NoPrice)),
            **dict.fromkeys(("reboot", "restore", "unrescue"), (Unpaid,)), "resume": (PaymentRequired, Unpaid, NoPrice),
-           "rescue": (PaymentRequired, Unpaid, NoPrice, NoCapacity), "rebuild": (PaymentRequired, Unpaid, NoPrice),
+           "rescue": (PaymentRequired, Unpaid, NoPrice, NoCapacity), "rebuild": (PaymentRequired, Unpaid, NoPrice, HasSnapshots),
+           **snapshots.REFUSED,
            "capture": (*REFUSALS, *affording.REFUSALS, NoCapacity),
            "clone": (*REFUSALS, *affording.REFUSALS, NoRoomForCopy, NotOffered, SubnetFull, TooMany),
            "resize": (*REFUSALS, *affording.REFUSALS, NoCapacity, NeedsRestart)}
 """What a verb may be refused with, besides what the table says and a lock."""
-GUARDS = ("unlock", "protect", "unprotect")
+GUARDS = ("lock", "unlock", "protect", "unprotect", "watchdog")
 
 
-class InstanceViewSet(consoles.HasConsole, Listed, Fetched, Described, RoomViewSet):
+class InstanceViewSet(consoles.HasConsole, cards_api.HasCards, watchdog_api.HasWatchdog, snapshots.HasSnapshots,
+                      agent_api.HasAgent, Listed, Fetched, Described, RoomViewSet):
     """Instances."""
 
     queryset = Instance.objects.select_related("hold")
     serializer_class = InstanceSerializer
     permissions = {"list": "instance.view", "retrieve": "instance.view", "create": "instance.create",
                    "partial_update": "instance.update", "destroy": VERBS["delete"].permission,
-                   "placement": "instance.view", "metrics": "instance.view", **consoles.PERMISSIONS,
+                   "placement": "instance.view", "metrics": "instance.view", **consoles.PERMISSIONS, **cards_api.PERMISSIONS,
+                   **watchdog_api.PERMISSIONS, **agent_api.PERMISSIONS,
                    **dict.fromkeys(("lock", "unlock"), guarding.LOCK),
                    **dict.fromkeys(("protect", "unprotect"), guarding.PROTECT),
                    **{name: verb.permission for name, verb in ACTIONS.items()}}
-    bodies = {"create": CreateInstanceSerializer, "partial_update": RenameSerializer, **consoles.BODIES,
+    bodies = {"create": CreateInstanceSerializer, "partial_update": ChangeInstanceSerializer, **consoles.BODIES,
+              **cards_api.BODIES, **watchdog_api.BODIES, **agent_api.BODIES,
               **{name: ForceSerializer for name, verb in ACTIONS.items() if verb.takes_force},
               "lock": LockSerializer, "rescue": RescueSerializer, "rebuild": RebuildSerializer, "resize": ResizeSerializer,
-              "capture": CaptureSerializer, "clone": CloneSerializer}
-    answers = {**dict.fromkeys(("partial_update", "lock", "unlock", "protect", "unprotect"), (200, InstanceSerializer)),
-               **consoles.ANSWERS, "placement": (200, PlacedSerializer),
+              "capture": CaptureSerializer, "clone": CloneSerializer, **snapshots.BODIES}
+    answers = {**dict.fromkeys(("partial_update", *GUARDS), (200, InstanceSerializer)),
+               **consoles.ANSWERS, **agent_api.ANSWERS, "placement": (200, PlacedSerializer),
                "metrics": (200, monitoring.MetricsSerializer)}
     errors = {"create": (*REFUSALS, *affording.REFUSALS, NoCapacity, Busy, StateConflict, NoNetwork, NoPublicNetwork,
                          SubnetFull, AddressInUse, PoolFull, AlreadyAssociated, TooMany),
-              **{name: (*REFUSED.get(name, ()), InstanceLocked) for name in (*ACTIONS, *GUARDS)},
-              "destroy": (InstanceLocked, InstanceProtected), **consoles.ERRORS}
-    query_parameters = {"create": ("dry_run",), "resize": ("dry_run",), "destroy": ("purge",), "metrics": monitoring.PARAMETERS}
-    secret_fields = consoles.SECRETS
+              **{name: (*REFUSED.get(name, ()), InstanceLocked) for name in (*ACTIONS, *GUARDS) if name != "lock"},
+              "partial_update": (*REFUSED["resize"], InstanceLocked),
+              "destroy": (InstanceLocked, InstanceProtected), **consoles.ERRORS, **cards_api.ERRORS, **agent_api.ERRORS}
+    other_answers = {"partial_update": (202, OperationSerializer)}
+    query_parameters = {"create": ("dry_run",), "resize": ("dry_run",), "destroy": ("purge", "volumes"),
+                        "metrics": monitoring.PARAMETERS}
+    secret_fields = (*consoles.SECRETS, *agent_api.SECRETS)
     filters = {"state": "state", "zone": "zone_id", "type": "type_id", "image": "image_id", "is_protected": "is_protected"}
     search_fields = ("name", "description")
     ordering_fields = ("created_at", "name", "state", "vcpus", "memory_mib")
@@ -303,11 +302,23 @@ class InstanceViewSet(consoles.HasConsole, Listed, Fetched, Described, RoomViewS
             return Response(forecast(order))
         return accepted(operations.create_instance(order, actor=request.user), request)
 
+    def partial_update(self, request: Request, pk: str) -> Response:
+        """Rename, describe, tag; or give what is of a custom type another size, which is answered as `actions/resize` is."""
+        size = self.read_body()
+        if not set(SIZE) & size.keys():
+            return super().partial_update(request, pk)
+        self.require(VERBS["resize"].permission, self.target)
+        require_custom(self.target.type, size)
+        return accepted(operations.act(self.target, "resize", actor=request.user, type=self.target.type, **size), request)
+
     def destroy(self, request: Request, pk: str) -> Response:
         """Move it to the recycle bin, from which it can be restored until `purge_at`; with `?purge=true`, and where it is in
-        error, delete it and its root volume for good."""
-        verb = "purge" if flag(request, "purge") else "delete"
-        return accepted(operations.act(self.target, verb, actor=request.user), request)
+        error, delete it and its root volume for good; other volumes are detached and stay, or go too with `?volumes=true`."""
+        verb = VERBS["purge" if flag(request, "purge") else "delete"].on(self.target)
+        wishes = {"volumes": True} if flag(request, "volumes") else {}
+        if wishes and verb.name != "purge":
+            raise InvalidInput.field("volumes", str(_("Volumes go with what is deleted for good: add purge=true.")))
+        return accepted(operations.act(self.target, verb.name, actor=request.user, **wishes), request)
 
     @action(detail=True, methods=["post"], url_path="actions/lock")
     def lock(self, request: Request, pk: str) -> Response:
@@ -397,7 +408,7 @@ def _verb_action(name: str) -> Any:
 
 
 for _name in ACTIONS:
-    if _name not in vars(InstanceViewSet):  # what has wishes has a route of its own there
+    if not hasattr(InstanceViewSet, _name):  # what has wishes has a route of its own there
         setattr(InstanceViewSet, _name, _verb_action(_name))
 
 
@@ -410,10 +421,10 @@ def forecast(order: operations.Order) -> dict[str, Any]:
                  affording.is_affordable(order.project, price, order.tags, now=now))
 
 
-def _forecast_resize(instance: Instance, type: InstanceType, allow_restart: bool) -> dict[str, Any]:
+def _forecast_resize(instance: Instance, *, allow_restart: bool, **size: Any) -> dict[str, Any]:
     VERBS["resize"].require(instance)
     guarding.require(instance, "resize")
-    wanted, now = Resize(instance=instance, type=type), database_now()
+    wanted, now = Resize(instance=instance, **size), database_now()
     wanted.check(allow_restart=allow_restart)
     price = wanted.price(now)
     more = {name: max(0, amount) for name, amount in wanted.more.items()}

@@ -22,19 +22,29 @@ class InstancesConfig(AppConfig):
 
     def ready(self) -> None:
         from compute.instances import (  # noqa: F401  (registers the operation kinds)
+            card_steps,
             copying,
             following,
+            guarding,
             idle,
             kinds,
+            lost_files,
             offers,
+            passwords,
             recycling,
             resizing,
             stopping,
             suspension,
         )
         from compute.instances.launch_templates import verbs as templates
-        from compute.instances.models import Instance, InstanceSchedule, LaunchTemplate
+        from compute.instances.models import Instance, InstanceSchedule, LaunchTemplate, Snapshot
         from compute.instances.schedules import telling, verbs
+        from compute.instances.snapshots import kinds as snapshot_kinds  # noqa: F401  (registers the operation kinds)
+        from compute.instances.snapshots import taking
+        from compute.instances.snapshots import verbs as snapshots
+        from compute.instances.snapshots.models import METER
+        from compute.instances.volumes import kinds as volume_kinds  # noqa: F401  (registers the operation kinds)
+        from compute.instances.volumes import verbs as volumes
 
         registry.add(
             Permission(name="instance.view", label=_("See instances"), roles=EVERYBODY),
@@ -49,6 +59,16 @@ class InstancesConfig(AppConfig):
             Permission(name=templates.CREATE, label=_("Create launch templates"), roles=ADMINS),
             Permission(name=templates.UPDATE, label=_("Change launch templates and save versions"), roles=ADMINS),
             Permission(name=templates.DELETE, label=_("Delete launch templates"), roles=ADMINS),
+            Permission(name=snapshots.VIEW, label=_("See snapshots"), roles=EVERYBODY),
+            Permission(name=snapshots.CREATE, label=_("Take snapshots"), roles=ADMINS),
+            Permission(name=snapshots.REVERT, label=_("Revert instances to snapshots"), roles=ADMINS),
+            Permission(name=snapshots.UPDATE, label=_("Rename and describe snapshots"), roles=ADMINS),
+            Permission(name=snapshots.DELETE, label=_("Delete snapshots"), roles=ADMINS),
+            ResourceKind(name="snapshot", label=_("Snapshot"), label_plural=_("Snapshots"), page="snapshots:detail",
+                         api="snapshot-detail", permission=snapshots.VIEW, icon="camera"),
+            Meter(name=METER, label=_("Snapshot"), unit="GiB-second", price_unit=_("GiB and hour"), service="Snapshots",
+                  category="Storage"),
+            QuotaDimension(name=taking.DIMENSION, label=_("Snapshots"), rows=Snapshot.objects.live),
             ResourceKind(name="launch_template", label=_("Launch template"), label_plural=_("Launch templates"),
                          page="launch_templates:detail", api="launch-template-detail", permission=templates.VIEW, icon="stack-2"),
             ResourceKind(name="instance", label=_("Instance"), label_plural=_("Instances"), page="instances:detail",
@@ -61,10 +81,12 @@ class InstancesConfig(AppConfig):
               for name, label in (("instance.stopped", _("Instance, stopped")), ("instance.paused", _("Instance, paused")),
                                   ("instance.suspended", _("Instance, suspended")),
                                   ("instance.recycled", _("Instance, in the recycle bin")))),
+            *offers.METERS,
             offers.SKUS,
             idle.RULE,
             telling.KIND,
             *following.KINDS,
+            lost_files.NOTICE,
             QuotaDimension(name="instances", label=_("Instances"), rows=Instance.objects.live),
             QuotaDimension(name="vcpus", label=_("vCPUs"), rows=Instance.objects.live, amount="vcpus"),
             QuotaDimension(name="memory_mib", label=_("Memory"), unit="MiB", rows=Instance.objects.live,
@@ -80,9 +102,11 @@ class InstancesConfig(AppConfig):
             registry.project_end_hooks.append(verbs.end_with_project)
         if stopping.HOOK not in registry.stopping_hooks:
             registry.stopping_hooks.append(stopping.HOOK)
-        for coming in (stopping.coming, resizing.coming, copying.coming):
+        for coming in (stopping.coming, resizing.coming, copying.coming, volumes.coming, taking.coming):
             if coming not in registry.coming_hooks:
                 registry.coming_hooks.append(coming)
+        if guarding.keep not in registry.change_guards:
+            registry.change_guards.append(guarding.keep)
         if suspension.ring not in registry.suspension_hooks:
             registry.suspension_hooks.append(suspension.ring)
         if recycling.give_back not in registry.resumption_hooks:

@@ -2,12 +2,13 @@
 is left. The instance itself is off before, meanwhile and afterwards.
 """
 from typing import Any
+from uuid import UUID
 
 from compute.instances import steps
 from compute.instances.models import Instance, InstanceState
 from portal.kernel.operations import Done, Run, Wait
 from portal.kernel.states import database_now
-from storage import copying
+from storage import copying, snapshots
 from storage import steps as storage
 from storage.models import Image
 
@@ -18,7 +19,10 @@ def image_of(run: Run) -> Image:
 
 
 def copy_into_image(run: Run, instance: Instance) -> Done | Wait:
-    return copying.copy_for_image(run, steps.root_volume(instance), image_of(run), steps.pool_of(instance))
+    source, image, pool = steps.root_volume(instance), image_of(run), steps.pool_of(instance)
+    if name := run.arguments.get("snapshot"):
+        return snapshots.copy_for_image(run, source, UUID(name), image, pool)
+    return copying.copy_for_image(run, source, image, pool)
 
 
 def fetch(run: Run, instance: Instance) -> Done | Wait:

@@ -16,14 +16,15 @@ from billing.prices import price_of
 from compute.hosts import placement
 from compute.hosts.models import Host
 from compute.instances.errors import NoRoomForCopy, NoRoomForImage, NotOffered
-from compute.instances.models import Instance, InstanceState
+from compute.instances.models import Instance, InstanceState, Snapshot
 from compute.instances.seed import hostname_of
+from compute.instances.sizes import Size
 from compute.network.apply import changing
 from compute.network.models import Port
 from compute.network.operations.vpcs import add_port, own_groups, refuse_gone
 from portal.kernel import audit
 from portal.kernel.declarations import Reading
-from portal.kernel.errors import InvalidInput, NoCapacity
+from portal.kernel.errors import InvalidInput, NoCapacity, StateConflict
 from portal.kernel.models import Region
 from portal.kernel.states import database_now
 from storage import copying
@@ -45,6 +46,24 @@ class Capture:
     name: str
     description: str = ""
     tags: dict[str, str] = field(default_factory=dict)
+    snapshot: Snapshot | None = None
+    """What was on the volume then."""
+
+    @property
+    def size_gib(self) -> int:
+        if self.snapshot is None:
+            return self.volume.size_gib
+        return self.snapshot.parts.values_list("size_gib", flat=True).get(volume=self.volume)
+
+    def check(self) -> None:
+        """Raise InvalidInput or StateConflict for a snapshot that it cannot be made of."""
+        if self.snapshot is None:
+            return
+        if not self.snapshot.parts.filter(volume=self.volume).exists():
+            raise InvalidInput.field("snapshot", str(_("This is a snapshot of another instance.")))
+        self.snapshot.refresh_from_db(fields=["state"])  # whoever deletes it has the instance, too
+        if self.snapshot.state != Snapshot.State.ACTIVE:
+            raise StateConflict(state=self.snapshot.get_state_display())
 
     @property
     def others(self) -> dict[str, Any]:
@@ -53,7 +72,7 @@ class Capture:
 
     @property
     def most_gib(self) -> int:
-        return copying.most_gib(self.volume.size_gib, self.others)
+        return copying.most_gib(self.size_gib, self.others)
 
     @property
     def wanted(self) -> dict[str, int]:
@@ -65,6 +84,7 @@ class Capture:
 
     def take(self, *, actor: Any) -> Image:
         """Reserve, see that it can be paid, and make the row. In the transaction of the verb."""
+        self.check()
         instance, now = self.instance, database_now()
         project, region = instance.project, instance.region
         price = price_of(project.organization, region, self.readings, now)
@@ -74,13 +94,13 @@ class Capture:
         return Image.objects.create(
             project=project, region=region, name=self.name, description=self.description, tags=self.tags,
             state=Image.State.IMPORTING, visibility=Image.Visibility.PRIVATE, os=instance.image.os,
-            min_disk_gib=self.volume.size_gib, virtual_size=self.volume.size_gib * GIB, store_gib=self.most_gib,
+            min_disk_gib=self.size_gib, virtual_size=self.size_gib * GIB, store_gib=self.most_gib,
             files=self.others, kernel_cmdline=instance.image.kernel_cmdline, of_instance=instance.pk, of_image=instance.image)
 
     def _require_room(self) -> None:
         """By what is free in fact: the copy is whole, and others do not take less of it as clones do."""
         on_host, in_store = self.instance.host.disk_free_gib, copying.free_gib()
-        if any(free is not None and free < self.volume.size_gib for free in (on_host, in_store)):
+        if any(free is not None and free < self.size_gib for free in (on_host, in_store)):
             raise NoRoomForImage(name=self.instance.name, reasons="no_disk")
 
 
@@ -98,17 +118,17 @@ class Clone:
     @property
     def wanted(self) -> dict[str, int]:
         ports = {"ports": len(self.ports)} if self.ports else {}
-        return {"instances": 1, "vcpus": self.instance.type.vcpus, "memory_mib": self.instance.type.memory_mib, "volumes": 1,
-                "volume_gib": self.volume.size_gib, **ports, "operations": 1}
+        return {"instances": 1, **Size.of(self.instance).quota, "volumes": 1, "volume_gib": self.volume.size_gib,
+                **ports, "operations": 1}
 
     @property
     def of_host(self) -> dict[str, int]:
-        return {"vcpu": self.instance.type.vcpus, "memory_mib": self.instance.type.memory_mib}
+        return Size.of(self.instance).of_host
 
     @property
     def readings(self) -> list[Reading]:
         """What will be metered while it runs."""
-        return [*Instance(type=self.instance.type).readings(InstanceState.RUNNING),
+        return [*Size.of(self.instance).readings(InstanceState.RUNNING),
                 *Volume(size_gib=self.volume.size_gib).readings(Volume.State.IN_USE)]
 
     def check(self) -> None:
@@ -131,7 +151,7 @@ class Clone:
         refuse_gone(*{port.subnet for port in self.ports})
         made = Instance.objects.create(
             project=project, region=region, zone=source.zone, name=self.name, description=source.description, tags=source.tags,
-            type=source.type, vcpus=source.type.vcpus, memory_mib=source.type.memory_mib, image=source.image,
+            type=source.type, vcpus=source.vcpus, memory_mib=source.memory_mib, image=source.image,
             user_data=source.user_data, public_keys=source.public_keys, vnc_password=password)
         self._place(made)
         volume = Volume.objects.create(project=project, region=region, name=f"{self.name} root"[:100],
@@ -162,7 +182,7 @@ def clone_name(instance: Instance, longest: int) -> str:
 
 def record_clone(made: Instance, source: Instance, *, actor: Any, operation: Any) -> None:
     audit.record("instance.create", made, actor=actor, operation=operation, after={
-        "name": made.name, "type": made.type.slug, "image": made.image.name, "clone of": source.name})
+        "name": made.name, "type": Size.of(made).words, "image": made.image.name, "clone of": source.name})
 
 
 # -- what comes --

@@ -48,7 +48,8 @@ class Parts:
 
 
 def volumes_of(instance: Instance) -> list[Volume]:
-    return list(Volume.objects.filter(attachment__domain=instance.pk).order_by("attachment__target"))
+    rows = Volume.objects.filter(attachment__domain=instance.pk).select_related("attachment")
+    return list(rows.order_by("attachment__target"))
 
 
 def _volumes_and_keys(instance: Instance) -> tuple[list[Volume], list[SshKey]]:
@@ -82,20 +83,26 @@ def opinions(instance: Instance, user: Any) -> list[Opinion]:
             for text in sorted({wording.reason(row.reason) for row in rows if row.reason})]
 
 
-def effects_of_deleting(instance: Instance, volumes: Sequence[Volume], floating: Sequence[FloatingIp]) -> list[str]:
+def effects_of_deleting(instance: Instance, volumes: Sequence[Volume], floating: Sequence[FloatingIp], *,
+                        with_volumes: bool = False) -> list[str]:
     """Everything that deleting it does, in sentences."""
     effects = [_("The instance and what runs in it end at once; there is no way back.")]
+    kept = [] if with_volumes else [volume for volume in volumes if not volume.attachment.is_boot]
+    volumes = [volume for volume in volumes if volume not in kept]
     if volumes:
         effects.append(ngettext("%(count)s volume of %(size)s GiB is deleted with all data on it.",
                                 "%(count)s volumes, together %(size)s GiB, are deleted with all data on them.",
                                 len(volumes)) % {"count": len(volumes), "size": sum(volume.size_gib for volume in volumes)})
+    effects += [_("The volume %(name)s is detached. It stays, and costs as before until you delete it.") % {"name": volume.name}
+                for volume in kept]
     prices = AddressPrices.now({row.pool for row in floating}) if floating else None
     for row in floating:
         price = prices.idle(row.pool)
         cost = _("and goes on costing %(price)s a month until you release it") % {"price": money(price)} if price else _(
             "and is billed as idle until you release it")
         effects.append(_("The floating IP %(address)s stays yours, %(cost)s.") % {"address": row.address, "cost": cost})
-    return [*effects, _("Billing of the instance and its volumes stops at once.")]
+    return [*effects, _("Billing of the instance stops at once.") if kept else _(
+        "Billing of the instance and its volumes stops at once.")]
 
 
 def effects_of_recycling(instance: Instance, volumes: Sequence[Volume], floating: Sequence[FloatingIp]) -> list[str]:

@@ -1,7 +1,7 @@
 """What can be wrong with a verb on an instance."""
 from django.utils.translation import gettext_lazy as _
 
-from portal.kernel.errors import NoCapacity, PortalError
+from portal.kernel.errors import Locked, NoCapacity, PortalError
 
 
 class NotSupported(PortalError):
@@ -12,12 +12,14 @@ class NotSupported(PortalError):
     text = _("The host of “{name}” cannot do this.")
 
 
-class InstanceLocked(PortalError):
-    """Somebody locked it: no verb is done to it until it is unlocked."""
+class ClassForbids(NotSupported):
+    """Its class of virtual hardware rules it out (`abilities`)."""
 
-    code, status = "locked", 409
-    title = _("Locked")
-    text = _("“{name}” was locked by {by} ({at}): {reason}. Unlock it first.")
+    text = _("The virtual hardware of “{name}” rules this out: {reason}")
+
+
+class InstanceLocked(Locked):
+    """No verb is done to it until it is unlocked, and its addresses, security groups and volumes stay as they are."""
 
 
 class InstanceProtected(PortalError):
@@ -61,3 +63,41 @@ class NotOffered(PortalError):
     code, status = "not_offered", 409
     title = _("Not offered any more")
     text = _("The type “{type}” is not offered any more: nothing new of it is made.")
+
+
+class NotWhileRunning(NotSupported):
+    """Its hypervisor does it to what is off alone."""
+
+    text = _("The host of “{name}” cannot do this while it runs. Stop it first.")
+
+
+class NoNetworkOnHost(NotSupported):
+    """It was made where there were no networks, and its disk is on that host."""
+
+    text = _("The host of “{name}” is not connected to the networks of its region.")
+
+
+class HasFloatingIp(PortalError):
+    """Who is reached by an address from outside does not lose it by the way."""
+
+    code, status = "has_floating_ip", 409
+    title = _("It has a floating IP")
+    text = _("The network card {ip} has the floating IP {address}. Disassociate it first.")
+
+
+class GuestKeepsCard(PortalError):
+    """It was asked, and did not answer."""
+
+    code, status = "guest_keeps_it", 409
+    title = _("The guest did not let go")
+    text = _("The guest of “{name}” did not let go of the network card {ip} within {seconds} s; everything stays as it was. Try "
+             "again when its system has started, or stop it first.")
+
+
+class NoGuestAgent(PortalError):
+    """It takes a program in the guest, and none answers there."""
+
+    code, status = "no_guest_agent", 409
+    title = _("No guest agent")
+    text = _("No guest agent answers in “{name}”. Install the package qemu-guest-agent in it and start its service; it is asked "
+             "again every minute.")

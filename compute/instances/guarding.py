@@ -1,13 +1,16 @@
 """Locks and termination protection: what keeps an instance from being changed, or deleted, by mistake.
 
-A locked instance refuses every verb of the table; a protected one refuses the two that delete it. Both hold for everybody: who
-may lift them does that first, and the audit trail tells. What operators locked, they alone unlock. The platform itself (an act
-without an actor: suspension, unpaid bills, budgets that stop, the clock of the recycle bin) does not ask.
+A locked instance refuses every verb of the table, and its floating IPs, security groups and volumes stay as they are; a protected
+one refuses the two that delete it, and to delete what it has. Both hold for everybody: who may lift them does that first, and the
+audit trail tells. What operators locked, they alone unlock. The platform itself (an act without an actor: suspension, unpaid
+bills, budgets that stop, the clock of the recycle bin) does not ask.
 
 They settle at once, for nothing is done on a host. `operations.act` asks `require` under the lock of the instance's row that they
 are changed under, so no verb slips past.
 """
+from collections.abc import Collection
 from typing import Any
+from uuid import UUID
 
 from django.db import transaction
 from django.utils.translation import gettext as _
@@ -22,6 +25,7 @@ LOCK, PROTECT = "instance.operate", "instance.delete"
 """What they are done with: who may delete says whether that is possible."""
 ENDING = frozenset({"delete", "purge"})
 LONGEST_REASON = 200
+ASKED = ("name", "locked_at", "lock_reason", "is_locked_by_operator", "is_protected", "locked_by__username")
 
 
 def refusal(instance: Instance, verb: str) -> PortalError | None:
@@ -35,6 +39,22 @@ def require(instance: Instance, verb: str) -> None:
     """Raise InstanceLocked or InstanceProtected."""
     if error := refusal(instance, verb):
         raise error
+
+
+def keep(domains: Collection[UUID], ends: bool, holds: bool) -> dict[UUID, PortalError]:
+    """What keeps people from changing what belongs to these instances (a change guard): the same, for its addresses, security
+    groups and volumes."""
+    rows = Instance.objects.filter(pk__in=domains).select_related("locked_by").only(*ASKED).order_by("pk")
+    if holds:
+        rows = rows.select_for_update(of=("self",), no_key=True)
+    verb = "delete" if ends else ""
+    return {row.pk: error for row in rows if (error := refusal(row, verb))}
+
+
+def why_kept(instance: Instance) -> str:
+    """A sentence why what belongs to it stays as it is; empty where it may be changed."""
+    error = refusal(instance, "")
+    return error.detail if error else ""
 
 
 def _locked(instance: Instance) -> InstanceLocked:
@@ -56,7 +76,7 @@ def why_not_unlock(instance: Instance, user: Any) -> str:
 def lock(instance: Instance, *, actor: Any, reason: str = "") -> Instance:
     """Refuse all verbs from now on. Again is success and leaves the first lock as it is, but an operator's takes the place of a
     tenant's."""
-    row = _held(instance)
+    row = held(instance)
     if row.locked_at is None or (actor.is_superuser and not row.is_locked_by_operator):
         _set(row, locked_at=database_now(), locked_by=actor, lock_reason=reason.strip()[:LONGEST_REASON],
              is_locked_by_operator=actor.is_superuser)
@@ -67,7 +87,7 @@ def lock(instance: Instance, *, actor: Any, reason: str = "") -> Instance:
 @transaction.atomic
 def unlock(instance: Instance, *, actor: Any) -> Instance:
     """Lift the lock; again is success. Raises InstanceLocked where an operator locked it and `actor` is none."""
-    row = _held(instance)
+    row = held(instance)
     if why_not_unlock(row, actor):
         raise _locked(row)
     if row.locked_at is not None:
@@ -83,7 +103,7 @@ def unlock(instance: Instance, *, actor: Any) -> Instance:
 @transaction.atomic
 def protect(instance: Instance, *, actor: Any, is_protected: bool = True) -> Instance:
     """Refuse to delete it from now on, or no longer; again is success. Raises InstanceLocked."""
-    row = _held(instance)
+    row = held(instance)
     if row.is_protected != is_protected:
         require(row, "protect")
         _set(row, is_protected=is_protected)
@@ -91,7 +111,7 @@ def protect(instance: Instance, *, actor: Any, is_protected: bool = True) -> Ins
     return row
 
 
-def _held(instance: Instance) -> Instance:
+def held(instance: Instance) -> Instance:
     """The row under the lock that verbs take. Raises NotFound when it was deleted meanwhile."""
     rows = Instance.objects.live().select_for_update(of=("self",), no_key=True)
     row = rows.select_related("project__organization", "locked_by").filter(pk=instance.pk).first()

@@ -5,9 +5,11 @@ from typing import Any
 from django.utils.translation import gettext_lazy as _
 
 from compute.hosts import placement
-from compute.instances import copy_steps, rebuilding, rescuing, resize_steps, steps
+from compute.instances import copy_steps, guests, rebuilding, rescuing, resize_steps, steps
 from compute.instances.headroom import Headroom
 from compute.instances.models import Instance, InstanceState, InstanceType
+from compute.instances.snapshots import steps as snapshots
+from compute.instances.volumes import ending
 from compute.network import steps as network
 from portal.kernel.operations import Kind, Run, Step, register
 from portal.kernel.states import database_now
@@ -156,12 +158,9 @@ def _resize_failed(run: Run, error: dict) -> None:
 
 def _is_deleted(run: Run) -> dict:
     instance = steps.target_of(run)
-    now = database_now()
-    for row in Attachment.objects.filter(domain=instance.pk).select_related("volume"):
-        volume = row.volume
-        row.delete()
-        volume.move_to(Volume.State.DELETED, deleted_at=now)
-    instance.move_to(InstanceState.DELETED, deleted_at=now)
+    snapshots.forget_all(instance)
+    ending.settle(instance)
+    instance.move_to(InstanceState.DELETED, deleted_at=database_now())
     return {"instances": [str(instance.pk)]}
 
 
@@ -183,14 +182,14 @@ def _cannot_fail(run: Run, error: dict) -> None:
 LABELS = {"place": _("Find a host"), "connect": _("Set up the network"), "image": _("Bring the image"),
           "volume": _("Make the root volume"), "seed": _("Write the set-up drive"), "define": _("Define"), "boot": _("Boot"),
           "link": _("Wait for the network"), "pause": _("Pause the guest"), "save": _("Save the memory"),
-          "wake": _("Let the guest go on"), "see_off": _("See that it is off"),
+          "wake": _("Let the guest go on"), "clock": _("Set the guest’s clock"), "see_off": _("See that it is off"),
           "rescue_disk": _("Make the rescue disk"), "leave_rescue": _("Return to its own disk"),
           "erase": _("Erase the root volume"), "grow": _("Plug in processors and memory"),
           "shut_down": _("Shut down"), "power_off": _("Cut the power"),
           "copy": _("Copy the root volume"), "fetch": _("Bring the copy to the image store"),
           "seal": _("Check the image"), "keep": _("Keep a copy on the host"),
           "remove": _("Remove from the host"), "remove_seed": _("Remove the set-up drive"),
-          "remove_volume": _("Delete the root volume"), "disconnect": _("Remove from the network"),
+          "remove_volume": _("Delete the volumes"), "disconnect": _("Remove from the network"),
           "give_back": _("Give back capacity")}
 each = steps.each
 
@@ -215,8 +214,9 @@ register(Kind(
     succeeded=_is_stopped, failed=_cannot_fail))
 register(Kind(
     name="instance.reboot", label=_("Reboot instance"), pivot="shut_down", gives_up=True, step_labels=LABELS,
+    # Cards may have come or gone since the set-up drive was written.
     steps=(Step("shut_down", each(steps.shut_down)), Step("power_off", each(resize_steps.cut)),
-           Step("define", each(steps.define)), Step("boot", each(steps.boot))),
+           Step("seed", each(steps.make_seed)), Step("define", each(steps.define)), Step("boot", each(steps.boot))),
     succeeded=_has_booted, failed=_reboot_failed))
 register(Kind(
     name="instance.pause", label=_("Pause instance"), step_labels=LABELS,
@@ -229,7 +229,8 @@ register(Kind(
 register(Kind(
     name="instance.resume", label=_("Resume instance"), deadline_s=1800, step_labels=LABELS,
     steps=(Step("connect", each(steps.connect)), Step("define", each(steps.define)),
-           Step("wake", each(steps.wake), each(steps.sleep_again), limit_s=1200), Step("link", each(steps.link))),
+           Step("wake", each(steps.wake), each(steps.sleep_again), limit_s=1200),
+           Step("clock", each(guests.set_clock)), Step("link", each(steps.link))),
     succeeded=_is_running, failed=_resume_failed))
 register(Kind(
     name="instance.rescue", label=_("Rescue instance"), deadline_s=900, step_labels=LABELS,
@@ -258,7 +259,7 @@ register(Kind(
     name="instance.resize", label=_("Resize instance"), stands="grow", step_labels=LABELS,
     # `resizing.STEPS` says which of these it takes.
     steps=(Step("shut_down", each(steps.shut_down), each(resize_steps.run_again)), Step("power_off", each(resize_steps.cut)),
-           Step("define", each(resize_steps.define), each(resize_steps.define_back)),
+           Step("seed", each(steps.make_seed)), Step("define", each(resize_steps.define), each(resize_steps.define_back)),
            # Guests seldom give memory back: a host that is busy is waited for rather than turned back from.
            Step("grow", each(resize_steps.grow), each(resize_steps.shrink), limit_s=480),
            Step("boot", each(resize_steps.boot), each(steps.power_off))),
@@ -289,6 +290,6 @@ register(Kind(
 register(Kind(
     name="instance.delete", label=_("Delete instance"), pivot="remove", step_labels=LABELS,
     steps=(Step("remove", each(steps.undefine)), Step("remove_seed", each(steps.unmake_seed)),
-           Step("remove_volume", each(steps.unmake_volume)), Step("disconnect", each(steps.disconnect)),
+           Step("remove_volume", each(ending.remove)), Step("disconnect", each(steps.disconnect)),
            Step("give_back", each(steps.unplace))),
     succeeded=_is_deleted, failed=_cannot_fail))

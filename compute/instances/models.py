@@ -7,12 +7,15 @@ from typing import Self
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
+from compute.hosts.drivers.contract import Trait
 from compute.hosts.models import Host
+from compute.instances.classes import MOST_NODES, CpuMode, Firmware, IoClass, Machine
 from compute.instances.launch_templates.models import LaunchTemplate, LaunchTemplateVersion  # noqa: F401  (tables of this app)
 from compute.instances.schedules.models import InstanceSchedule, ScheduleRun  # noqa: F401  (tables of this app)
+from compute.instances.snapshots.models import Snapshot, SnapshotVolume  # noqa: F401  (tables of this app)
 from portal.kernel.declarations import Reading
 from portal.kernel.models import Resource, Zone
 from portal.kernel.secrets import EncryptedTextField
@@ -56,6 +59,20 @@ class InstanceType(models.Model):
     vcpus = models.PositiveIntegerField(_("vCPUs"))
     memory_mib = models.PositiveIntegerField(_("memory (MiB)"))
     root_disk_gib = models.PositiveIntegerField(_("root disk (GiB)"), default=10)
+    max_vcpus = models.PositiveIntegerField(_("up to so many vCPUs"), null=True, blank=True, help_text=_(
+        "Of a custom type, whose size is chosen when it is used: from the vCPUs and memory above up to these."))
+    max_memory_mib = models.PositiveIntegerField(_("up to so much memory (MiB)"), null=True, blank=True)
+    vcpus_step = models.PositiveIntegerField(_("vCPUs in steps of"), default=1, db_default=1)
+    memory_step_mib = models.PositiveIntegerField(_("memory in steps of (MiB)"), default=1024, db_default=1024)
+    firmware = models.CharField(_("firmware"), max_length=16, choices=Firmware, default=Firmware.BIOS, db_default=Firmware.BIOS)
+    machine = models.CharField(_("board"), max_length=16, choices=Machine, default=Machine.Q35, db_default=Machine.Q35)
+    cpu_mode = models.CharField(_("processor"), max_length=16, choices=CpuMode, default=CpuMode.HOST, db_default=CpuMode.HOST)
+    io_class = models.CharField(_("disks and cards"), max_length=16, choices=IoClass, default=IoClass.VIRTIO,
+                                db_default=IoClass.VIRTIO)
+    numa_nodes = models.PositiveIntegerField(_("NUMA nodes"), default=1, db_default=1, help_text=_(
+        "Among which vCPUs and memory are divided evenly, as the guest sees it."))
+    has_hugepages = models.BooleanField(_("in huge pages"), default=False, db_default=False, help_text=_(
+        "Its memory is in pages of 2 MiB, which its host keeps free for that."))
     is_offered = models.BooleanField(_("offered"), default=True)
     is_restricted = models.BooleanField(_("only for chosen organizations"), default=False, db_default=False)
     organizations = models.ManyToManyField("tenants.Organization", related_name="+", blank=True, verbose_name=_("organizations"),
@@ -66,11 +83,49 @@ class InstanceType(models.Model):
     class Meta:
         verbose_name, verbose_name_plural = _("instance type"), _("instance types")
         ordering = ["memory_mib", "vcpus", "slug"]
-        constraints = [models.CheckConstraint(condition=Q(vcpus__gt=0, memory_mib__gt=0, root_disk_gib__gt=0),
-                                              name="instance_type_positive")]
+        constraints = [
+            models.CheckConstraint(condition=Q(vcpus__gt=0, memory_mib__gt=0, root_disk_gib__gt=0),
+                                   name="instance_type_positive"),
+            models.CheckConstraint(
+                condition=Q(max_vcpus__isnull=True, max_memory_mib__isnull=True) | Q(
+                    max_vcpus__isnull=False, max_memory_mib__isnull=False, max_vcpus__gte=F("vcpus"),
+                    max_memory_mib__gte=F("memory_mib"), vcpus_step__gt=0, memory_step_mib__gt=0),
+                name="instance_type_range", violation_error_message=_(
+                    "A custom type has both upper limits, no less than what it has at least, and steps above zero.")),
+            models.CheckConstraint(
+                condition=Q(numa_nodes__gte=1, numa_nodes__lte=MOST_NODES) & Q(numa_nodes__lte=F("vcpus")),
+                name="instance_type_nodes", violation_error_message=_(
+                    "From 1 to 8 NUMA nodes, and no more than it has vCPUs.")),
+            models.CheckConstraint(
+                condition=~Q(firmware=Firmware.UEFI_SECURE) | Q(machine=Machine.Q35), name="instance_type_secure_on_q35",
+                violation_error_message=_("Secure boot is for the board q35 alone.")),
+        ]
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def is_custom(self) -> bool:
+        """Its size is chosen when it is used."""
+        return self.max_vcpus is not None
+
+    @property
+    def marks(self) -> frozenset[str]:
+        """What its class is, in the words of `abilities`."""
+        more = {"numa": self.numa_nodes > 1, "hugepages": self.has_hugepages}
+        return frozenset({self.firmware, self.machine, self.cpu_mode, self.io_class, *(name for name in more if more[name])})
+
+    @property
+    def traits(self) -> frozenset[str]:
+        """What a host must be able to give for it."""
+        return self.marks & frozenset(Trait)
+
+    def readings(self, state: str, *, vcpus: int, memory_mib: int) -> list[Reading]:
+        """What is metered of one of that size: the type as a whole, or, of a custom one, its vCPUs and GiB of memory."""
+        if not self.is_custom:
+            return [Reading(meter=f"instance.{state}", sku=self.slug, quantity=Decimal(1))]
+        return [Reading(meter=f"instance.{state}.vcpu", sku=self.slug, quantity=Decimal(vcpus)),
+                Reading(meter=f"instance.{state}.memory", sku=self.slug, quantity=Decimal(memory_mib) / 1024)]
 
     def is_offered_to(self, organization_id: object) -> bool:
         """By a statement where it is for chosen ones."""
@@ -108,6 +163,8 @@ class InstanceState(models.TextChoices):
     REBUILDING = "rebuilding", _("Rebuilding")
     RESIZING = "resizing", _("Resizing")
     COPYING = "copying", _("Copying")
+    SNAPSHOTTING = "snapshotting", _("Taking a snapshot")
+    REVERTING = "reverting", _("Reverting")
     RECYCLING = "recycling", _("Recycling")
     RECYCLED = "recycled", _("Recycled")
     RESTORING = "restoring", _("Restoring")
@@ -127,6 +184,16 @@ class PowerCause(models.TextChoices):
     WATCHDOG = "watchdog", _("The guest did not feed its watchdog.")
 
 
+class WatchdogAction(models.TextChoices):
+    """What is done to an instance whose guest has begun to feed its watchdog and stops, because it hangs."""
+
+    OFF = "off", _("it has none")
+    NONE = "none", _("only tell")
+    RESET = "reset", _("restart it")
+    POWEROFF = "poweroff", _("switch it off")
+    PAUSE = "pause", _("pause it")
+
+
 S = InstanceState
 # What a host can have an instance be; people and guests change it behind our back, from any to any.
 ON_A_HOST = frozenset({S.RUNNING, S.PAUSED, S.SUSPENDED, S.STOPPED})
@@ -138,13 +205,20 @@ IN_BIN = frozenset({S.RECYCLING, S.RECYCLED, S.RESTORING})
 WITHOUT_A_HOST = (S.BUILDING.value, S.ERROR.value, S.DELETING.value, S.DELETED.value)
 
 # Not read where many are: secrets would be decrypted for nothing.
-HEAVY = ("user_data", "next_user_data", "vnc_password", "public_keys")
+HEAVY = ("user_data", "next_user_data", "vnc_password", "public_keys", "password_hash", "next_password_hash")
 
 
 def purge_time(state: str, recycled_at: datetime | None) -> datetime | None:
     """When what is in this state since then is deleted for good; None outside the recycle bin."""
     is_there = state == S.RECYCLED and recycled_at is not None
     return recycled_at + timedelta(days=settings.RECYCLE_DAYS) if is_there else None
+
+
+class Agent(models.TextChoices):
+    """Whether the guest agent answered when it was last asked."""
+
+    ANSWERS = "answers", _("answers")
+    SILENT = "silent", _("not there")
 
 
 class Instance(Resource, Stateful):
@@ -162,10 +236,10 @@ class Instance(Resource, Stateful):
         S.BUILDING: {S.RUNNING, S.ERROR},
         S.STARTING: {S.RUNNING, S.STOPPED},
         S.RUNNING: {S.STOPPING, S.REBOOTING, S.PAUSING, S.SUSPENDING, S.RESCUING, S.REBUILDING, S.RESIZING, S.RECYCLING,
-                    S.DELETING, *ON_A_HOST - {S.RUNNING}},
+                    S.SNAPSHOTTING, S.REVERTING, S.DELETING, *ON_A_HOST - {S.RUNNING}},
         S.STOPPING: {S.STOPPED},
         S.STOPPED: {S.STARTING, S.RESCUING, S.REBUILDING, S.RESIZING, S.COPYING, S.RECYCLING, S.DELETING,
-                    *ON_A_HOST - {S.STOPPED}},
+                    S.SNAPSHOTTING, S.REVERTING, *ON_A_HOST - {S.STOPPED}},
         S.REBOOTING: {S.RUNNING, S.STOPPED},
         S.PAUSING: {S.PAUSED, S.RUNNING},
         S.PAUSED: {S.RESUMING, S.STOPPING, S.RECYCLING, S.DELETING, *ON_A_HOST - {S.PAUSED}},
@@ -178,6 +252,8 @@ class Instance(Resource, Stateful):
         S.REBUILDING: {S.RUNNING, S.STOPPED, S.ERROR},
         S.RESIZING: {S.RUNNING, S.STOPPED},
         S.COPYING: {S.STOPPED},
+        S.SNAPSHOTTING: {S.RUNNING, S.STOPPED},
+        S.REVERTING: {S.RUNNING, S.STOPPED},
         S.RECYCLING: {S.RECYCLED},
         S.RECYCLED: {S.RESTORING, S.DELETING, S.RUNNING},
         S.RESTORING: {S.STOPPED, S.RECYCLED},
@@ -186,7 +262,8 @@ class Instance(Resource, Stateful):
         S.DELETED: set(),
     }
     IN_FLIGHT = frozenset({S.BUILDING, S.STARTING, S.STOPPING, S.REBOOTING, S.PAUSING, S.SUSPENDING, S.RESUMING, S.RESCUING,
-                           S.UNRESCUING, S.REBUILDING, S.RESIZING, S.COPYING, S.RECYCLING, S.RESTORING, S.DELETING})
+                           S.UNRESCUING, S.REBUILDING, S.RESIZING, S.COPYING, S.SNAPSHOTTING, S.REVERTING, S.RECYCLING,
+                           S.RESTORING, S.DELETING})
     # Absent states keep the price of the state before; building and failed creates never had one.
     METERED = {**dict.fromkeys((*ON_A_HOST, S.RESCUED, S.RECYCLED), True),
                **dict.fromkeys((S.ERROR, S.DELETING, S.DELETED), False)}
@@ -194,7 +271,7 @@ class Instance(Resource, Stateful):
              S.REBOOTING: "busy", S.PAUSING: "busy", S.PAUSED: "warn", S.SUSPENDING: "busy", S.SUSPENDED: "off",
              S.RESUMING: "busy", S.RESCUING: "busy", S.RESCUED: "warn", S.UNRESCUING: "busy", S.REBUILDING: "busy",
              S.RESIZING: "busy", S.COPYING: "busy", S.RECYCLING: "busy", S.RECYCLED: "off", S.RESTORING: "busy",
-             S.ERROR: "bad", S.DELETING: "busy", S.DELETED: "off"}
+             S.SNAPSHOTTING: "busy", S.REVERTING: "busy", S.ERROR: "bad", S.DELETING: "busy", S.DELETED: "off"}
 
     resource = models.OneToOneField(Resource, models.CASCADE, parent_link=True, primary_key=True, related_name="instance")
     state = models.CharField(_("state"), max_length=16, choices=S, default=S.BUILDING)
@@ -202,6 +279,10 @@ class Instance(Resource, Stateful):
     observed_at = models.DateTimeField(null=True)
     power_cause = models.CharField(_("why it is so"), max_length=16, blank=True, db_default="", choices=PowerCause, help_text=_(
         "Why it stopped, paused or started without being asked by us, as far as its host says."))
+    rebooted_at = models.DateTimeField(_("restarted by itself"), null=True)
+    watchdog = models.CharField(_("watchdog"), max_length=16, choices=WatchdogAction, default=WatchdogAction.OFF,
+                                db_default=WatchdogAction.OFF.value, help_text=_("What is done when its guest hangs."))
+    watchdog_fired_at = models.DateTimeField(_("its watchdog was not fed"), null=True)
     type = models.ForeignKey(InstanceType, models.PROTECT, related_name="instances", verbose_name=_("type"))
     vcpus = models.PositiveIntegerField(_("vCPUs"))
     memory_mib = models.PositiveIntegerField(_("memory (MiB)"))
@@ -217,9 +298,23 @@ class Instance(Resource, Stateful):
     rescue_image = models.ForeignKey(Image, models.PROTECT, null=True, related_name="+", verbose_name=_("rescue image"),
                                      help_text=_("What it boots from instead of its own disk."))
     rebuilt_by = models.UUIDField(null=True, editable=False, help_text=_("The operation that last wrote its root disk anew."))
+    current_snapshot = models.ForeignKey(Snapshot, models.SET_NULL, null=True, editable=False, related_name="+", help_text=_(
+        "Where it stands among its snapshots: which one it was last taken as, or reverted to."))
     next_user_data = EncryptedTextField(blank=True, editable=False, help_text=_("What a rebuild under way will bring."))
     fault = models.JSONField(null=True, help_text=_("Why it is in error, or what failed last."))
     recycled_at = models.DateTimeField(_("in the recycle bin since"), null=True)
+    # Written by `guests` alone.
+    agent = models.CharField(_("guest agent"), max_length=8, blank=True, db_default="", choices=Agent)
+    agent_asked_at = models.DateTimeField(_("guest agent asked at"), null=True, editable=False)
+    guest_cards = models.JSONField(default=list, db_default=[], editable=False, help_text=_(
+        "Its network cards and their addresses, as the guest itself tells of them."))
+    # Written by `freezing` alone.
+    frozen_until = models.DateTimeField(null=True, editable=False, help_text=_(
+        "Its file systems are frozen, and are thawed at this time at the latest."))
+    # Written by `passwords` alone; what is in them is hashed.
+    password_hash = EncryptedTextField(blank=True, db_default="", editable=False)
+    next_password_hash = EncryptedTextField(blank=True, db_default="", editable=False, help_text=_(
+        "What a reset of a password under way will bring."))
     # Written by `guarding` alone.
     locked_at = models.DateTimeField(_("locked since"), null=True)
     locked_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+",
@@ -251,7 +346,7 @@ class Instance(Resource, Stateful):
         if state == InstanceState.PAUSED and self.power_cause == PowerCause.STORAGE:
             return []
         billed = InstanceState.RUNNING if state == InstanceState.RESCUED else state
-        return [Reading(meter=f"instance.{billed}", sku=self.type.slug, quantity=Decimal(1))]
+        return self.type.readings(billed, vcpus=self.vcpus, memory_mib=self.memory_mib)
 
     @property
     def purge_at(self) -> datetime | None:

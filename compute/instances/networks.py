@@ -112,7 +112,7 @@ class Networks:
     def add_to(self, instance: Instance) -> list:
         """Give the instance its ports and address; ids of all that its operation must hold."""
         hostname = hostname_of(instance.name, f"i-{instance.pk.hex[:8]}")
-        cards = [_take(port, instance, hostname, position) for position, port in enumerate(self.ports)]
+        cards = [take_port(port, instance, hostname, position) for position, port in enumerate(self.ports)]
         for subnet in self.subnets:
             cards.append(add_port(subnet, self.groups or (), name=f"{instance.name} {len(cards)}", hostname=hostname,
                                   domain=instance.pk, position=len(cards), goes_with_instance=True))
@@ -128,7 +128,7 @@ class Networks:
         return held
 
 
-def _take(port: Port, instance: Instance, hostname: str, position: int) -> Port:
+def take_port(port: Port, instance: Instance, hostname: str, position: int) -> Port:
     """A port made before; the VPC's lock keeps others from it."""
     free = Port.objects.live().filter(pk=port.pk, domain=None)
     if not free.update(domain=instance.pk, hostname=hostname, position=position):

@@ -1,16 +1,19 @@
 """What the create page offers somebody in a project: read once, in as many statements however much there is."""
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
+from django.utils.text import format_lazy
+from django.utils.translation import gettext_lazy as _
 
-from billing.models import Price
+from billing.models import Price, PriceBook
 from billing.money import Money
 from compute.instances.models import InstanceType, SshKey
 from compute.network.models import AddressPool, Fabric, SecurityGroup, Subnet
-from portal.kernel.declarations import SkuRule
+from portal.kernel.declarations import Meter, SkuRule
 from portal.kernel.models import Region, Resource, Zone
 from portal.kernel.remembered import LATELY_S, remembered
 from portal.kernel.states import CLOCK
@@ -24,8 +27,16 @@ def _hidden(user: Any) -> QuerySet[InstanceType, str]:
     return InstanceType.objects.hidden_from(user).values("slug")
 
 
-SKUS = SkuRule(name="instance type", hidden=_hidden, meters=tuple(f"instance.{state}" for state in (
-    "running", "stopped", "paused", "suspended", "recycled")))
+BILLED = {"running": _("running"), "stopped": _("stopped"), "paused": _("paused"), "suspended": _("suspended"),
+          "recycled": _("in the recycle bin")}
+METERS = tuple(Meter(name=f"instance.{state}.{part}", label=format_lazy(label, state=word), unit=unit, price_unit=price_unit,
+                     service="Instances", category="Compute")
+               for state, word in BILLED.items() for part, label, unit, price_unit in (
+                   ("vcpu", _("vCPU of a custom instance, {state}"), "vCPU-second", _("vCPU and hour")),
+                   ("memory", _("Memory of a custom instance, {state}"), "GiB-second", _("GiB and hour"))))
+"""What custom types are priced by, per vCPU and per GiB."""
+SKUS = SkuRule(name="instance type", hidden=_hidden, meters=(
+    *(f"instance.{state}" for state in BILLED), *(meter.name for meter in METERS)))
 """A restricted size is not named by its price either."""
 
 
@@ -64,7 +75,7 @@ def offer(user: Any, projects: Sequence[Project], project: Project | None, regio
     found.has_public_network = found.has_networks and found.zones[0].has_public
     found.images = _kept(("images", user.pk, region.pk, project and project.pk), lambda: images_of(user, project, region), lately)
     found.types = _kept(("types", region.pk, project and project.organization_id), lambda: _types(region, project), lately)
-    found.prices = {kind.pk: Money(kind.hourly, kind.currency) for kind in found.types if kind.hourly is not None}
+    found.prices = {kind.pk: Money(hourly, kind.currency) for kind in found.types if (hourly := _hourly(kind)) is not None}
     if project is not None:
         _own(user, found, project, region)
     return found
@@ -91,10 +102,24 @@ def images_of(user: Any, project: Project | None, region: Region) -> QuerySet[Im
 
 
 def _types(region: Region, project: Project | None) -> Any:
-    """Sizes for the project's organization, with what each alone costs an hour, running."""
-    price = Price.objects.at(CLOCK).filter(book__is_default=True, region=region, meter="instance.running", sku=OuterRef("slug"))
+    """Sizes for the project's organization, with what each alone costs an hour, running; custom ones by the vCPU and the GiB."""
+    def price(meter: str) -> Subquery:
+        rows = Price.objects.at(CLOCK).filter(book__is_default=True, region=region, meter=meter, sku=OuterRef("slug"))
+        return Subquery(rows.values("price_per_hour")[:1])
+
     return InstanceType.objects.offered_to(*([project.organization_id] if project else [])).annotate(
-        hourly=Subquery(price.values("price_per_hour")[:1]), currency=Subquery(price.values("book__currency")[:1]))
+        hourly=price("instance.running"), hourly_vcpu=price("instance.running.vcpu"),
+        hourly_gib=price("instance.running.memory"),
+        currency=Subquery(PriceBook.objects.filter(is_default=True).values("currency")[:1]))
+
+
+def _hourly(kind: Any) -> Decimal | None:
+    """Of a custom type what the least of it costs; None where a price is missing."""
+    if not kind.is_custom:
+        return kind.hourly
+    if None in (kind.hourly_vcpu, kind.hourly_gib):
+        return None
+    return kind.hourly_vcpu * kind.vcpus + kind.hourly_gib * kind.memory_mib / 1024
 
 
 def _own(user: Any, found: Offer, project: Project, region: Region) -> None:

@@ -15,9 +15,13 @@ from billing.prices import price_of
 from compute.hosts import placement
 from compute.instances import builds, guarding, keys
 from compute.instances.copying import Capture, Clone, clone_name, record_clone
-from compute.instances.models import Instance, InstanceState, InstanceType, SshKey
+from compute.instances.hashing import hashed
+from compute.instances.models import Instance, InstanceState, InstanceType, Snapshot, SshKey
 from compute.instances.networks import Networks, has_fabric
 from compute.instances.resizing import Resize, Way
+from compute.instances.sizes import Size
+from compute.instances.snapshots.reverting import Reverting
+from compute.instances.snapshots.taking import Taking, require_none
 from compute.instances.verbs import VERBS
 from compute.network import steps as network
 from portal.kernel import audit
@@ -33,6 +37,7 @@ from tenants.models import Organization, Project
 from tenants.quotas import reserve
 
 MOST_AT_ONCE = 20
+NO_SUCH_HOST = _("No host of this region has the virtual hardware of this type.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +49,9 @@ class Order:
     type: InstanceType
     image: Image
     name: str
+    vcpus: int | None = None
+    memory_mib: int | None = None
+    """Of a custom type; else the least that it has."""
     zone: Zone | None = None
     description: str = ""
     tags: dict[str, str] = field(default_factory=dict)
@@ -52,8 +60,14 @@ class Order:
     public_keys: tuple[str, ...] = ()
     """Keys that the project may not have yet; they are added to it."""
     user_data: str = ""
+    password: str = field(default="", repr=False)
+    """For the image's own user; only its hash is kept."""
     networks: Networks = field(default_factory=Networks)
     count: int = 1
+
+    @property
+    def size(self) -> Size:
+        return Size.chosen(self.type, self.vcpus, self.memory_mib)
 
     @property
     def disk_gib(self) -> int:
@@ -62,26 +76,26 @@ class Order:
     @property
     def wanted(self) -> dict[str, int]:
         """By quota dimension, for all that are ordered."""
-        each = {"instances": 1, "vcpus": self.type.vcpus, "memory_mib": self.type.memory_mib,
-                "volumes": 1, "volume_gib": self.disk_gib, **self.networks.wanted(self.region)}
+        each = {"instances": 1, **self.size.quota, "volumes": 1, "volume_gib": self.disk_gib,
+                **self.networks.wanted(self.region)}
         return {name: amount * self.count for name, amount in each.items()} | {"operations": 1}
 
     @property
     def of_host(self) -> dict[str, int]:
         """What one of them claims of a host."""
-        return {"vcpu": self.type.vcpus, "memory_mib": self.type.memory_mib}
+        return self.size.of_host
 
     @property
     def obstacles(self) -> list[str]:
         """Codes of why not all of them would fit now, for forecasts; empty when they would."""
-        reasons = placement.forecast(self.region, self.zone, self.of_host, count=self.count,
+        reasons = placement.forecast(self.region, self.zone, self.of_host, count=self.count, traits=self.type.traits,
                                      needs_network=has_fabric(self.region), disk_gib=self.disk_gib)
         return sorted({*reasons, *self.networks.obstacles(self.region, self.count)})
 
     @property
     def readings(self) -> list[Reading]:
         """What will be metered while they run."""
-        each = [*Instance(type=self.type).readings(InstanceState.RUNNING),
+        each = [*self.size.readings(InstanceState.RUNNING),
                 *Volume(size_gib=self.disk_gib).readings(Volume.State.IN_USE), *self.networks.readings(self.region)]
         return [replace(reading, quantity=reading.quantity * self.count) for reading in each]
 
@@ -108,6 +122,9 @@ class Order:
             errors["public_keys"] = wrong
         if not placement.could_ever_fit(self.region, self.of_host):
             errors["type"] = [str(_("No host of this region is large enough for this type."))]
+        elif not placement.could_ever_give(self.region, self.type.traits):
+            errors["type"] = [str(NO_SUCH_HOST)]
+        errors |= self.size.errors
         if not 1 <= self.count <= MOST_AT_ONCE:
             errors["count"] = [str(_("From 1 to %(most)s at once.") % {"most": MOST_AT_ONCE})]
         errors |= self.networks.errors(self.project, self.region, self.count)
@@ -137,15 +154,16 @@ def create_instance(order: Order, *, actor) -> Operation:
                        holds=[*held, *(other.pk for other in others)], arguments={"generation": 1, "instances": ids})
     for instance in made:
         audit.record("instance.create", instance, actor=actor, operation=operation, after={
-            "name": instance.name, "type": order.type.slug, "image": order.image.name, "root_disk_gib": order.disk_gib})
+            "name": instance.name, "type": order.size.words, "image": order.image.name, "root_disk_gib": order.disk_gib})
     return operation
 
 
 def _add_instance(order: Order, name: str, given: list[SshKey]) -> Instance:
     instance = Instance.objects.create(
         project=order.project, region=order.region, zone=order.zone, name=name, description=order.description,
-        tags=order.tags, type=order.type, vcpus=order.type.vcpus, memory_mib=order.type.memory_mib, image=order.image,
-        user_data=order.user_data, public_keys=list(dict.fromkeys(key.public_key for key in given)), vnc_password=vnc_password())
+        tags=order.tags, type=order.type, **order.size.quota, image=order.image,
+        user_data=order.user_data, public_keys=list(dict.fromkeys(key.public_key for key in given)), vnc_password=vnc_password(),
+        password_hash=hashed(order.password) if order.password else "")
     volume = Volume.objects.create(project=order.project, region=order.region, name=f"{name} root"[:100],
                                    size_gib=order.disk_gib, image=order.image)
     Attachment.objects.create(volume=volume, domain=instance.pk, target="vda", is_boot=True)
@@ -181,7 +199,8 @@ def act(instance: Instance, verb_name: str, *, actor, force: bool = False, **wis
 # comes back from the bin when somebody has paid.
 UNPAID: dict[str, tuple[Rung, ...]] = {
     "stop": (), "delete": (), "purge": (), "restore": (Rung.RECYCLED,), "start": ladder.REFUSING, "resume": ladder.REFUSING,
-    "resize": ladder.REFUSING, "capture": ladder.REFUSING, "clone": ladder.REFUSING}
+    "resize": ladder.REFUSING, "capture": ladder.REFUSING, "clone": ladder.REFUSING,
+    "snapshot": ladder.REFUSING}
 
 
 def _submit(instance: Instance, kind: str, actor, *, steps: Sequence[str] | None = None, also: Iterable[UUID] = (),
@@ -276,6 +295,7 @@ def _unrescue(instance: Instance, actor, force: bool) -> Operation:
 def _rebuild(instance: Instance, actor, force: bool, *, image: Image, ssh_keys: Iterable[SshKey] | None = None,
              user_data: str | None = None) -> Operation:
     """Without `ssh_keys` or `user_data` it keeps those that it has. Not running, it is a start."""
+    require_none(instance)
     volume = _root_volume(instance)
     errors = builds.image_errors(image, instance.project, instance.region, is_kept=image.pk == instance.image_id)
     errors |= builds.size_errors(image, volume.size_gib, "image")
@@ -291,10 +311,11 @@ def _rebuild(instance: Instance, actor, force: bool, *, image: Image, ssh_keys: 
     return operation
 
 
-def _resize(instance: Instance, actor, force: bool, *, type: InstanceType, allow_restart: bool = False) -> Operation:
+def _resize(instance: Instance, actor, force: bool, *, type: InstanceType, vcpus: int | None = None,
+            memory_mib: int | None = None, allow_restart: bool = False) -> Operation:
     """Quota, money and the host's room are asked at once, as for something new; until it is done it counts for the larger of
     both sizes, and costs what it cost."""
-    wanted = Resize(instance=instance, type=type)
+    wanted = Resize(instance=instance, type=type, vcpus=vcpus, memory_mib=memory_mib)
     wanted.take(allow_restart=allow_restart, actor=actor)
     # What grows while it runs is not started anew: its consoles stay open.
     generation = instance.generation + (wanted.way is not Way.LIVE)
@@ -304,11 +325,13 @@ def _resize(instance: Instance, actor, force: bool, *, type: InstanceType, allow
 
 
 def _capture(instance: Instance, actor, force: bool, *, name: str, description: str = "",
-             tags: dict[str, str] | None = None) -> Operation:
-    """What it takes is asked at once, for the whole disk; what the image turns out to be counts and costs from then on."""
+             tags: dict[str, str] | None = None, snapshot: Snapshot | None = None) -> Operation:
+    """What it takes is asked at once, for the whole disk; what the image turns out to be counts and costs from then on. With a
+    `snapshot`, of what was on it then."""
     image = Capture(instance=instance, volume=_root_volume(instance), name=name, description=description,
-                    tags=tags or {}).take(actor=actor)
-    operation = _submit(instance, "instance.capture", actor, also=[image.pk], image=str(image.pk))
+                    tags=tags or {}, snapshot=snapshot).take(actor=actor)
+    operation = _submit(instance, "instance.capture", actor, also=[image.pk, *([snapshot.pk] if snapshot else [])],
+                        image=str(image.pk), snapshot=str(snapshot.pk) if snapshot else None)
     audit.record("image.create", image, actor=actor, operation=operation, after={"name": image.name, "made of": instance.name})
     instance.move_to(InstanceState.COPYING)
     return operation
@@ -322,6 +345,34 @@ def _clone(instance: Instance, actor, force: bool, *, name: str = "") -> Operati
     operation = _submit(instance, "instance.clone", actor, also=held, generation=1, instances=[str(made.pk)])
     record_clone(made, instance, actor=actor, operation=operation)
     instance.move_to(InstanceState.COPYING)
+    return operation
+
+
+def _snapshot(instance: Instance, actor, force: bool, *, name: str, description: str = "", tags: dict[str, str] | None = None,
+              memory: bool = False) -> Operation:
+    made = Taking(instance=instance, name=name, description=description, tags=tags or {}, memory=memory).take(actor=actor)
+    operation = _submit(instance, "instance.snapshot", actor, also=[made.pk], generation=instance.generation, was=instance.state,
+                        snapshot=str(made.pk))
+    audit.record("snapshot.create", made, actor=actor, operation=operation, after={
+        "name": made.name, "instance": instance.name, "memory": memory})
+    instance.move_to(InstanceState.SNAPSHOTTING)
+    return operation
+
+
+def _revert(instance: Instance, actor, force: bool, *, snapshot: Snapshot, memory: bool | None = None) -> Operation:
+    """What is off and gets its memory back runs then: that is a start."""
+    wanted = Reverting(instance=instance, snapshot=snapshot, memory=memory)
+    sizes = wanted.take(actor=actor)
+    again: dict[str, object] = {}
+    if wanted.starts:
+        _require_credit(instance, actor)
+        again = {"generation": instance.generation + 1, "vnc_password": vnc_password()}
+    operation = _submit(instance, "instance.revert", actor, steps=wanted.steps, also=[snapshot.pk], starts=wanted.starts,
+                        generation=again.get("generation", instance.generation), was=instance.state, snapshot=str(snapshot.pk),
+                        sizes=sizes)
+    audit.record("snapshot.revert", snapshot, actor=actor, operation=operation, after={
+        "instance": instance.name, "memory": wanted.with_memory})
+    instance.move_to(InstanceState.REVERTING, fault=None, **again)
     return operation
 
 
@@ -342,15 +393,16 @@ def _restore(instance: Instance, actor, force: bool) -> Operation:
     return operation
 
 
-def _purge(instance: Instance, actor, force: bool) -> Operation:
+def _purge(instance: Instance, actor, force: bool, *, volumes: bool = False) -> Operation:
+    """With `volumes` all of its volumes go with it, else the root volume alone."""
     operation = _submit(instance, "instance.delete", actor, generation=instance.generation)
     instance.move_to(InstanceState.DELETING)
-    for row in Attachment.objects.filter(domain=instance.pk, is_boot=True).select_related("volume"):
-        row.volume.move_to(Volume.State.DELETING)
+    for row in Attachment.objects.filter(domain=instance.pk).select_related("volume").order_by("volume"):
+        row.volume.move_to(Volume.State.DELETING if row.is_boot or volumes else Volume.State.DETACHING)
     return operation
 
 
 HANDLERS: dict[str, Callable[..., Operation]] = {
     "start": _start, "stop": _stop, "reboot": _reboot, "pause": _pause, "suspend": _suspend, "resume": _resume,
     "rescue": _rescue, "unrescue": _unrescue, "rebuild": _rebuild, "resize": _resize, "delete": _recycle, "restore": _restore,
-    "purge": _purge, "capture": _capture, "clone": _clone}
+    "purge": _purge, "capture": _capture, "clone": _clone, "snapshot": _snapshot, "revert": _revert}

@@ -16,8 +16,10 @@ from compute.hosts.commands import HostCommands, catalogue
 from compute.hosts.connections import host_commands, hypervisor
 from compute.hosts.drivers.contract import Cause, DomainView, Hypervisor, Power
 from compute.hosts.models import Discovered, Host
-from compute.instances import following, steps
-from compute.instances.design import design_domain
+from compute.instances import following, happenings, lost_files, steps
+from compute.instances.design import card_of, design_domain
+from compute.instances.freezing import thaw_overdue
+from compute.instances.guests import ask_guests
 from compute.instances.models import ON_A_HOST, ON_SCREEN, Instance, PowerCause
 from compute.instances.models import InstanceState as S
 from compute.instances.unused_images import sweep_images
@@ -59,6 +61,8 @@ def _pass(host: Host, now: datetime) -> None:
             _note_health(host, Host.Health.UP, "", now)
             _compare(host, driver, seen, now)
             _plug_in(host, driver)
+            thaw_overdue(host, driver, now)
+            ask_guests(host, driver, now)
         for pool in host.pools.select_related("host__endpoint"):
             _sweep_pool(pool, now)
     except HostUnreachable as error:
@@ -105,7 +109,7 @@ def _observe(instance: Instance, view: DomainView | None, now: datetime) -> None
         followed = FOLLOWED[power]
         if _is_news(fresh.state, followed):
             before = fresh.state
-            cause = view.cause if view else Cause.HAND
+            cause = happenings.cause_of(fresh, view.cause, now) if view else Cause.HAND
             fresh.move_to(followed, recycled_at=None, power_cause=cause.value)
             said = {"host said": view.power.value if view else "absent"} | ({"why": cause.value} if cause else {})
             audit.record(following.act_for(cause), fresh, actor=None, before={"state": before}, after={"state": followed} | said)
@@ -199,12 +203,34 @@ def _plug_in(host: Host, driver: Hypervisor) -> None:
 def _plug(port: UUID, domain: UUID, driver: Hypervisor, commands: HostCommands) -> None:
     tap = driver.taps(domain).get(port)
     if tap is None:
+        _give_back(port, domain, driver)
         return
     log.warning("reconcile.plugged_in", instance=str(domain), port=str(port), tap=tap)
     commands.run(catalogue.PLUG_PORT, tap=tap, port=port)
     if driver.taps(domain).get(port) != tap:
         # The domain ended meanwhile, and hosts use the names of taps again: by now it may be a stranger's.
         commands.run(catalogue.UNPLUG_PORT, tap=tap)
+
+
+def _give_back(port: UUID, domain: UUID, driver: Hypervisor) -> None:
+    """What runs gets back a card of its own that it has lost: a guest may let go of one long after it was asked to, and nobody
+    waits any more. Under the lock that verbs take, since one may be taking it away by now."""
+    if not driver.capabilities.hot_plugs:
+        return
+    with transaction.atomic():
+        rows = Instance.objects.select_for_update(of=("self",), no_key=True).select_related("host")
+        fresh = rows.filter(pk=domain, hold=None, state__in=ON_SCREEN).first()
+        card = Port.objects.live().filter(pk=port, domain=domain).first()
+        seen = driver.domain(domain) if fresh and card else None
+        if seen is None or seen.power is not Power.RUNNING:
+            return
+        log.warning("reconcile.gives_card_back", instance=str(domain), port=str(port))
+        try:
+            driver.ensure_plugged(domain, fresh.generation, card_of(fresh, card))
+        except HostUnreachable:
+            raise
+        except HostFault as error:  # no slot is free until its next start; the others have theirs
+            log.warning("reconcile.no_card_back", instance=str(domain), port=str(port), error=str(error))
 
 
 def _discover(host: Host, strangers: list[DomainView], now: datetime) -> None:
@@ -225,6 +251,7 @@ def _sweep_pool(pool: Pool, now: datetime) -> None:
                 log.warning("reconcile.removed_file", pool=str(pool.pk), file=file)
                 driver.ensure_volume_absent(file)
         sweep_images(pool, driver, files, now)
+        lost_files.look_for(pool, set(files), now)
 
 
 def _is_leftover(name: str, now: datetime) -> bool:

@@ -4,13 +4,15 @@ from typing import Literal
 from compute.hosts.connections import hypervisor
 from compute.hosts.drivers.contract import Power
 from compute.instances import steps
-from compute.instances.models import Instance
+from compute.instances.models import Instance, InstanceType
 from compute.instances.operations import vnc_password
 from portal.kernel.operations import Done, Run, Wait
 
 
 def sized(run: Run, instance: Instance, which: Literal["to", "from"]) -> Instance:
     """The instance as it will be, or was; not to be saved."""
+    if which == "to":
+        instance.type = InstanceType.objects.get(pk=run.arguments["type"])
     instance.vcpus, instance.memory_mib = (run.arguments[which][name] for name in ("vcpus", "memory_mib"))
     return instance
 

@@ -14,9 +14,11 @@ from django.utils.translation import gettext_lazy as _
 from billing import affording
 from billing.prices import Estimate, NoPrice, price_of
 from compute.hosts import placement
+from compute.instances.abilities import why_not as class_forbids
 from compute.instances.errors import NeedsRestart, NoRoomOnHost
 from compute.instances.headroom import BLOCK_MIB
 from compute.instances.models import Instance, InstanceState, InstanceType
+from compute.instances.sizes import Size
 from portal.kernel.declarations import Reading
 from portal.kernel.errors import InvalidInput, NoCapacity
 from portal.kernel.models import Region
@@ -33,7 +35,8 @@ class Way(StrEnum):
 
 
 # Live, the definition comes first: once the guest has grown, nothing is left that could fail, since guests may refuse to shrink.
-STEPS = {Way.LIVE: ("define", "grow"), Way.RESTART: ("shut_down", "power_off", "define", "boot"), Way.OFF: ("define",)}
+OTHER_CLASS = _("This size has other virtual hardware, from which its system may not start.")
+STEPS = {Way.LIVE: ("define", "grow"), Way.RESTART: ("shut_down", "power_off", "seed", "define", "boot"), Way.OFF: ("define",)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,17 +45,28 @@ class Resize:
 
     instance: Instance
     type: InstanceType
+    vcpus: int | None = None
+    memory_mib: int | None = None
+    """Of a custom type; what is not said stays, or is the least of another type."""
+
+    @property
+    def size(self) -> Size:
+        has = self.instance if self.type.is_custom and self.type.pk == self.instance.type_id else self.type
+        return Size.chosen(self.type, self._or(self.vcpus, has.vcpus), self._or(self.memory_mib, has.memory_mib))
+
+    @staticmethod
+    def _or(value: int | None, other: int) -> int:
+        return other if value is None else value
 
     @property
     def more(self) -> dict[str, int]:
         """By quota dimension, how much it takes beside what it has; less than nothing where it gives back."""
-        return {"vcpus": self.type.vcpus - self.instance.vcpus, "memory_mib": self.type.memory_mib - self.instance.memory_mib}
+        return {name: amount - getattr(self.instance, name) for name, amount in self.size.quota.items()}
 
     @property
     def larger(self) -> dict[str, int]:
         """By quota dimension, the larger of both sizes."""
-        return {"vcpus": max(self.type.vcpus, self.instance.vcpus),
-                "memory_mib": max(self.type.memory_mib, self.instance.memory_mib)}
+        return {name: max(amount, getattr(self.instance, name)) for name, amount in self.size.quota.items()}
 
     @property
     def is_smaller(self) -> bool:
@@ -62,7 +76,13 @@ class Resize:
     @property
     def of_host(self) -> dict[str, int]:
         """What it claims of its host in the end."""
-        return {"vcpu": self.type.vcpus, "memory_mib": self.type.memory_mib}
+        return self.size.of_host
+
+    @property
+    def is_other_class(self) -> bool:
+        """Another firmware or board, or other disks: a system that was set up on one may not start on another."""
+        has = self.instance.type
+        return any(getattr(self.type, name) != getattr(has, name) for name in ("firmware", "machine", "io_class"))
 
     @property
     def obstacles(self) -> list[str]:
@@ -86,7 +106,13 @@ class Resize:
             return _("It gets less than it has.")
         if not (able.get("hot_adds_vcpus") and able.get("hot_adds_memory")):
             return _("The hypervisor of its host cannot do this while it runs.")
-        if self.type.vcpus > max(instance.max_vcpus, instance.vcpus) or self.type.memory_mib > max(
+        if self.type.marks != instance.type.marks:
+            return _("It gets other virtual hardware.")
+        for ability, name in (("hot_add_vcpus", "vcpus"), ("hot_add_memory", "memory_mib")):
+            if self.more[name] and (forbidden := class_forbids(instance.type, ability)):
+                return forbidden
+        size = self.size
+        if size.vcpus > max(instance.max_vcpus, instance.vcpus) or size.memory_mib > max(
                 instance.max_memory_mib, instance.memory_mib):
             return _("It was started without room to grow so far.")
         if self.more["memory_mib"] % BLOCK_MIB:
@@ -101,7 +127,7 @@ class Resize:
     def arguments(self) -> dict[str, Any]:
         """What its operation remembers: where to, and where back to."""
         return {"type": str(self.type.pk), "was": self.instance.state,
-                "to": {"vcpus": self.type.vcpus, "memory_mib": self.type.memory_mib},
+                "to": self.size.quota,
                 "from": {"vcpus": self.instance.vcpus, "memory_mib": self.instance.memory_mib}}
 
     # -- what it takes --
@@ -114,7 +140,7 @@ class Resize:
 
     def is_cheaper(self, price: Estimate, at: datetime) -> bool:
         """Whether it costs no more than now; a smaller size may be the dearer one. What has no price now is free."""
-        readings = Instance(type=self.instance.type).readings(self.instance.state)
+        readings = Size.of(self.instance).readings(self.instance.state)
         try:
             return price.hourly.amount <= price_of(
                 self.instance.project.organization, self.instance.region, readings, at).hourly.amount
@@ -127,13 +153,19 @@ class Resize:
 
     def check(self, *, allow_restart: bool) -> None:
         """Raise InvalidInput for what can never work, or NeedsRestart."""
+        if errors := self.size.errors:
+            raise InvalidInput(errors=errors)
         wrong = ""
-        if self.type.pk == self.instance.type_id:
+        if self.type.pk == self.instance.type_id and not any(self.more.values()):
             wrong = _("It has this size.")
         elif not self.type.is_offered_to(self.instance.project.organization_id):
             wrong = _("This type is not offered here, or not any more.")
         elif not placement.could_ever_fit(self.instance.region, self.of_host):
             wrong = _("No host of this region is large enough for this type.")
+        elif self.is_other_class:
+            wrong = OTHER_CLASS
+        elif not self.type.traits <= set(self.instance.host.traits):
+            wrong = _("Its host has not the virtual hardware of this type, and its disk is on that host.")
         if wrong:
             raise InvalidInput.field("type", str(wrong))
         if self.way is Way.RESTART and not allow_restart:
@@ -157,7 +189,7 @@ class Resize:
             raise NoRoomOnHost(name=instance.name, **error.facts) from error
 
     def _readings(self, state: str) -> Iterable[Reading]:
-        return Instance(type=self.type).readings(state)
+        return self.size.readings(state)
 
 
 def coming(organization: Organization) -> list[tuple[UUID, Region, tuple[Reading, ...]]]:
@@ -167,5 +199,5 @@ def coming(organization: Organization) -> list[tuple[UUID, Region, tuple[Reading
         "region", "hold__operation")
     asked = {row: row.hold.operation.arguments for row in rows}
     types = InstanceType.objects.in_bulk([UUID(wish["type"]) for wish in asked.values()]) if asked else {}
-    return [(row.pk, row.region, tuple(Instance(type=types[UUID(wish["type"])]).readings(wish["was"])))
+    return [(row.pk, row.region, tuple(Size.chosen(types[UUID(wish["type"])], **wish["to"]).readings(wish["was"])))
             for row, wish in asked.items()]

@@ -12,19 +12,21 @@ HOTPLUG = """\
 SUBSYSTEM=="cpu", ACTION=="add", TEST=="online", ATTR{online}=="0", ATTR{online}="1"
 SUBSYSTEM=="memory", ACTION=="add", TEST=="state", ATTR{state}=="offline", ATTR{state}="online_movable"
 """
-# What cloud-init does besides the user data, which may replace it.
-VENDOR = {"write_files": [{"path": "/etc/udev/rules.d/80-mains-hotplug.rules", "content": HOTPLUG}]}
+# What cloud-init does besides the user data, which may replace it. Cards come and go: left to itself it sets them up only once.
+VENDOR = {"write_files": [{"path": "/etc/udev/rules.d/80-mains-hotplug.rules", "content": HOTPLUG}],
+          "updates": {"network": {"when": ["boot-new-instance", "boot"]}}}
 
 
-def build_seed(*, instance_id: str, hostname: str, public_keys: list[str], user_data: str, macs: list[str]) -> bytes:
+def build_seed(*, instance_id: str, hostname: str, public_keys: list[str], user_data: str, macs: list[str],
+               password_hash: str = "") -> bytes:
     """An ISO with label `cidata` holding meta-data, user-data, vendor-data and, for a guest with cards, network-config
-    (version 2)."""
+    (version 2). `password_hash` is for the image's own user, whatever it is called there."""
     meta = yaml.safe_dump({"instance-id": instance_id, "local-hostname": hostname, "public-keys": public_keys})
     user = user_data or "#cloud-config\n" + yaml.safe_dump({"hostname": hostname, "ssh_authorized_keys": public_keys})
     iso = pycdlib.PyCdlib()
     iso.new(interchange_level=3, joliet=3, rock_ridge="1.09", vol_ident="cidata")
     files = [("meta-data", "META", meta), ("user-data", "USER", user),
-             ("vendor-data", "VENDOR", "#cloud-config\n" + yaml.safe_dump(VENDOR))]
+             ("vendor-data", "VENDOR", "#cloud-config\n" + yaml.safe_dump(VENDOR | _password(password_hash)))]
     if macs:
         files.append(("network-config", "NETWORK", yaml.safe_dump(network_config(macs))))
     for name, short, text in files:
@@ -34,6 +36,11 @@ def build_seed(*, instance_id: str, hostname: str, public_keys: list[str], user_
     iso.write_fp(out)
     iso.close()
     return out.getvalue()
+
+
+def _password(hashed: str) -> dict:
+    """For the console, and for sudo; by SSH it does not open the guest, unless its image or the user data says so."""
+    return {"password": hashed, "chpasswd": {"expire": False}} if hashed else {}
 
 
 def network_config(macs: list[str]) -> dict:

@@ -30,7 +30,8 @@ def body_of(order: Order) -> dict[str, Any]:
     body: dict[str, Any] = {"project": str(order.project.pk), "region": str(order.region.pk), "name": order.name,
                             "type": str(order.type.pk), "image": str(order.image.pk)}
     optional = {"zone": order.zone and str(order.zone.pk), "description": order.description, "tags": order.tags,
-                "root_disk_gib": order.root_disk_gib, "subnets": _ids(order.networks.subnets),
+                "vcpus": order.vcpus, "memory_mib": order.memory_mib, "root_disk_gib": order.root_disk_gib,
+                "subnets": _ids(order.networks.subnets),
                 "security_groups": _ids(order.networks.groups or ()), "floating_ip": order.networks.has_floating_ip,
                 "ssh_keys": _ids(order.ssh_keys), "public_keys": list(order.public_keys), "user_data": order.user_data,
                 "count": order.count if order.count > 1 else None}
@@ -62,7 +63,8 @@ def cli(order: Order, known: Known) -> str:
     """One command; a script for the guest goes in by the standard input."""
     options = [("--project", _named(order.project, known.projects)), ("--region", order.region.slug),
                ("--zone", order.zone and order.zone.slug), ("--type", order.type.slug),
-               ("--image", _named(order.image, known.images)), ("--root-disk-gib", order.root_disk_gib),
+               ("--image", _named(order.image, known.images)), ("--vcpus", order.vcpus),
+               ("--memory-mib", order.memory_mib), ("--root-disk-gib", order.root_disk_gib),
                *_each("--subnet", order.networks.subnets, known.subnets),
                *_each("--security-group", order.networks.groups or (), known.groups),
                *_each("--ssh-key", order.ssh_keys, known.keys), *(("--public-key", text) for text in order.public_keys),

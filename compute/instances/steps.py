@@ -10,6 +10,7 @@ from billing import metering
 from compute.hosts import placement
 from compute.hosts.connections import hypervisor
 from compute.hosts.drivers.contract import Power
+from compute.instances.console import logs
 from compute.instances.design import design_domain
 from compute.instances.models import Instance, InstanceState
 from compute.instances.operations import vnc_password
@@ -164,7 +165,7 @@ def place(run: Run) -> None:
             for instance in instances:
                 volume = root_volume(instance)
                 host = placement.claim(instance, region=instance.region, zone=instance.zone, wanted=instance.wanted,
-                                       needs_network=bool(network.vpcs_of(instance.pk)),
+                                       needs_network=bool(network.vpcs_of(instance.pk)), traits=instance.type.traits,
                                        disk_gib=volume.size_gib if volume else 0)
                 Instance.objects.filter(pk=instance.pk).update(host=host, zone=host.zone_id)
         except NoCapacity as error:  # the verdicts are kept: they explain the failure
@@ -223,7 +224,8 @@ def make_seed(run: Run, instance: Instance) -> None:
     # A rescue system is reached with the same keys; user data is for the guest's own.
     content = build_seed(instance_id=guest_id(instance), hostname=hostname_of(instance.name, f"i-{instance.pk.hex[:8]}"),
                          public_keys=instance.public_keys, user_data="" if instance.rescue_image_id else instance.user_data,
-                         macs=[port.mac for port in network.ports_of(instance.pk)])
+                         macs=[port.mac for port in network.ports_of(instance.pk)],
+                         password_hash=instance.password_hash)
     crash.point("before write seed")
     # Holds user data: in memory alone, so a worker that is killed leaves it nowhere.
     with os.fdopen(os.memfd_create("seed"), "wb") as file, volume_pool(pool_of(instance), run) as pool:
@@ -265,6 +267,7 @@ def undefine(run: Run, instance: Instance) -> None:
     if instance.host is not None:
         with hypervisor(instance.host, run) as driver:
             driver.ensure_absent(instance.pk, instance.generation)
+        logs.remove_log(instance, run)
 
 
 def boot(run: Run, instance: Instance) -> Done | Wait:

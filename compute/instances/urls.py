@@ -11,8 +11,11 @@ from compute.instances.lists.hosts import HostList
 from compute.instances.lists.instances import InstanceList
 from compute.instances.lists.keys import KeyList
 from compute.instances.schedules import views as schedules
+from compute.instances.snapshots import views as snapshots
 from compute.instances.verbs import VERBS
 from compute.instances.views import (
+    agents,
+    cards,
     copying,
     creating,
     editing,
@@ -30,13 +33,16 @@ from compute.instances.views import (
     security_groups,
     volume,
     volumes,
+    watchdog,
 )
+from compute.instances.volumes import views as making
 from compute.network import urls as network
 from tenants.bulk import bulk_paths
 
 PAGES: dict[str, Callable[..., HttpResponse]] = {"rescue": rewriting.rescue, "rebuild": rewriting.rebuild,
                                                  "resize": resizing.resize, "capture": copying.capture,
-                                                 "clone": copying.clone}
+                                                 "clone": copying.clone, "snapshot": snapshots.take,
+                                                 "revert": snapshots.revert}
 """Verbs with a form of their own → its view, for GET and POST."""
 
 instance_pages = [
@@ -48,7 +54,9 @@ instance_pages = [
     path("<uuid:pk>/edit/", editing.instance, name="edit"),
     path("<uuid:pk>/menu/", instances.menu, name="menu"),
     *[path(f"<uuid:pk>/{name}/", view, name=name) for name, view in (
-        ("lock", guards.lock), ("unlock", guards.unlock), ("protect", guards.protect), ("unprotect", guards.unprotect))],
+        ("lock", guards.lock), ("unlock", guards.unlock), ("protect", guards.protect), ("unprotect", guards.unprotect),
+        ("watchdog", watchdog.watchdog), ("attach-volume", making.take), ("attach-port", cards.attach),
+        ("reset-password", agents.reset_password))],
     path("", include("compute.instances.console.urls")),
     *[path(f"<uuid:pk>/{name}/", PAGES[name] if verb.has_form else instances.act_on(verb), name=name)
       for name, verb in VERBS.items()],
@@ -78,6 +86,12 @@ template_pages = [
     path("<uuid:pk>/default/", launch_templates.default, name="default"),
     path("<uuid:pk>/delete/", launch_templates.delete, name="delete"),
     *bulk_paths(LaunchTemplateList),
+]
+snapshot_pages = [
+    path("", snapshots.listing, name="list"),
+    path("<uuid:pk>/", snapshots.detail, name="detail"),
+    path("<uuid:pk>/edit/", editing.snapshot, name="edit"),
+    path("<uuid:pk>/delete/", snapshots.delete, name="delete"),
 ]
 host_pages = [
     path("", hosts.listing, name="list"),
@@ -114,11 +128,15 @@ port_pages = [
     path("<uuid:pk>/edit/", editing.port, name="edit"),
     path("<uuid:pk>/security-groups/", networks.port_groups, name="security-groups"),
     path("<uuid:pk>/floating-ip/", networks.port_address, name="floating-ip"),
+    path("<uuid:pk>/detach/", cards.detach, name="detach"),
 ]
 volume_pages = [
     path("", volumes.listing, name="list"),
     path("<uuid:pk>/", volume.detail, name="detail"),
     path("<uuid:pk>/edit/", editing.volume, name="edit"),
+    path("create/", making.create, name="create"),
+    *[path(f"<uuid:pk>/{name}/", view, name=name) for name, view in (
+        ("attach", making.attach), ("detach", making.detach), ("grow", making.grow), ("delete", making.delete))],
 ]
 image_pages = [
     path("", images.listing, name="list"),
@@ -131,6 +149,7 @@ urlpatterns = [
     path("instances/", include((instance_pages, "instances"))),
     path("instance-schedules/", include((schedule_pages, "instance_schedules"))),
     path("launch-templates/", include((template_pages, "launch_templates"))),
+    path("snapshots/", include((snapshot_pages, "snapshots"))),
     path("ssh-keys/", include((key_pages, "ssh_keys"))),
     path("hosts/", include((host_pages, "hosts"))),
     path("vpcs/", include((vpc_pages, "vpcs"))),

@@ -5,8 +5,8 @@ from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
-from compute.instances import guarding
-from compute.instances.errors import NotSupported
+from compute.instances import abilities, guarding
+from compute.instances.errors import ClassForbids, NotSupported
 from compute.instances.models import IN_BIN, ON_A_HOST, Instance
 from compute.instances.models import InstanceState as S
 from portal.kernel.errors import StateConflict
@@ -36,6 +36,8 @@ class Verb:
     confirm: Any = ""
     needs: str = ""
     """What the hypervisor must be able to do (`Capabilities`)."""
+    ability: str = ""
+    """What its class of virtual hardware must permit (`abilities`)."""
     instead: Mapping[str, str] = field(default_factory=dict)
     """state → the verb that it is in that state."""
 
@@ -63,6 +65,8 @@ class Verb:
             return _("It was never made, and has no disk.")
         if self._is_lacking(instance):
             return _("The hypervisor of its host cannot do this.")
+        if reason := self._forbidden(instance):
+            return reason
         refusal = guarding.refusal(instance, self.name)
         return refusal.detail if refusal else ""
 
@@ -72,10 +76,15 @@ class Verb:
             raise StateConflict(state=instance.state, legal=",".join(sorted(self.legal)), verbs=",".join(legal_verbs(instance)))
         if self._is_lacking(instance):
             raise NotSupported(name=instance.name, verb=self.name, needs=self.needs)
+        if reason := self._forbidden(instance):
+            raise ClassForbids(name=instance.name, verb=self.name, reason=reason)
 
     def _is_lacking(self, instance: Instance) -> bool:
         """Whether its host is known not to have it; one that has not said is asked when it is done."""
         return bool(self.needs and instance.host and instance.host.endpoint.capabilities.get(self.needs) is False)
+
+    def _forbidden(self, instance: Instance) -> str:
+        return abilities.why_not(instance.type, self.ability) if self.ability else ""
 
     def belongs(self, instance: Instance) -> bool:
         """Whether it is worth showing: few verbs are for what is in the recycle bin, and restoring is for nothing else; what is
@@ -103,12 +112,13 @@ VERBS = {verb.name: verb for verb in (
          confirm=_("The guest stands still and keeps its memory, until it is resumed.")),
     Verb(name="suspend", label=_("Suspend to disk"), icon="moon", permission="instance.operate", legal=frozenset({S.RUNNING}),
          in_flight=S.SUSPENDING, settled=S.SUSPENDED, operation="instance.suspend", in_menu=True, needs="saves_memory",
+         ability="suspend",
          confirm=_("What is in the guest’s memory is written to disk, and its power is cut. Resumed, it goes on where it was.")),
     Verb(name="resume", label=_("Resume"), icon="player-play", permission="instance.operate",
          legal=frozenset({S.PAUSED, S.SUSPENDED}), in_flight=S.RESUMING, settled=S.RUNNING, operation="instance.resume"),
     Verb(name="resize", label=_("Resize"), icon="maximize", permission="instance.create",
          legal=frozenset({S.RUNNING, S.STOPPED}), in_flight=S.RESIZING, settled="", operation="instance.resize", has_form=True,
-         in_menu=True, tells=("type",)),
+         in_menu=True, tells=("type", "vcpus", "memory_mib")),
     Verb(name="rescue", label=_("Rescue"), icon="tool", permission="instance.operate",
          legal=frozenset({S.RUNNING, S.STOPPED}), in_flight=S.RESCUING, settled=S.RESCUED, operation="instance.rescue",
          has_form=True, in_menu=True, takes_force=True, tells=("image",),
@@ -130,6 +140,18 @@ VERBS = {verb.name: verb for verb in (
          in_flight=S.COPYING, settled=S.STOPPED, operation="instance.clone", has_form=True, in_menu=True,
          confirm=_("A new instance of the same type, in the same networks and security groups, with a copy of the root volume "
                    "and addresses of its own, is made on the same host and started. This one stays off until the copy is made.")),
+    Verb(name="snapshot", label=_("Take snapshot"), icon="camera", permission="snapshot.create",
+         legal=frozenset({S.RUNNING, S.STOPPED}), in_flight=S.SNAPSHOTTING, settled="", operation="instance.snapshot",
+         has_form=True, in_menu=True, needs="takes_snapshots", tells=("memory",),
+         confirm=_("What is on all its volumes now is kept, and the instance can be reverted to it. Of one that runs, what the "
+                   "guest has not written yet is missing, as after a power cut, unless its memory is kept too: for that it "
+                   "stands still for as long as writing takes.")),
+    Verb(name="revert", label=_("Revert to snapshot"), icon="history", permission="snapshot.revert",
+         legal=frozenset({S.RUNNING, S.STOPPED}), in_flight=S.REVERTING, settled="", operation="instance.revert", has_form=True,
+         in_menu=True, needs="takes_snapshots", tells=("memory",),
+         confirm=_("All its volumes become what they were at the snapshot: what was written since is lost. What runs loses its "
+                   "power for that and is started again; with memory, it runs on from where it was at the snapshot, also where "
+                   "it is stopped now.")),
     Verb(name="restore", label=_("Restore"), icon="history", permission="instance.delete", legal=frozenset({S.RECYCLED}),
          in_flight=S.RESTORING, settled=S.STOPPED, operation="instance.restore"),
     Verb(name="delete", label=_("Delete"), icon="trash", permission="instance.delete", legal=ON_A_HOST | {S.RESCUED, S.ERROR},
@@ -139,8 +161,9 @@ VERBS = {verb.name: verb for verb in (
                    "restored; its volumes and addresses stay with it and cost as before. What is in error is deleted for good.")),
     Verb(name="purge", label=_("Delete for good"), icon="circle-x", permission="instance.delete",
          legal=ON_A_HOST | {S.RESCUED, S.RECYCLED, S.ERROR}, in_flight=S.DELETING, settled=S.DELETED, operation="instance.delete",
-         is_bad=True, is_dangerous=True,
-         confirm=_("The instance and its root volume are deleted for good. Billing stops at once.")),
+         is_bad=True, is_dangerous=True, tells=("volumes",),
+         confirm=_("The instance and its root volume are deleted for good, and cost nothing from then on. Other volumes are "
+                   "detached; they stay and cost as before.")),
 )}
 # What has an action route of its own; both ways to delete are the HTTP method.
 ACTIONS = {name: verb for name, verb in VERBS.items() if name not in ("delete", "purge")}

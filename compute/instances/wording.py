@@ -13,6 +13,7 @@ REASONS: dict[str, Any] = {
     "no_vcpu": _("not enough free vCPUs"),
     "no_memory_mib": _("not enough free memory"),
     "no_network": _("without a network"),
+    "no_class": _("without the virtual hardware of this type"),
     "no_disk": _("not enough space in its pool"),
     "no_host": _("there is no host yet"),
     "subnet_full": _("not enough free addresses in the subnet"),

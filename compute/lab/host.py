@@ -49,7 +49,7 @@ class Host(Machine):
     def write_files(self) -> None:
         """Write everything that the host's init and daemons read."""
         super().write_files()
-        for folder in ("etc", "home", "lib", "log", "cache", "ovs"):
+        for folder in ("etc", "home", "lib", "log/qemu", "cache", "ovs"):  # packages of libvirt bring log/qemu
             (self.directory / folder).mkdir(parents=True, exist_ok=True)
         self.pool.mkdir(parents=True, exist_ok=True)
         write_if_changed(self.directory / "authorized_keys", self.authorized_key + "\n", mode=0o600)

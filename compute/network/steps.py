@@ -29,9 +29,10 @@ def connect(run: Run, domain: UUID) -> None:
         apply_vpc(vpc_id, run)
 
 
-def await_up(run: Run, domain: UUID) -> Done | Wait:
-    """The fabric has seen every port of the started domain on a host."""
-    ports = list(Port.objects.live().filter(domain=domain).values_list("pk", "region_id"))
+def await_up(run: Run, domain: UUID, *, only: UUID | None = None) -> Done | Wait:
+    """The fabric has seen every port of the started domain on a host, or the one that was plugged in."""
+    rows = Port.objects.live().filter(domain=domain, **({"pk": only} if only else {}))
+    ports = list(rows.values_list("pk", "region_id"))
     if not ports:
         return Done()
     with fabric(Fabric.objects.get(region_id=ports[0][1]), run) as driver:
@@ -39,7 +40,7 @@ def await_up(run: Run, domain: UUID) -> Done | Wait:
     if len(up) < len(ports):
         return Wait(0.5)
     with run.guarded():
-        for port in Port.objects.live().filter(domain=domain).exclude(is_up=True):
+        for port in rows.exclude(is_up=True):
             Port.objects.filter(pk=port.pk).update(is_up=True)
             live.touch(port)
     return Done()
@@ -58,6 +59,22 @@ def disconnect(run: Run, domain: UUID, *, releases_new: bool = False) -> None:
             _let_go(port, releases_new)
     for vpc_id in sorted(vpc_ids):
         apply_vpc(UUID(vpc_id), run)
+
+
+def release(run: Run, port_id: UUID) -> None:
+    """The domain has this one port no more; as `disconnect` does it with all."""
+    vpc_id = Port.objects.values_list("subnet__vpc", flat=True).get(pk=port_id)
+    with run.guarded():
+        changing(vpc_id)
+        for port in Port.objects.live().filter(pk=port_id).exclude(domain=None):
+            _let_go(port, releases_new=False)
+    apply_vpc(vpc_id, run)
+
+
+def count_traffic(port: Port) -> None:
+    """What it sends by its floating IP is counted from now on, where it has one."""
+    if FloatingIp.objects.filter(port=port).exists():
+        traffic.ring_for(port)
 
 
 def _let_go(port: Port, releases_new: bool) -> None:

@@ -21,12 +21,13 @@ MOST_CARDS, LEAST_CARDS, ALL_CARDS = 24, 3, 36
 
 @dataclass(frozen=True, kw_only=True)
 class Guest:
-    """Whatever uses a port: its name, page and state in words."""
+    """Whatever uses a port: its name, page and state in words, and why what belongs to it is kept as it is."""
 
     name: str
     url: str
     tone: str
     state: str
+    kept: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

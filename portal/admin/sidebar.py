@@ -30,7 +30,7 @@ GROUPS: tuple[tuple[Any, tuple[tuple[str, str], ...]], ...] = (
         ("network.TrafficCount", "swap_vert"), ("network.Fabric", "hub"))),
     (_("Storage"), (
         ("storage.Volume", "hard_drive"), ("storage.Attachment", "link"), ("storage.Pool", "database"),
-        ("storage.ImageCopy", "content_copy"))),
+        ("storage.ImageCopy", "content_copy"), ("instances.Snapshot", "photo_camera"))),
     (_("Catalogue"), (
         ("kernel.Region", "map"), ("kernel.Zone", "grid_view"), ("instances.InstanceType", "memory"),
         ("storage.Image", "album"), ("network.AddressPool", "pin"))),

@@ -3,7 +3,7 @@
 A room declares in its `apps.py: ready()` or beside its models; this module knows no room. A new kind, verb, meter or
 dimension is one declaration. Declaring a name twice is a programmer's error.
 """
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -182,6 +182,10 @@ SettleHook = Callable[[Any], None]
 SessionHook = Callable[[Any, dict[str, Any]], Any]
 """(user, what the session holds) → the user as whom its websockets are served."""
 
+ChangeGuard = Callable[[Collection[UUID], bool, bool], Mapping[UUID, Exception]]
+"""(ids of what things belong to, whether a part of them would be deleted, whether they are held until the end of the
+transaction): what keeps people from that, of those that are kept (see `portal.kernel.guards`)."""
+
 AuditHook = Callable[[Any], None]
 """(audit event): called in the transaction that writes it."""
 
@@ -210,6 +214,7 @@ class Registry:
     resumption_hooks: list[ResumptionHook] = field(default_factory=list)
     unpaid_hooks: list[UnpaidHook] = field(default_factory=list)
     session_hooks: list[SessionHook] = field(default_factory=list)
+    change_guards: list[ChangeGuard] = field(default_factory=list)
 
     def add(self, *declared: ResourceKind | Permission | QuotaDimension | Meter | NoticeKind | IdleRule | SkuRule) -> None:
         for one in declared:

@@ -128,6 +128,14 @@ class NotFound(PortalError):
     text = _("There is no such object, or you may not see it.")
 
 
+class WrongMethod(PortalError):
+    """A browser asks for the address of a button, after signing in again or from its history."""
+
+    code, status = "method_not_allowed", 405
+    title = _("Nothing was done")
+    text = _("This is the address of a button, not of a page. Go back, and press the button again.")
+
+
 class StateConflict(PortalError):
     """The object is not in a state that allows this."""
 
@@ -142,6 +150,14 @@ class Busy(PortalError):
     code, status = "busy", 409
     title = _("Busy")
     text = _("Another operation ({holder_kind}) is working on this. Wait until it has finished.")
+
+
+class Locked(PortalError):
+    """Somebody locked it, or what it belongs to: nothing is done to it until it is unlocked."""
+
+    code, status = "locked", 409
+    title = _("Locked")
+    text = _("“{name}” was locked by {by} ({at}): {reason}. Unlock it first.")
 
 
 class QuotaExceeded(PortalError):

@@ -3,18 +3,20 @@
 The other place that renders `PortalError` is `portal.kernel.rest.problem`. No view of a room lives here.
 """
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 import structlog
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
 from django.db import Error, InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
-from django.urls import reverse
+from django.urls import is_valid_path, reverse
 
 from portal.kernel import audit
-from portal.kernel.errors import Forbidden, NotSignedIn, PortalError
+from portal.kernel.errors import Forbidden, NotSignedIn, PortalError, WrongMethod
 
 log = structlog.get_logger(__name__)
 
@@ -28,7 +30,10 @@ class ErrorMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        return self.get_response(request)
+        response = self.get_response(request)
+        if response.status_code == 405 and request.method == "GET" and request.accepts("text/html") and not response.content:
+            return _of_a_button(request, response)
+        return response
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         if isinstance(exception, NotSignedIn):
@@ -50,14 +55,29 @@ def _led(request: HttpRequest, error: PortalError) -> HttpResponse:
     return HttpResponse(status=204, headers={"HX-Redirect": to}) if is_fragment(request) else redirect(to)
 
 
+def _of_a_button(request: HttpRequest, refused: HttpResponse) -> HttpResponse:
+    response = error_page(request, WrongMethod())
+    response["Allow"] = refused["Allow"]
+    return response
+
+
 def error_page(request: HttpRequest, error: PortalError) -> HttpResponse:
     """The error as a whole page; for htmx as a notice, or in the place of the fragment that is gone."""
-    context = {"error": error}
+    context = {"error": error, "back": _back(request)}
     if not is_fragment(request):
         return render(request, "errors/page.html", context, status=error.status)
     if error.status == 404 and request.method == "GET":
         return render(request, "errors/_gone.html", context, status=404)
     return _as_notice(render(request, "errors/_notice.html", context, status=error.status))
+
+
+def _back(request: HttpRequest) -> str:
+    """The page of ours from which somebody came, or what the address belongs to; empty when there is neither."""
+    came = urlsplit(request.headers.get("Referer", ""))
+    above = request.path.rstrip("/").rpartition("/")[0] + "/"
+    if came.netloc == request.get_host() and came.path not in (request.path, reverse(settings.LOGIN_URL)):
+        return came.path + (f"?{came.query}" if came.query else "")
+    return above if above != "/" and is_valid_path(above) else ""
 
 
 def is_fragment(request: HttpRequest) -> bool:

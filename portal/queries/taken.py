@@ -20,7 +20,7 @@ from tenants.models import Project, Quota
 
 # Quota dimensions that count rows of a kind; those that sum something are read from the kind's own table below.
 COUNTED = {"instance": "instances", "volume": "volumes", "vpc": "vpcs", "subnet": "subnets", "port": "ports",
-           "security_group": "security_groups", "floating_ip": "floating_ips", "image": "images"}
+           "security_group": "security_groups", "floating_ip": "floating_ips", "image": "images", "snapshot": "snapshots"}
 DIMENSION = "dimension"
 SUMMED = {"vcpus", "memory_mib", "volume_gib"}
 NEAR = 0.8

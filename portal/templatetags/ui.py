@@ -22,6 +22,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from billing.templatetags.money import cents, money, moneys, price
+from compute.instances.models import WatchdogAction
 from portal.kernel.declarations import registry
 from portal.kernel.errors import PortalError, QuotaExceeded, classes_by_code
 from portal.kernel.models import Operation
@@ -49,10 +50,11 @@ STATE_WORDS = {"building": "Building", "starting": "Starting", "running": "Runni
 # Words for what audit events tell of.
 CHANGED = {"name": _("Name"), "description": _("Description"), "tags": _("Tags"), "address": _("Address"), "cidr": _("Range"),
            "gateway": _("Gateway"), "groups": _("Security groups"), "rule": _("Rule"), "remote": _("From or to"),
-           "reason": _("Reason"), "console": _("Console"), "view_only": _("Look only"),
+           "reason": _("Reason"), "console": _("Console"), "view_only": _("Look only"), "takes_over": _("Taken over"),
            "minutes": _("Minutes"), "seconds": _("Seconds"), "fingerprint": _("Fingerprint"),
            "state": _("State"), "type": _("Size"),
            "image": _("Image"), "is_for_rescue": _("For rescue"), "ip": _("Address"), "port": _("Port"), "rules": _("Rules"),
+           "does": _("What is done then"), "watchdog": _("Watchdog"), "file": _("File"),
            "made of": _("Made of"), "clone of": _("Clone of"), "host said": _("The host said"), "why": _("Why"),
            "root_disk_gib": _("Root disk (GiB)"), "force": _("At once"), "mac": _("MAC address"),
            "user": _("User"), "version": _("Version"), "default_version": _("Default version"), "count": _("How many"),
@@ -70,6 +72,7 @@ ENDINGS = {"left": _("Left by the user"), "ended": _("Ended by somebody else"), 
            "unwanted": _("The browser sent what is not understood"), "not_rfb": _("The browser sent what is not understood"),
            "no_opening": _("The browser did not begin"), "screen_gone": _("The screen ended"),
            "stalled": _("The browser did not keep up"), "unavailable": _("The portal could not be reached")}
+WATCHDOGS = dict(WatchdogAction.choices)
 OUTCOMES = {"done": "ok", "undone": "off"}
 ACTS = {
     "instance.update": _("Change instance"), "instance.power_followed": _("Followed the power of the guest"),
@@ -108,6 +111,9 @@ ACTS = {
     "console.end": _("End console of somebody"), "console.link": _("Make link to look at console"),
     "console.unlink": _("Revoke link to console"),
     "operation.cancel": _("Cancel operation"), "operation.retry": _("Retry operation"),
+    "instance.watchdog": _("Set watchdog"), "instance.watchdog_fired": _("Guest hangs: watchdog not fed"),
+    "instance.restarted": _("Guest restarted by itself"), "volume.file_lost": _("File of volume is gone"),
+    "volume.file_found": _("File of volume is there again"),
     "instance.lock": _("Lock instance"), "instance.unlock": _("Unlock instance"),
     "instance.protect": _("Protect instance against deletion"), "instance.unprotect": _("Let instance be deleted"),
     "instance_schedule.create": _("Create schedule"), "instance_schedule.change": _("Change schedule"),
@@ -117,6 +123,8 @@ ACTS = {
     "launch_template.save": _("Save version of launch template"),
     "launch_template.default": _("Choose default version of launch template"),
     "launch_template.delete": _("Delete launch template"),
+    "snapshot.create": _("Take snapshot"), "snapshot.update": _("Change snapshot"), "snapshot.revert": _("Revert to snapshot"),
+    "snapshot.delete": _("Delete snapshot"),
     "host.add": _("Add host"), "host.key": _("Learn host key"), "host.maintenance": _("Host maintenance"),
     "price.set": _("Set price"), "terms.set": _("Set terms"), "outage.record": _("Record outage"),
     "budget.create": _("Create budget"), "budget.change": _("Change budget"), "budget.delete": _("Delete budget"),
@@ -302,6 +310,8 @@ def changes_of(event: Any) -> list[str]:
     told = [(name, before.get(name), after.get(name)) for name in {**before, **after}]
     if "reason" in after:
         told = [(name, was, reason_of(event) if name == "reason" else now) for name, was, now in told]
+    told = [(name, WATCHDOGS.get(was, was), WATCHDOGS.get(now, now)) if name in ("does", "watchdog") else (name, was, now)
+            for name, was, now in told]
     return [f"{CHANGED.get(name, name)!s}: {_told(was)} → {_told(now)}" if name in before and name in after
             else f"{CHANGED.get(name, name)!s}: {_told(now if name in after else was)}" for name, was, now in told]
 

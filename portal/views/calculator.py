@@ -12,7 +12,8 @@ from django.utils.translation import gettext_lazy as _
 
 from billing.calculator import Calculation, calculate
 from billing.prices import HOURS_A_MONTH, NoPrice
-from compute.instances.models import Instance, InstanceState, InstanceType
+from compute.instances.models import InstanceState, InstanceType
+from compute.instances.sizes import Size
 from compute.network.models import AddressPool, FloatingIp
 from portal.kernel import requests
 from portal.kernel.declarations import Reading
@@ -32,6 +33,8 @@ class CalculatorForm(forms.Form):
 
     region = forms.TypedChoiceField(label=_("Region"))
     type = forms.TypedChoiceField(label=_("Instance type"), required=False, empty_value=None)
+    vcpus = forms.IntegerField(label=_("vCPUs of a custom type"), required=False, min_value=1, max_value=4096)
+    memory_mib = forms.IntegerField(label=_("Memory of a custom type (MiB)"), required=False, min_value=1, max_value=64 * 1024**2)
     disk = forms.IntegerField(label=_("Disk (GiB)"), min_value=0, max_value=65_536)
     addresses = forms.IntegerField(label=_("Floating IPs"), min_value=0, max_value=100)
     count = forms.IntegerField(label=_("How many"), min_value=1, max_value=10_000)
@@ -41,9 +44,12 @@ class CalculatorForm(forms.Form):
     def __init__(self, asked: Any) -> None:
         regions = {one.slug: one for one in Region.objects.filter(is_open=True).order_by("name", "pk")}
         types = {one.slug: one for one in InstanceType.objects.offered_to()}
+        gone = set() if any(one.is_custom for one in types.values()) else {"vcpus", "memory_mib"}
         usual = {"region": next(iter(regions), ""), "type": next(iter(types), ""), "disk": "20", "addresses": "0", "count": "1",
-                 "duration": "1", "unit": "month"}
+                 "duration": "1", "unit": "month", "vcpus": "", "memory_mib": ""}
         super().__init__({name: asked.get(name, value) for name, value in usual.items()})
+        for name in gone:
+            del self.fields[name]
         for name, rows, empty in (("region", regions, []), ("type", types, [("", _("No instance"))])):
             self.fields[name].choices = [*empty, *((slug, one.name) for slug, one in rows.items())]
             self.fields[name].coerce = rows.__getitem__
@@ -52,7 +58,11 @@ class CalculatorForm(forms.Form):
         """What each of them takes while it runs."""
         chosen = self.cleaned_data
         if chosen["type"]:
-            yield from Instance(type=chosen["type"]).readings(InstanceState.RUNNING)
+            of_size = {name: chosen.get(name) for name in ("vcpus", "memory_mib")} if chosen["type"].is_custom else {}
+            size = Size.chosen(chosen["type"], **of_size)
+            for name, texts in size.errors.items():
+                self.add_error(name, texts)
+            yield from size.readings(InstanceState.RUNNING)
         if chosen["disk"]:
             yield from Volume(size_gib=chosen["disk"]).readings(Volume.State.IN_USE)
         if chosen["addresses"]:

@@ -17,6 +17,7 @@ from django.db.models import Model
 from django.test.utils import CaptureQueriesContext
 
 from billing.models import BillingProfile, InvoiceMail
+from compute.hosts.models import Host
 from compute.instances.models import Instance, InstanceType
 from compute.network.addressing import allocate, new_mac
 from compute.network.models import AddressPool, FloatingIp, Port, SecurityGroup, Subnet, Vpc
@@ -78,6 +79,12 @@ def running(scene: Scene) -> Asked:
     return Asked()
 
 
+def heard(scene: Scene) -> Asked:
+    """It runs, and its guest agent answers."""
+    Instance.objects.update(state="running", agent="answers", agent_asked_at=database_now() + timedelta(seconds=1))
+    return Asked()
+
+
 def settled(state: str) -> Prepare:
     def make(scene: Scene) -> Asked:
         Instance.objects.update(state=state, recycled_at=database_now())
@@ -115,6 +122,11 @@ def unused(model: type[Model]) -> Prepare:
 def plugged(scene: Scene) -> Asked:
     """A card without a public address, and an address without a card."""
     FloatingIp.objects.filter(pk=scene.ours[FloatingIp].pk).update(port=None, state="idle")
+    return Asked()
+
+
+def on_the_network(scene: Scene) -> Asked:
+    Host.objects.update(chassis="chassis-1")
     return Asked()
 
 
@@ -184,7 +196,10 @@ OTHERWISE: dict[str, Prepare] = {
     **dict.fromkeys(("api-key-end-previous.POST", "api_keys:end-previous.POST"), rotated),
     **dict.fromkeys(("instance-unlock.POST", "instances:unlock.POST"), locked),
     **dict.fromkeys(("instance-unprotect.POST", "instances:unprotect.POST"), protected),
+    **dict.fromkeys(("instance-reset-password.POST", "instances:reset-password.POST"), heard),
     **dict.fromkeys(("instance-clone.POST", "instances:clone.POST"), offered),
+    **dict.fromkeys(("instance-attach-port.POST", "instances:attach-port.POST"), on_the_network),
+    **dict.fromkeys(("instance-detach-port.POST", "ports:detach.POST"), plugged),
     **dict.fromkeys(("service-user-activate.POST", "service_users:activate.POST"), deactivated),
     **dict.fromkeys(("instances:console-ticket.POST", "instances:bulk-stop.POST", "instances:bulk-reboot.POST",
                      "instances:bulk-pause.POST", "instances:bulk-suspend.POST", "instance-pause.POST", "instance-suspend.POST",

@@ -11,7 +11,7 @@ from importlib import import_module
 from tests.bench.figures import Figure, Skipped, table
 
 NAMES = ("boot", "console", "lists", "rating", "costs", "ingest", "quota", "pages", "search", "live", "prompt", "visible",
-         "foreign", "measuring")
+         "foreign", "measuring", "creates")
 
 
 def run(name: str) -> list[Figure]:

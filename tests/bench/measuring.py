@@ -41,7 +41,8 @@ def _measured(folder: Path) -> list[Figure]:
 
     host, connection = _fill(folder)
     flags = hypervisor.libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_ACTIVE
-    told, hypervisor.measured = hypervisor.measured, lambda domain, _facts: measuring.measured(domain, SAID)
+    told = hypervisor.measured
+    hypervisor.measured = lambda said: measuring.measured([(domain, SAID) for domain, _facts in said])
     try:
         rounds = []
         for _round in range(ROUNDS + 3):

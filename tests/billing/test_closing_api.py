@@ -4,23 +4,18 @@ from typing import Any
 
 import pytest
 
-from billing import closing
 from billing.models import ClosingFailure, Invoice, Issuer
 from portal.kernel.models import AuditEvent
 from portal.kernel.states import database_now
-from tests.billing.lamps import BIG, Shop
-from tests.billing.months import HOUR, october
+from tests.billing.lamps import Shop
+from tests.billing.unclosed import out_of_paper, used_october
 
 URL, OCTOBER = "/api/v1/revenue/closing/", {"month": "2026-10"}
 
 
 @pytest.fixture
 def used(shop: Shop) -> Shop:
-    """October: Acme used 1,800.00, Rival 3.60; nobody's is closed."""
-    Issuer.objects.create(pk=1, name="Waterworks")
-    shop.burnt(shop.lamp(), october(1), october(1) + 500 * HOUR, reading=BIG)
-    shop.burnt(shop.lamp("theirs", project=shop.cast.rival_project), october(2), october(2, 10))
-    return shop
+    return used_october(shop)
 
 
 def post(shop: Shop, body: dict[str, Any], *, who: str = "root", status: int = 200, **headers: str) -> Any:
@@ -53,14 +48,7 @@ def test_one_organization_alone(used: Shop) -> None:
 
 
 def test_one_that_fails_is_named_and_keeps_nobody_back(used: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = closing.months.statements.write_lines
-
-    def fails(pk: Any, *rest: Any) -> Any:
-        if pk == used.cast.organization.pk:
-            raise RuntimeError("out of paper")
-        return real(pk, *rest)
-
-    monkeypatch.setattr(closing.months.statements, "write_lines", fails)
+    out_of_paper(monkeypatch, used.cast.organization)
     closed = post(used, OCTOBER)
     assert [one["name"] for one in closed["failed"]] == ["Acme"] and len(closed["invoices"]) == 1
     assert ClosingFailure.objects.get().organization == used.cast.organization

@@ -10,18 +10,17 @@ from billing import closing
 from billing.models import Charge, ClosingFailure, Invoice, Issuer
 from portal.kernel.models import AuditEvent
 from portal.kernel.states import database_now
-from tests.billing.lamps import BIG, Shop
+from tests.billing.lamps import Shop
 from tests.billing.months import HOUR, OCTOBER, SECOND_OF_NOVEMBER, october
+from tests.billing.unclosed import out_of_paper, used_october
 
 PAGE, MONTH = "/admin/billing/invoice/closing/", "?month=2026-10"
 
 
 @pytest.fixture
 def used(shop: Shop) -> Shop:
-    """October: Acme used 1,800.00 and is owed half a yuan, Rival 3.60; nobody's is closed."""
-    Issuer.objects.create(pk=1, name="Waterworks")
-    shop.burnt(shop.lamp(), october(1), october(1) + 500 * HOUR, reading=BIG)
-    shop.burnt(shop.lamp("theirs", project=shop.cast.rival_project), october(2), october(2, 10))
+    """October, with half a yuan that Acme is owed."""
+    used_october(shop)
     closing.adjust(shop.cast.organization, Decimal("-0.50"), "Sorry", None, now=october(20))
     return shop
 
@@ -67,14 +66,7 @@ def test_one_organization_alone(used: Shop) -> None:
 
 
 def test_one_that_fails_keeps_the_other_back_from_nothing_and_is_named(used: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = closing.months.statements.write_lines
-
-    def fails(pk: Any, *rest: Any) -> Any:
-        if pk == used.cast.organization.pk:
-            raise RuntimeError("out of paper")
-        return real(pk, *rest)
-
-    monkeypatch.setattr(closing.months.statements, "write_lines", fails)
+    out_of_paper(monkeypatch, used.cast.organization)
     answer = post(used, confirmed="yes")
     assert "1 invoices were issued, over 3.60 CNY." in said(answer) and "Not closed, see the errors below: Acme" in said(answer)
     assert "out of paper" in answer.content.decode() and ClosingFailure.objects.get().organization == used.cast.organization

@@ -51,6 +51,16 @@ def hours(found: Iterable[rating.Line]) -> list[Decimal]:
     return [line.quantity / 3600 for line in found]
 
 
+def unread() -> int:
+    """How many of the places at which the statement of sums may read usage were not come to."""
+    values = rating._values(EVERYTHING, NOVEMBER.start, NOVEMBER.end, LATER) | {"limit": None, "offset": 0}
+    statement = rating._sums(EVERYTHING, ("meter",), False, values)
+    with connection.cursor() as cursor:
+        cursor.execute(sql.SQL("EXPLAIN (ANALYZE, COSTS OFF) {}").format(statement), values)
+        plan = [line for line, in cursor.fetchall()]
+    return sum("billing_usageinterval" in line and "never executed" in line for line in plan)
+
+
 def amounts(found: Iterable[rating.Line]) -> list[Decimal]:
     return [line.amount for line in found]
 
@@ -237,6 +247,18 @@ class TestTiers:
         shop.burnt(shop.lamp(), at(1), at(2), reading=Reading(meter="lamp", sku="odd", quantity=Decimal(1)))
         shop.burnt(shop.lamp(), at(3), at(3, 10))
         assert [(line.sku, line.price_per_hour, line.tier) for line in lines()] == [("odd", None, 0), ("small", 0, 0)]
+
+    def test_half_of_the_statement_reads_nothing_while_all_that_is_used_is_pooled(self, shop: Shop) -> None:
+        """And all of it once there is a kind that is not, even of the same meter, before or after the others by its name."""
+        reprice(shop, "1", tiers=[(Decimal(10), Decimal("0.5"))])
+        shop.burnt(shop.lamp(), at(3), at(3, 10))
+        was_unread = unread()
+        for sku in ("odd", "tiny"):
+            shop.burnt(shop.lamp(), at(4), at(4, 1), reading=Reading(meter="lamp", sku=sku, quantity=Decimal(1)))
+            assert unread() == was_unread - 1
+        found = rating.totals(EVERYTHING, ("price",), start=NOVEMBER.start, end=NOVEMBER.end, now=LATER).totals
+        assert [(total.price.sku, total.seconds, total.amount) for total in found] == [
+            ("odd", 3600, 0), ("small", 36000, 10), ("tiny", 3600, 0)]
 
     def test_days_and_prices_of_tiers_add_up(self, shop: Shop) -> None:
         reprice(shop, "1", tiers=[(Decimal(10), Decimal("0.5"))])

@@ -11,7 +11,8 @@ from tests.cli.conftest import FILE
 
 # What has a command outside of the table, or none, and why.
 ELSEWHERE = {("get", "/api/v1/me/"): "mains me", ("get", "/api/v1/search/"): "mains search",
-             ("get", "/api/v1/invoices/{}/pdf/"): "mains api GET"}
+             ("get", "/api/v1/invoices/{}/pdf/"): "mains api GET",
+             ("get", "/api/v1/instances/{}/console-log/"): "mains instance console-log"}
 # Given by the program itself: a list reads on by itself, and `mains operation wait` waits.
 OWN = {"cursor", "limit", "ordering", "wait"}
 

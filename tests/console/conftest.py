@@ -71,15 +71,16 @@ class Person:
     headers: dict[str, str]
     is_browser: bool = True
 
-    def ticket(self, instance: Instance) -> str:
-        answer = self.ask(instance)
+    def ticket(self, instance: Instance, **wishes: object) -> str:
+        answer = self.ask(instance, **wishes)
         assert answer.status_code == 200, answer.content
         return answer.json()["ticket"]
 
-    def ask(self, instance: Instance):
+    def ask(self, instance: Instance, **wishes: object):
+        """`type="serial"`, `take_over=…`"""
         if self.is_browser:
-            return self.http.post(f"/instances/{instance.pk}/console/", headers={"host": self.site})
-        return self.http.post(f"/api/v1/instances/{instance.pk}/console/", data={"type": "vnc"},
+            return self.http.post(f"/instances/{instance.pk}/console/", wishes, headers={"host": self.site})
+        return self.http.post(f"/api/v1/instances/{instance.pk}/console/", data={"type": "vnc"} | wishes,
                               content_type="application/json", headers={"host": self.site} | self.headers)
 
     def open(self, ticket: str, **options) -> ClientConnection:

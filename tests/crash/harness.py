@@ -15,7 +15,7 @@ from billing.models import UsageInterval
 from compute.hosts.connections import hypervisor
 from compute.hosts.drivers.contract import Power
 from compute.hosts.models import Claim
-from compute.instances.models import Instance
+from compute.instances.models import Instance, Snapshot
 from portal.kernel import crash
 from portal.kernel.models import AuditEvent, Hold, Operation
 from portal.kernel.operations import engine
@@ -139,6 +139,7 @@ def _census_of_money(on_host: dict[UUID, Instance]) -> None:
     volumes = Attachment.objects.filter(domain__in=on_host).values_list("volume_id", flat=True)
     wanted = {(pk, reading.meter) for pk, row in on_host.items() for reading in row.readings(row.state)}
     wanted |= {(pk, "volume") for pk in volumes}
+    wanted |= {(pk, "snapshot") for pk in Snapshot.objects.filter(state="active").values_list("pk", flat=True)}
     assert open_now == wanted, f"usage open {open_now - wanted}, missing {wanted - open_now}"
 
 

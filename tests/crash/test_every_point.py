@@ -8,12 +8,15 @@ from billing.seed import seed_prices
 from compute.hosts.drivers.simulated import SimulatedHost
 from compute.hosts.models import Claim
 from compute.hosts.operations import prepare_host
-from compute.instances.models import Instance, InstanceType
+from compute.instances.models import Instance, InstanceType, Snapshot
 from compute.instances.operations import act, create_instance
+from compute.instances.snapshots.verbs import delete_snapshot
+from compute.instances.volumes import verbs as volumes
+from compute.instances.volumes.verbs import NewVolume
 from portal.kernel.models import Operation
 from storage import copying
 from storage.connections import volume_pool
-from storage.models import Image, ImageCopy
+from storage.models import Attachment, Image, ImageCopy, Volume
 from storage.operations import retire_image
 from tests.crash.harness import Tally, census, every_point, one_audit_row
 from tests.soak import SEED, SOAKING, STRIDE
@@ -156,6 +159,45 @@ def test_a_clone_killed_anywhere_is_there_or_leaves_nothing(world: World, is_ref
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("what", ["taken", "taken with memory", "taken off", "not taken", "reverted", "woken", "deleted"])
+def test_a_snapshot_killed_anywhere_is_there_or_leaves_nothing(world: World, what: str) -> None:
+    """The volume's file and the rows say the same."""
+    alice, hand = world.people["alice"], SimulatedHost(world.host.endpoint.uri)
+
+    def begin() -> Operation:
+        hand.heal()
+        for row in Snapshot.objects.live():
+            delete_snapshot(row, actor=alice)
+            drain()
+        instance = the_instance(world, "stopped" if what == "taken off" else "running")
+        if what in ("reverted", "woken", "deleted"):
+            act(instance, "snapshot", actor=alice, name="before", memory=what == "woken")
+            drain()
+            instance = the_instance(world, "stopped" if what == "woken" else "running")
+        if what == "deleted":
+            return delete_snapshot(Snapshot.objects.live().get(), actor=alice)
+        if what in ("reverted", "woken"):
+            return act(instance, "revert", actor=alice, snapshot=Snapshot.objects.live().get())
+        if what == "not taken":
+            hand.fail("shape", kind="error", times=1000)
+        return act(instance, "snapshot", actor=alice, name="it", memory=what in ("taken with memory", "not taken"))
+
+    def check(operation: Operation) -> None:
+        assert operation.state == ("failed" if what == "not taken" else "succeeded"), operation.error
+        there = {str(row.pk) for row in Snapshot.objects.live()}
+        assert len(there) == (what not in ("not taken", "deleted")) == UsageInterval.objects.filter(
+            meter="snapshot", period__endswith=None).count()
+        volume = Volume.objects.get(attachment__domain=Instance.objects.get(state__in=WAYS).pk)
+        folder, _, name = volume.locator.rpartition("/")
+        assert hand._store.read()["pools"][folder]["volumes"][name].get("snapshots", {}).keys() == there
+        assert Instance.objects.get(state__in=WAYS).state == ("stopped" if what == "taken off" else "running")
+        census(world)
+        one_audit_row(operation)
+
+    told(f"snapshot {what}", every_point(begin, check, first=FIRST, stride=STRIDE), 20)
+
+
+@pytest.mark.slow
 def test_a_create_killed_anywhere_settles_and_leaves_nothing(world: World) -> None:
     def begin() -> Operation:
         ImageCopy.objects.filter(image=world.image).delete()  # so that bringing the image is interrupted too
@@ -242,6 +284,56 @@ def test_a_resize_killed_anywhere_is_done_or_never_happened(world: World, way: s
     tally = every_point(begin, check, first=1 + SEED % stride, stride=stride)
     print(f"\nresize, {way}: killed at {tally.points} points (every {stride}), all settled, nothing left")
     assert (tally.points + 1) * stride > 40
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("verb", "is_refused"), [("create", False), ("create", True), ("attach", False), ("attach", True),
+                                                  ("detach", False), ("detach", True), ("grow", False), ("delete", False)])
+def test_a_volume_verb_killed_anywhere_is_done_or_never_happened(world: World, verb: str, is_refused: bool) -> None:
+    """Of a running instance. Where the host refuses, the undo is killed anywhere too."""
+    alice, hand = world.people["alice"], SimulatedHost(world.host.endpoint.uri)
+
+    def settled(operation: Operation) -> Volume:
+        drain()
+        return Volume.objects.get(pk=operation.target_id)
+
+    def begin() -> Operation:
+        hand.heal()
+        instance = the_instance(world, "running")
+        new = NewVolume(project=world.project, region=world.region, name="data", size_gib=1,
+                        instance=None if verb in ("attach", "delete") else instance)
+        if verb != "create":
+            volume = settled(volumes.create_volume(new, actor=alice))
+        if is_refused:
+            hand.fail("ensure_defined" if verb == "detach" else "ensure_plugged", kind="error")
+        if verb == "create":
+            return volumes.create_volume(new, actor=alice)
+        if verb == "attach":
+            return volumes.attach(volume, instance, actor=alice)
+        if verb == "detach":
+            return volumes.detach(volume, actor=alice)
+        if verb == "grow":
+            return volumes.grow(volume, 2, actor=alice)
+        return volumes.delete_volume(volume, actor=alice)
+
+    def check(operation: Operation) -> None:
+        is_done = operation.state == "succeeded"
+        assert is_done or (is_refused and operation.error["code"] == "host_fault"), operation.error
+        volume, instance = Volume.objects.get(pk=operation.target_id), Instance.objects.get(state="running")
+        ends = {"create": ("deleted", "in_use"), "attach": ("available", "in_use"), "detach": ("in_use", "available"),
+                "grow": ("", "in_use"), "delete": ("", "deleted")}[verb]
+        assert volume.state == ends[is_done] and volume.size_gib == (2 if verb == "grow" else 1)
+        assert (f"/pool/volume-{volume.pk}.qcow2" in hand.disks(instance.pk)) == (volume.state == "in_use")
+        assert Attachment.objects.filter(volume=volume).exists() == (volume.state == "in_use")
+        one_audit_row(operation)
+        hand.heal()
+        if volume.state == "in_use":
+            settled(volumes.detach(volume, actor=alice))
+        if Volume.objects.live().filter(pk=volume.pk).exists():
+            settled(volumes.delete_volume(Volume.objects.get(pk=volume.pk), actor=alice))
+        census(world)
+
+    told(f"volume.{verb}{', undone' if is_refused else ''}", every_point(begin, check, first=FIRST, stride=STRIDE), 20)
 
 
 def told(what: str, tally: Tally, at_least: int) -> None:

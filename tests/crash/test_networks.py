@@ -5,7 +5,9 @@ import pytest
 from django.db import connection, connections
 
 from billing.models import UsageInterval
+from compute.hosts.connections import hypervisor
 from compute.hosts.drivers.simulated import SimulatedHost
+from compute.instances import cards
 from compute.instances.models import Instance
 from compute.instances.networks import Networks
 from compute.instances.operations import act, create_instance
@@ -137,6 +139,57 @@ def test_moving_an_address(net: Networked, verb: str) -> None:
         one_audit_row(operation)
 
     told(verb, every_point(begin, check, first=FIRST, stride=STRIDE), 20)
+
+
+@pytest.mark.parametrize("verb", ["attach", "detach"])
+def test_a_card_that_comes_or_goes_while_it_runs(net: Networked, verb: str) -> None:
+    alice, subnet = net.world.people["alice"], net.default_subnet()
+    create_instance(net.world.order(), actor=alice)
+    drain()
+    instance = Instance.objects.get()
+
+    def change(attach: bool) -> Operation:
+        if attach:
+            return cards.attach(instance, cards.Card(subnet=subnet), actor=alice)
+        return cards.detach(instance, Port.objects.live().order_by("position").last(), actor=alice)
+
+    def begin() -> Operation:
+        has_two = Port.objects.live().count() == 2
+        if has_two == (verb == "attach"):
+            change(not has_two)
+            drain()
+        return change(verb == "attach")
+
+    def check(operation: Operation) -> None:
+        assert operation.state == "succeeded", operation.error
+        assert Port.objects.live().count() == (2 if verb == "attach" else 1)
+        with hypervisor(net.world.host) as driver:
+            assert set(driver.taps(instance.pk)) == set(Port.objects.live().values_list("pk", flat=True))
+        agree(net)
+        one_audit_row(operation)
+        census(net.world)
+
+    told(f"{verb} a card", every_point(begin, check, first=FIRST, stride=STRIDE), 20)
+
+
+def test_a_card_without_a_slot_killed_while_undoing(net: Networked) -> None:
+    host, alice, subnet = SimulatedHost(net.world.host.endpoint.uri), net.world.people["alice"], net.default_subnet()
+    create_instance(net.world.order(), actor=alice)
+    drain()
+    instance = Instance.objects.get()
+
+    def begin() -> Operation:
+        host.heal()
+        host.fail("ensure_plugged", kind="error", times=1000)
+        return cards.attach(instance, cards.Card(subnet=subnet), actor=alice)
+
+    def check(operation: Operation) -> None:
+        assert operation.state == "failed" and operation.error["code"] == "host_fault"
+        assert Port.objects.live().count() == 1
+        agree(net)
+        census(net.world)
+
+    told("attach a card, undone", every_point(begin, check, first=FIRST, stride=STRIDE), 20)
 
 
 class Points:

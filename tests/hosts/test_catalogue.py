@@ -5,7 +5,7 @@ from uuid import UUID
 import pytest
 
 from compute.hosts.commands import catalogue, open_commands
-from compute.hosts.commands.catalogue import CATALOGUE, Chassis, Counted, Counting, DiskSpace, SwitchPort, TapPort
+from compute.hosts.commands.catalogue import CATALOGUE, Chassis, Counted, Counting, DiskSpace, KeptSnapshots, SwitchPort, TapPort
 from compute.hosts.commands.contract import Command, Slot
 from compute.hosts.drivers import ssh
 from compute.hosts.drivers.contract import Address
@@ -14,6 +14,9 @@ PORT = UUID("3f1c9a52-6c1b-4a53-9b60-0d5a3fd0f5c1")
 # As printed on Debian 12.
 PRINTED = {
     "login": ("0\n", 0),
+    "kept_snapshots": ('{"virtual-size": 2147483648, "format": "qcow2", "snapshots": [{"id": "1", "name": "3f1c"}]}',
+                       KeptSnapshots(size=2**31, names=frozenset({"3f1c"}))),
+    **dict.fromkeys(("take_snapshot", "apply_snapshot", "drop_snapshot", "copy_snapshot"), ("", None)),
     "version.kernel": ("6.1.0-28-cloud-amd64\n", "6.1.0-28-cloud-amd64"),
     "version.os": ('NAME="Debian GNU/Linux"\nPRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nID=debian\n',
                    "Debian GNU/Linux 12 (bookworm)"),
@@ -88,6 +91,9 @@ def test_a_chassis_says_which_setting_it_lacks() -> None:
     (catalogue.DISK_SPACE, {"path": "/pool\n/etc"}),
     (catalogue.DISK_SPACE, {"path": "/a path"}),
     (catalogue.DISK_SPACE, {"path": "/"}),
+    (catalogue.KEPT_SNAPSHOTS, {"path": "json:{}"}),
+    (catalogue.TAKE_SNAPSHOT, {"path": "/pool/volume.qcow2", "name": "-d"}),
+    (catalogue.COPY_SNAPSHOT, {"path": "/pool/volume.qcow2", "name": PORT, "target": "nbd://elsewhere"}),
     (catalogue.COUNTED, {"bridge": "br-ex; reboot"}),
     (catalogue.COUNT, {"bridge": "br-ex", "flow": "priority=9,actions=drop"}),
     (catalogue.COUNT, {"bridge": "br-ex", "flow": Counting(number=7, port=0, address="198.18.7.50")}),
@@ -99,6 +105,11 @@ def test_a_chassis_says_which_setting_it_lacks() -> None:
 def test_only_what_a_slot_allows_is_filled_in(command: Command, values: dict[str, object]) -> None:
     with pytest.raises(ValueError):
         command.filled(**values)
+
+
+def test_a_volume_is_read_as_what_it_was_made_and_its_name_hides_no_option() -> None:
+    assert catalogue.TAKE_SNAPSHOT.filled(path="/pool/a,file.driver=nbd", name=PORT)[2:] == [
+        "--image-opts", "-c", str(PORT), "driver=qcow2,file.driver=file,file.filename=/pool/a,,file.driver=nbd"]
 
 
 def test_a_flow_that_counts_lets_everything_go_on() -> None:

@@ -85,6 +85,15 @@ def test_disk_space_of_a_folder_that_is_there(place: Place) -> None:
     assert not isinstance(fault.value, HostUnreachable)
 
 
+def test_a_console_log_that_is_not_there_is_empty_and_its_removal_success(place: Place) -> None:
+    for _again in range(2):
+        assert place.commands().run(catalogue.CONSOLE_LOG, domain=uuid4()) == ""
+        place.commands().run(catalogue.REMOVE_CONSOLE_LOG, domain=uuid4())
+    for domain in ("*", "../../etc/passwd", "a b", ""):
+        with pytest.raises(ValueError):
+            place.commands().run(catalogue.CONSOLE_LOG, domain=domain)
+
+
 def ports(place: Place) -> dict[str, str]:
     return {tap.name: tap.port for tap in place.commands().run(catalogue.TAP_PORTS) if tap.name in place.taps}
 

@@ -4,7 +4,9 @@ from collections.abc import Callable
 import pytest
 from django.test import Client
 
-from tests.world import World, browsers, make_world
+from compute.instances.models import Instance
+from compute.instances.operations import create_instance
+from tests.world import World, browsers, drain, make_world
 
 
 @pytest.fixture
@@ -17,3 +19,10 @@ def world(transactional_db: None, tmp_path, settings) -> World:
 @pytest.fixture
 def browser(world: World) -> Callable[[str], Client]:
     return browsers(world)
+
+
+@pytest.fixture
+def running(world: World) -> Instance:
+    operation = create_instance(world.order(), actor=world.people["alice"])
+    drain()
+    return Instance.objects.get(pk=operation.target_id)

@@ -7,33 +7,14 @@ from django.core import mail
 
 from billing.models import UsageInterval
 from compute.hosts.drivers.contract import Cause
-from compute.hosts.drivers.simulated import SimulatedHost
 from compute.instances.models import Instance
-from compute.instances.operations import act, create_instance
-from compute.instances.reconcile import reconcile_host
+from compute.instances.operations import act
 from portal.kernel.models import AuditEvent
 from portal.notices import dispatch
 from portal.notices.models import Notice
+from tests.instances.by_hand import hand, looked_at
 from tests.notifications.conftest import prove
 from tests.world import World, drain
-
-
-@pytest.fixture
-def running(world: World) -> Instance:
-    operation = create_instance(world.order(), actor=world.people["alice"])
-    drain()
-    return Instance.objects.get(pk=operation.target_id)
-
-
-def hand(world: World) -> SimulatedHost:
-    return SimulatedHost(world.host.endpoint.uri)
-
-
-def looked_at(world: World, instance: Instance) -> Instance:
-    assert reconcile_host(world.host.pk)
-    instance.refresh_from_db()
-    return instance
-
 
 HAPPENINGS = {
     "guest": (lambda host, pk: host.power_off_from_inside(pk), "stopped", "instance.power_followed"),

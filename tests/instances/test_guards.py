@@ -42,7 +42,7 @@ def outcome(world: World, instance: Instance, verb: str, actor: object) -> str:
     """What a verb comes to; nothing of it stays."""
     with transaction.atomic():
         try:
-            act(instance, verb, actor=actor, **wishes_of(world, verb))
+            act(instance, verb, actor=actor, **wishes_of(world, verb, instance))
             found = "done"
         except PortalError as error:
             found = error.code
@@ -138,8 +138,8 @@ def test_on_pages_it_is_locked_with_a_reason_and_protected(world: World, instanc
     client.post(reverse("instances:lock", args=pk), {"reason": "hands off"})
     page = client.get(reverse("instances:detail", args=pk)).content.decode()
     assert "hands off" in page and reverse("instances:unlock", args=pk) in page
-    again = client.post(reverse("instances:lock", args=pk), {"reason": "other"}, follow=True).content.decode()
-    assert "was locked before" in again and "other" not in again, "the first lock stays"
+    again = client.post(reverse("instances:lock", args=pk), {"reason": "second wish"}, follow=True).content.decode()
+    assert "was locked before" in again and "second wish" not in again, "the first lock stays"
     assert client.post(reverse("instances:protect", args=pk)).status_code == 409, "locked is locked"
     client.post(reverse("instances:unlock", args=pk))
     client.post(reverse("instances:protect", args=pk))

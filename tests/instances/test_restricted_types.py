@@ -9,6 +9,7 @@ from django.test import Client
 from django.urls import reverse
 
 from billing.models import Price, PriceBook
+from compute.instances.classes import OF_CLASS
 from compute.instances.models import Instance, InstanceType, LaunchTemplate
 from compute.instances.operations import act, create_instance
 from portal.kernel.errors import InvalidInput
@@ -126,6 +127,7 @@ def test_operators_choose_for_whom_it_is(world: World, browser) -> None:
     size, organization = world.type, world.project.organization
     browser("root").post(reverse("admin:instances_instancetype_change", args=[size.pk]), {
         "name": size.name, "slug": size.slug, "vcpus": size.vcpus, "memory_mib": size.memory_mib, "root_disk_gib": 1,
+        **{name: getattr(size, name) for name in OF_CLASS if name != "has_hugepages"}, "vcpus_step": 1, "memory_step_mib": 1024,
         "is_offered": "on", "is_restricted": "on", "organizations": [organization.pk]})
     size.refresh_from_db()
     assert size.is_restricted and size.is_offered_to(organization.pk)

@@ -10,7 +10,7 @@ from billing.seed import seed_prices
 from compute.hosts.drivers.contract import Capabilities
 from compute.hosts.models import Endpoint
 from compute.instances.errors import NotSupported
-from compute.instances.models import Instance, InstanceState, InstanceType
+from compute.instances.models import Instance, InstanceState, InstanceType, Snapshot
 from compute.instances.operations import HANDLERS, act, create_instance
 from compute.instances.urls import PAGES
 from compute.instances.verbs import ACTIONS, VERBS, legal_verbs, offered
@@ -25,10 +25,12 @@ WAYS = {"running": (), "stopped": ("stop",), "paused": ("pause",), "suspended": 
 """A settled state → how one comes there from running."""
 
 
-def wishes_of(world: World, verb: str) -> dict[str, Any]:
+def wishes_of(world: World, verb: str, instance: Instance) -> dict[str, Any]:
     """What the form of a verb would be sent: another size each time."""
-    if verb in ("capture", "clone"):
+    if verb in ("capture", "clone", "snapshot"):
         return {"name": f"{verb} of it"}
+    if verb == "revert":
+        return {"snapshot": snapshot_of(instance)}
     if verb != "resize":
         return {"image": world.image} if VERBS[verb].has_form else {}
     number = InstanceType.objects.count()
@@ -37,7 +39,16 @@ def wishes_of(world: World, verb: str) -> dict[str, Any]:
 
 
 def do(world: World, instance: Instance, verb: str) -> Operation:
-    return act(instance, verb, actor=world.people["alice"], **wishes_of(world, verb))
+    return act(instance, verb, actor=world.people["alice"], **wishes_of(world, verb, instance))
+
+
+def snapshot_of(instance: Instance) -> Snapshot | None:
+    """One that was just taken, where that is possible."""
+    if instance.state in VERBS["snapshot"].legal:
+        act(instance, "snapshot", actor=None, name="before")
+        drain()
+        instance.refresh_from_db()
+    return Snapshot.objects.filter(of_instance=instance).first()
 
 
 def at_rest(world: World, state: str) -> Instance:
@@ -126,7 +137,7 @@ def test_what_the_hypervisor_lacks_is_greyed_out_and_refused(world: World, brows
 def test_in_the_bin_only_its_own_verbs_are_shown(world: World) -> None:
     shown = {state: [verb.name for verb in offered(Instance(state=state))] for state in (
         "running", "paused", "resuming", "error", "rescued", "recycled")}
-    more, copies = ["resize", "rescue", "rebuild"], ["capture", "clone"]
+    more, copies = ["resize", "rescue", "rebuild"], ["capture", "clone", "snapshot", "revert"]
     assert shown["running"] == ["start", "stop", "reboot", "pause", "suspend", *more, *copies, "delete", "purge"]
     assert shown["paused"] == shown["resuming"] == [
         "stop", "reboot", "pause", "suspend", "resume", *more, *copies, "delete", "purge"]

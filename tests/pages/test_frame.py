@@ -25,6 +25,24 @@ HTMX = {"HTTP_HX_REQUEST": "true"}
 PAGES_OF_UI = {"confirm.html"}
 
 
+# -- errors lead somewhere --
+
+def test_the_address_of_a_button_leads_back_to_its_page(world: World, browser) -> None:
+    """As after a sign-in that came between."""
+    pk = world.project.pk
+    answer = browser("alice").get(reverse("operations:cancel", args=[pk]), HTTP_ACCEPT="text/html")
+    assert (answer.status_code, answer["Allow"]) == (405, "POST")
+    assert f'<a class="btn btn-primary" href="{reverse("operations:detail", args=[pk])}">' in answer.content.decode()
+
+
+@pytest.mark.parametrize(("came", "leads"), [("http://testserver/volumes/?state=error", "/volumes/?state=error"),
+                                             ("https://evil.example/volumes/", "/volumes/"), ("", "/volumes/")])
+def test_an_error_leads_back_to_where_one_came_from_if_that_is_ours(world: World, browser, came: str, leads: str) -> None:
+    answer = browser("alice").get(reverse("volumes:detail", args=[world.project.pk]), HTTP_REFERER=came)
+    assert answer.status_code == 404
+    assert f'<a class="btn btn-primary" href="{leads}">' in answer.content.decode()
+
+
 # -- switching project and region --
 
 def test_the_switcher_groups_projects_by_organization(world: World, browser) -> None:

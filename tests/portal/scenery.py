@@ -39,6 +39,8 @@ from compute.instances.models import (
     LaunchTemplate,
     LaunchTemplateVersion,
     ScheduleRun,
+    Snapshot,
+    SnapshotVolume,
     SshKey,
 )
 from compute.network.addressing import allocate, new_mac
@@ -121,7 +123,7 @@ def make_shared(cast: Cast) -> Rows:
                                    valid=since)
               for meter, sku in (*((f"instance.{state}", size) for size in ("small", "tiny")
                                    for state in ("running", "stopped", "paused", "suspended")),
-                                 ("volume", "local"), ("image", "standard"),
+                                 ("volume", "local"), ("image", "standard"), ("snapshot", "local"),
                                  ("floating_ip.attached", "public"), ("floating_ip.idle", "public"))]
     return {
         Fabric: Fabric.objects.create(region=cast.region, driver="simulated", uri="simulated:memory/scenery"),
@@ -174,6 +176,7 @@ def make_rows(cast: Cast, project: Project, owner: User, shared: Rows, *, number
         **make_exports(project, number),
         **make_schedule(project, instance, owner, number),
         **make_template(common, owner, number),
+        **make_snapshot(common, instance, volume, number),
         **make_console(instance, owner, number),
         Counter: Counter.objects.create(resource=instance, **common, meter="instance.traffic", epoch=number, sku="small"),
     }
@@ -245,6 +248,14 @@ def make_template(common: Rows, owner: User, number: int) -> Rows:
     template = LaunchTemplate.objects.create(**common, name=f"template-{number}")
     return {LaunchTemplate: template, LaunchTemplateVersion: LaunchTemplateVersion.objects.create(
         template=template, number=1, values={"count": 2}, user_data="#!/bin/sh", created_at=database_now(), created_by=owner)}
+
+
+def make_snapshot(common: Rows, instance: Instance, volume: Volume, number: int) -> Rows:
+    """The instance as it was once, on its one volume."""
+    snapshot = Snapshot.objects.create(**common, name=f"before-{number}", of_instance=instance, state="active", disk_gib=1,
+                                       vcpus=1, memory_mib=256)
+    return {Snapshot: snapshot, SnapshotVolume: SnapshotVolume.objects.create(
+        snapshot=snapshot, volume=volume, size_gib=1, is_boot=True)}
 
 
 def make_people(common: Rows, owner: User, number: int) -> Rows:

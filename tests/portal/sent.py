@@ -8,7 +8,7 @@ from django.urls import reverse
 from billing.models import Budget, Export, ExportSchedule, Invoice, Issuer
 from compute.hosts.models import Host
 from compute.instances.console.models import ConsoleLink, ConsoleTicket
-from compute.instances.models import Instance, InstanceSchedule, InstanceType, LaunchTemplate, SshKey
+from compute.instances.models import Instance, InstanceSchedule, InstanceType, LaunchTemplate, Snapshot, SshKey
 from compute.network.models import AddressPool, FloatingIp, Port, SecurityGroup, SecurityGroupRule, Subnet, Vpc
 from portal.kernel.declarations import registry
 from portal.kernel.models import AuditEvent, Operation, Region, Zone
@@ -43,7 +43,7 @@ PAGE_MODELS: dict[str, type[Model]] = {
     "sessions": BrowserSession,
     "service_users": ServiceUser, "emergency": BreakGlass, "balance": Organization, "invoices": Invoice,
     "exports": Export, "export_schedules": ExportSchedule, "instance_schedules": InstanceSchedule,
-    "launch_templates": LaunchTemplate,
+    "launch_templates": LaunchTemplate, "snapshots": Snapshot,
 }
 Body = Callable[[Scene], dict[str, Any]]
 
@@ -130,7 +130,13 @@ BODIES: dict[str, Body] = {
     "instance-rescue.POST": lambda scene: {"image": ours(scene, Image)},
     "instance-rebuild.POST": lambda scene: {"image": ours(scene, Image), "ssh_keys": [ours(scene, SshKey)]},
     "instance-capture.POST": lambda scene: {"name": "ready"},
-    "instance-clone.POST": lambda scene: {"name": "twin"},
+    "instance-clone.POST": lambda scene: {"name": "twin"}, "instance-watchdog.POST": lambda scene: {"action": "reset"},
+    "instance-attach-port.POST": lambda scene: {
+        "subnet": ours(scene, Subnet), "security_groups": [ours(scene, SecurityGroup)]},
+    "instance-detach-port.POST": lambda scene: {"port": ours(scene, Port)},
+    "instance-snapshot.POST": lambda scene: {"name": "before"},
+    "instance-revert.POST": lambda scene: {"snapshot": ours(scene, Snapshot)},
+    "snapshot-detail.PATCH": lambda scene: {"name": "renamed"},
     "export-list.POST": lambda scene: {"organization": ours(scene, Organization), "what": "focus", "format": "csv",
                                        "first_month": "2026-10"},
     "export-schedule-list.POST": lambda scene: {"organization": ours(scene, Organization), "name": "warehouse", "what": "usage",
@@ -147,6 +153,9 @@ BODIES: dict[str, Body] = {
                                         "url": "https://hooks.example.org/"},
     "webhook-detail.PATCH": lambda scene: {"events": ["*.failed"]},
     "ssh-key-detail.PATCH": lambda scene: {"name": "renamed"},
+    "volume-list.POST": lambda scene: placed(scene, size_gib=1, zone=ours(scene, Zone), instance=ours(scene, Instance)),
+    "volume-attach.POST": lambda scene: {"instance": ours(scene, Instance)},
+    "volume-grow.POST": lambda scene: {"size_gib": 2},
     "volume-detail.PATCH": lambda scene: {"name": "renamed"},
     "image-detail.PATCH": lambda scene: {"name": "renamed"},
     "instance-detail.PATCH": lambda scene: {"name": "renamed"},
@@ -193,11 +202,25 @@ FORMS: dict[str, Body] = {
     "instances:rebuild.POST": lambda scene: {"image": ours(scene, Image), "typed_name": scene.ours[Instance].name},
     "instances:capture.POST": lambda scene: {"name": "ready"},
     "instances:clone.POST": lambda scene: {"name": "twin"},
+    "volumes:create.POST": lambda scene: placed(scene, size_gib="1"),
+    "volumes:attach.POST": lambda scene: {"instance": ours(scene, Instance)},
+    "volumes:detach.POST": lambda scene: {"confirmed": "1"},
+    "volumes:grow.POST": lambda scene: {"size_gib": "2"},
+    "volumes:delete.POST": lambda scene: {"confirmed": "1", "typed_name": scene.ours[Volume].name},
+    "instances:attach-volume.POST": lambda scene: {"volume": ours(scene, Volume)},
+    "instances:attach-port.POST": lambda scene: {
+        "subnet": ours(scene, Subnet), "security_groups": ours(scene, SecurityGroup)},
+    "ports:detach.POST": lambda scene: {"confirmed": "1"},
+    "instances:snapshot.POST": lambda scene: {"name": "before"},
+    "instances:revert.POST": lambda scene: {"snapshot": ours(scene, Snapshot)},
+    "snapshots:delete.POST": lambda scene: {"confirmed": "1"},
     "images:delete.POST": lambda scene: {"confirmed": "1"},
     "instances:delete.POST": lambda scene: {"confirmed": "1"},
     "instances:resize.POST": lambda scene: {"type": ours(scene, InstanceType)},
     "instances:purge.POST": lambda scene: {"confirmed": "1", "typed_name": scene.ours[Instance].name},
     "instances:lock.POST": lambda scene: {"reason": "production"},
+    "instances:watchdog.POST": lambda scene: {"action": "reset"},
+    "instances:reset-password.POST": lambda scene: {"user": "root"},
     "instance_schedules:create.POST": lambda scene: {
         "project": str(scene.cast.project.pk), "name": "nights off", "verb": "stop", "instance": ours(scene, Instance),
         "cron": "0 20 * * 1-5", "time_zone": "UTC"},
@@ -287,7 +310,7 @@ FORMS: dict[str, Body] = {
 }
 FORMS |= {f"{space}:edit.POST": lambda scene: {"name": "renamed", "description": "", "tags": "", "version": "1"}
           for space in ("instances", "ssh_keys", "volumes", "images", "vpcs", "subnets", "ports", "security_groups",
-                        "floating_ips", "launch_templates")}
+                        "floating_ips", "launch_templates", "snapshots")}
 # Verbs on many rows of a list, one address each.
 BULK = {"instances": (Instance, "start stop reboot pause suspend resume unrescue restore delete purge"),
         "ssh_keys": (SshKey, "delete"), "launch_templates": (LaunchTemplate, "delete"), "api_keys": (ApiKey, "revoke"),

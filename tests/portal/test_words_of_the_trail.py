@@ -41,3 +41,9 @@ def test_reasons(action: str, reason: str, result: str, words: str) -> None:
 def test_what_is_empty_is_a_dash() -> None:
     assert changes_of(event("x", {"name": "", "rules": [], "state": "running"}, {"name": None})) == [
         "Name: – → –", "Rules: –", "State: Running"]
+
+
+def test_what_a_watchdog_does() -> None:
+    assert changes_of(event("instance.watchdog", {"watchdog": "poweroff"}, {"watchdog": "off"})) == [
+        "Watchdog: it has none → switch it off"]
+    assert changes_of(event("instance.watchdog_fired", {"does": "none"})) == ["What is done then: only tell"]

@@ -14,6 +14,7 @@ from uuid import UUID
 from django.db import connections, transaction
 from rest_framework.test import APIClient
 
+from compute.instances.models import Instance, Snapshot
 from compute.network.operations import default_group, default_subnet
 from portal.kernel.declarations import registry
 from portal.kernel.errors import QuotaExceeded
@@ -54,6 +55,7 @@ MAKERS: dict[str, Callable[[Leaf, int], Any]] = {
                     lambda leaf, number: ("instances", leaf.instance(number))),
     "images": lambda leaf, number: _make_image(leaf, number),
     "image_gib": lambda leaf, number: _make_image(leaf, number),
+    "snapshots": lambda leaf, number: _make_snapshot(leaf, number),
     "vpcs": lambda leaf, number: ("vpcs", leaf.scope | {"name": f"v{number}", "cidr": "10.77.0.0/24"}),
     "subnets": lambda leaf, number: ("subnets", {
         "vpc": leaf.vpc, "name": f"s{number}", "cidr": f"10.77.{number * 8 // 256}.{number * 8 % 256}/29"}),
@@ -78,6 +80,21 @@ def _make_image(leaf: Leaf, number: int) -> Answer:
         with transaction.atomic():
             quotas.reserve(leaf.project, leaf.net.world.region, {"images": 1, "image_gib": 1})
             Image.objects.create(project=leaf.project, region=leaf.net.world.region, name=f"image-{number}", store_gib=1)
+    except QuotaExceeded as error:
+        return error.status, {"code": error.code, **error.facts}
+    return 201, {}
+
+
+def _make_snapshot(leaf: Leaf, number: int) -> Answer:
+    """An instance has one taken at a time: by the same calls as its verb makes them."""
+    world = leaf.net.world
+    common = {"project": leaf.project, "region": world.region}
+    try:
+        with transaction.atomic():
+            quotas.reserve(leaf.project, world.region, {"snapshots": 1})
+            of = Instance.objects.create(**common, name=f"of-{number}", state="error", type=world.type, vcpus=1, memory_mib=256,
+                                         image=world.image)
+            Snapshot.objects.create(**common, name=f"snapshot-{number}", of_instance=of, disk_gib=1, vcpus=1, memory_mib=256)
     except QuotaExceeded as error:
         return error.status, {"code": error.code, **error.facts}
     return 201, {}

@@ -2,7 +2,7 @@
 
 A page without a counterpart is an exception, and says why. `API_ONLY` are writes that no page does.
 """
-GUARDS = ("lock", "unlock", "protect", "unprotect")
+GUARDS = ("lock", "unlock", "protect", "unprotect", "watchdog")
 VERBS = ("start", "stop", "reboot", "pause", "suspend", "resume", "unrescue", "restore")
 
 READS = {
@@ -12,7 +12,8 @@ READS = {
                              "audit_list", "usage_list"),
     "instances:create.GET": ("instance_types_list", "images_list", "subnets_list", "security_groups_list", "ssh_keys_list",
                              "zones_list", "regions_list", "prices_list", "projects_quotas_get"),
-    "instances:lock.GET": ("instances_retrieve",),
+    "instances:lock.GET": ("instances_retrieve",), "instances:watchdog.GET": ("instances_retrieve",),
+    "instances:reset-password.GET": ("instances_retrieve",),
     "launch_templates:list.GET": ("launch_templates_list",),
     "launch_templates:detail.GET": ("launch_templates_retrieve", "launch_templates_versions_get"),
     "launch_templates:edit.GET": ("launch_templates_retrieve",),
@@ -23,7 +24,13 @@ READS = {
     "instances:rescue.GET": ("instances_retrieve", "images_list"),
     "instances:rebuild.GET": ("instances_retrieve", "images_list", "ssh_keys_list"),
     "instances:capture.GET": ("instances_retrieve", "prices_list", "projects_quotas_get"),
+    "instances:snapshot.GET": ("instances_retrieve", "prices_list", "projects_quotas_get"),
+    "instances:revert.GET": ("instances_retrieve", "snapshots_list"),
+    "snapshots:list.GET": ("snapshots_list",),
+    "snapshots:detail.GET": ("snapshots_retrieve", "instances_retrieve", "volumes_list"),
+    "snapshots:edit.GET": ("snapshots_retrieve",),
     "instances:clone.GET": ("instances_retrieve", "prices_list", "projects_quotas_get"),
+    "instances:attach-port.GET": ("instances_retrieve", "subnets_list", "ports_list", "security_groups_list"),
     "ssh_keys:list.GET": ("ssh_keys_list",),
     "volumes:list.GET": ("volumes_list",),
     "hosts:list.GET": ("hosts_list",),
@@ -96,6 +103,10 @@ READS = {
     "images:detail.GET": ("images_retrieve",),
     "ssh_keys:detail.GET": ("ssh_keys_retrieve",),
     "volumes:detail.GET": ("volumes_retrieve",),
+    "volumes:create.GET": ("projects_list", "regions_list", "zones_list", "prices_list", "projects_quotas_get"),
+    "volumes:attach.GET": ("volumes_retrieve", "instances_list"),
+    "volumes:grow.GET": ("volumes_retrieve", "prices_list", "projects_quotas_get"),
+    "instances:attach-volume.GET": ("instances_retrieve", "volumes_list"),
     "floating_ips:detail.GET": ("floating_ips_retrieve", "floating_ips_traffic", "usage_list"),
     "api_keys:rotate.GET": ("api_keys_retrieve",),
     "service_users:create.GET": ("projects_list",),
@@ -132,19 +143,28 @@ WRITES = {
     "instances:create.POST": ("instances_create", "launch_templates_create", "launch_templates_versions_post"),
     "launch_templates:default.POST": ("launch_templates_update",),
     "launch_templates:delete.POST": ("launch_templates_destroy",),
+    "instances:reset-password.POST": ("instances_actions_reset_password",),
     "instances:summary.POST": ("instances_create",),  # ?dry_run=true
     "instances:check.POST": ("instances_create",),  # ?dry_run=true
     **{f"instances:{verb}.POST": (f"instances_actions_{verb}",) for verb in (*VERBS, *GUARDS, "resize", "rescue", "rebuild",
-                                                                                      "capture", "clone")},
+                                                                                      "capture", "clone", "snapshot", "revert")},
+    "snapshots:delete.POST": ("snapshots_destroy",),
     "instance_schedules:create.POST": ("instance_schedules_create", "instance_schedules_preview"),
     **{f"instance_schedules:{verb}.POST": ("instance_schedules_update",) for verb in ("edit", "enable", "disable")},
     "instance_schedules:delete.POST": ("instance_schedules_destroy",),
+    "volumes:create.POST": ("volumes_create",),
+    **{f"volumes:{verb}.POST": (f"volumes_actions_{verb}",) for verb in ("attach", "detach", "grow")},
+    "volumes:delete.POST": ("volumes_destroy",),
+    "instances:attach-volume.POST": ("volumes_actions_attach",),
+    "instances:attach-port.POST": ("instances_actions_attach_port",),
+    "ports:detach.POST": ("instances_actions_detach_port",),
     "instances:delete.POST": ("instances_destroy",),
     "instances:purge.POST": ("instances_destroy",),  # ?purge=true
     "balance:profile.POST": ("billing_profiles_update",),
     "invoices:send.POST": ("invoices_actions_send",),
     "balance:top-up.POST": ("balances_actions_top_up",),
     "instances:console-ticket.POST": ("instances_console",),
+    "instances:console-log.GET": ("instances_console_log",),
     "instances:console-sessions.GET": ("instances_console_sessions", "instances_console_links_get"),
     "instances:end-console-session.POST": ("instances_console_sessions_end",),
     "instances:console-links.GET": ("instances_console_links_get",),
@@ -247,7 +267,7 @@ WRITES |= {
 }
 EDITS = {f"{kind}:edit.POST": (f"{kind}_update",) for kind in (
     "instances", "images", "volumes", "ssh_keys", "vpcs", "subnets", "ports", "security_groups", "floating_ips",
-    "launch_templates")}
+    "launch_templates", "snapshots")}
 # One press for many rows: a program sends one request for each.
 BULK = {
     **{f"instances:bulk-{verb}.POST": (f"instances_actions_{verb}",) for verb in VERBS},

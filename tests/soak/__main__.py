@@ -8,9 +8,10 @@ import sys
 
 LONG = ["tests/crash", "tests/engine", "tests/lab_crash", "tests/compute/drivers/test_killed_at_every_call.py",
         "tests/stories/test_networks_isolation.py", "tests/stories/test_networks_faults.py",
+        "tests/stories/test_real_debian.py",
         "tests/instances/test_creates_over_hosts.py", "tests/rest/test_schemathesis.py", "tests/walk",
         "tests/quotas/test_races.py", "tests/quotas/test_state_machine.py", "tests/audit/test_million_rows.py",
-        "tests/billing/test_rating_oracle.py",
+        "tests/instances/snapshots/test_qcow2.py", "tests/billing/test_rating_oracle.py",
         "tests/billing/test_ledger_machine.py", "tests/billing/test_lifecycles.py", "tests/billing/test_metering_moves.py",
         "tests/billing/test_counters.py", "tests/billing/test_exports_at_length.py"]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from typing import Any
 
-from .contract import Answer, Command, Slot, absolute_path, interface_name, uuid_text
+from .contract import Answer, Command, Slot, absolute_path, interface_name, log_name, qcow2_file, uuid_text
 
 CATALOGUE: dict[str, Command] = {}
 # libvirt and OVN meet on this bridge.
@@ -155,6 +155,28 @@ UNPLUG_PORT = _add(Command(
     words=(*OVS, "--if-exists", "del-port", INTEGRATION_BRIDGE, Slot("tap", interface_name))))
 
 
+# -- what guests wrote on their serial ports --
+
+# libvirt's own folder on every host: the daemon that writes logs may write there, bounds them and turns them over.
+LOGS = "/var/log/libvirt/qemu"
+LOG_BYTES = 64 * 1024
+
+
+def console_log_path(uuid: object) -> str:
+    return f"{LOGS}/{log_name(uuid)}"
+
+
+# `find` succeeds where the guest has written nothing yet, and where it is removed already.
+CONSOLE_LOG = _add(Command(
+    name="console_log", parse=str, limit_s=5,
+    words=("find", LOGS, "-maxdepth", "1", "-type", "f", "-name", Slot("domain", log_name),
+           "-exec", "tail", f"--bytes={LOG_BYTES}", "--", "{}", ";")))
+REMOVE_CONSOLE_LOG = _add(Command(
+    name="remove_console_log", parse=_nothing, limit_s=5,
+    words=("find", LOGS, "-maxdepth", "1", "-type", "f", "-name", Slot("domain", lambda domain: f"{log_name(domain)}*"),
+           "-delete")))
+
+
 # -- what leaves by a public network, counted --
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,3 +255,33 @@ COUNT = _add(Command(
 UNCOUNT = _add(Command(
     name="uncount", parse=_nothing,
     words=(*FLOWS, "del-flows", Slot("bridge", interface_name), Slot("number", lambda number: f"{_cookie(number)}/-1"))))
+
+
+# -- snapshots inside volumes that no domain has open: QEMU's image locks refuse the others --
+
+@dataclass(frozen=True, kw_only=True)
+class KeptSnapshots:
+    """What a volume's file says: how large it is now (bytes), and which snapshots are in it."""
+
+    size: int
+    names: frozenset[str]
+
+
+def _kept_snapshots(text: str) -> KeptSnapshots:
+    told = json.loads(text)
+    return KeptSnapshots(size=told["virtual-size"], names=frozenset(one["name"] for one in told.get("snapshots", ())))
+
+
+# A large volume has large tables to go through; whole ones are read by a copy.
+TABLES_S, COPY_S = 600, 2 * 3600
+KEPT_SNAPSHOTS = _add(Command(
+    name="kept_snapshots", parse=_kept_snapshots,
+    words=("qemu-img", "info", "--output=json", "--image-opts", Slot("path", qcow2_file))))
+TAKE_SNAPSHOT, APPLY_SNAPSHOT, DROP_SNAPSHOT = (_add(Command(
+    name=name, parse=_nothing, limit_s=TABLES_S,
+    words=("qemu-img", "snapshot", "--image-opts", option, Slot("name", uuid_text), Slot("path", qcow2_file))))
+    for name, option in (("take_snapshot", "-c"), ("apply_snapshot", "-a"), ("drop_snapshot", "-d")))
+COPY_SNAPSHOT = _add(Command(
+    name="copy_snapshot", parse=_nothing, limit_s=COPY_S,
+    words=("qemu-img", "convert", "-l", Slot("name", uuid_text, before="snapshot.name="), "-O", "qcow2", "-o", "compat=1.1",
+           "--image-opts", Slot("path", qcow2_file), Slot("target", absolute_path))))

@@ -56,7 +56,9 @@ class HostCommands(Protocol):
     program, HostFault when the command fails or answers nonsense.
     """
 
-    def run(self, command: Command[Answer], **values: object) -> Answer: ...
+    def run(self, command: Command[Answer], *, still: Callable[[], None] | None = None, **values: object) -> Answer:
+        """`still` is called every few seconds while one that takes long goes on, and what it raises ends the waiting; the
+        command itself carries on, for as long as it may."""
 
     def close(self) -> None: ...
 
@@ -65,11 +67,22 @@ def uuid_text(value: object) -> str:
     return str(value if isinstance(value, UUID) else UUID(str(value)))
 
 
+def log_name(value: object) -> str:
+    """The file that a domain's console log is in."""
+    return f"mains-{uuid_text(value)}-console.log"
+
+
 def interface_name(value: object) -> str:
     """A bridge or tap, as Linux allows (15 characters), and not an option."""
     if not isinstance(value, str) or not _INTERFACE.fullmatch(value):
         raise ValueError(f"not the name of an interface: {value!r}")
     return value
+
+
+def qcow2_file(value: object) -> str:
+    """A file of the host, for programs of QEMU: always read as what the portal has made it, since a format that is looked for is
+    one that a guest can choose."""
+    return f"driver=qcow2,file.driver=file,file.filename={absolute_path(value).replace(',', ',,')}"
 
 
 def absolute_path(value: object) -> str:

@@ -7,13 +7,16 @@ No policy, no Django model and no portal id other than UUIDs may appear here or 
 
 Errors: `HostFault` (transient or not), `HostUnreachable`, `StaleGeneration`.
 """
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
-from .spec import Domain
+from portal.kernel.errors import HostFault
+
+from . import reasons
+from .spec import Disk, Domain, Interface
 
 
 class Power(StrEnum):
@@ -40,7 +43,18 @@ class Cause(StrEnum):
     STORAGE = "storage"
     """The hypervisor paused it, because what it wrote found no room on the host's storage, or an error there."""
     WATCHDOG = "watchdog"
-    """The hypervisor paused it, because its watchdog was not fed."""
+    """The hypervisor paused it or cut its power, because its watchdog was not fed."""
+
+
+class Trait(StrEnum):
+    """What not every host can give a domain."""
+
+    UEFI = "uefi"
+    UEFI_SECURE = "uefi-secure"
+    """With secure boot, keys of distributors enrolled, and a TPM of its own."""
+    I440FX = "i440fx"
+    HOST_MODEL = "host-model"
+    HUGEPAGES = "hugepages"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,11 +65,19 @@ class Capabilities:
     migrates_live: bool = False
     hot_adds_vcpus: bool = False
     hot_adds_memory: bool = False
+    hot_plugs: bool = False
+    """Disks and cards come and go while it runs."""
+
     has_vnc: bool = False
     has_serial: bool = False
     has_events: bool = False
+    has_agent: bool = False
+    """Its guests have a line for the guest agent; whether one answers is theirs."""
+
     pauses: bool = False
     saves_memory: bool = False
+    takes_snapshots: bool = False
+    """Of what runs, with and without its memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +92,7 @@ class Inventory:
     hypervisor_version: str
     driver_version: str
     host_uuid: UUID | None = None
+    traits: frozenset[Trait] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,11 +138,41 @@ class Measurement(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
+class GuestCard:
+    """A network card as the guest itself tells of it: a claim, already checked for shape and cut to size. Addresses are with
+    their prefix."""
+
+    name: str
+    mac: str
+    addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class VncAddress:
     """Where a domain's VNC server listens now. The password is the portal's own (it wrote it into the spec)."""
 
     host: str
     port: int
+
+
+class SerialTaken(HostFault):
+    """Somebody else has the serial port open: it has one line at a time."""
+
+    def __init__(self) -> None:
+        super().__init__(reasons.SERIAL_TAKEN)
+
+
+OnBytes = Callable[[bytes], None]
+"""Told of what a guest wrote on its serial port, in a thread of the driver's; of nothing, once, when the line has ended."""
+
+
+class SerialLine(Protocol):
+    """A guest's serial port, open. It ends with the guest's power, and when somebody else takes it over."""
+
+    def write(self, content: bytes) -> None:
+        """Returns when it is on its way. Raises HostFault when the line has ended."""
+
+    def close(self) -> None: ...
 
 
 class Hypervisor(Protocol):
@@ -179,8 +232,57 @@ class Hypervisor(Protocol):
         beyond what it was started with room for, when the host lacks memory, and (transient) while the guest does not
         give back what is taken from it."""
 
+    def ensure_plugged(self, uuid: UUID, generation: int, device: Disk | Interface) -> None:
+        """What runs has the disk (known by its serial) or the card (by its port), and its guest is told; the definition stays as
+        it is. Raises HostFault when it is off, when no slot is left of those that it was started with, and when another
+        domain has the disk open (transient)."""
+
+    def ensure_unplugged(self, uuid: UUID, generation: int, device: Disk | Interface) -> bool:
+        """What runs has it no longer. False while the guest has not let go of it: call again. Off or absent is success."""
+
+    def ensure_disk_size(self, uuid: UUID, generation: int, disk: Disk, *, size: int) -> None:
+        """The disk of what runs has `size` bytes, and its guest is told. Raises HostFault when it is off, has no such disk, or
+        would shrink."""
+
+    def ensure_snapshot(self, uuid: UUID, generation: int, name: UUID, files: Sequence[str], *, memory: bool) -> bool:
+        """These disks of what runs have a snapshot of that name in them, all of one moment; with `memory` the first one keeps
+        what was in the guest's memory, which stands still meanwhile. False while that goes on: call again. Raises HostFault
+        when it is off or has no such disk."""
+
+    def ensure_snapshot_absent(self, uuid: UUID, generation: int, name: UUID, files: Sequence[str]) -> None:
+        """None of these disks of what runs has it. Raises HostFault when it is off."""
+
+    def ensure_loaded(self, uuid: UUID, generation: int, name: UUID, files: Sequence[str], *, shape: str, attempt: UUID) -> bool:
+        """It runs on from where it was at the snapshot, with its disks as they were; what is off is started for that. An
+        `attempt` does it once. False while that goes on: call again. Raises HostFault before anything has changed when its
+        `shape` is another one now; what fails later leaves it standing still, or with nothing to go on from: cut its power."""
+
+    def shape(self, uuid: UUID, generation: int) -> str:
+        """What of its virtual hardware has to be the same for its memory to fit, in short. Raises HostFault when it is off."""
+
+    def guest_cards(self, uuid: UUID) -> tuple[GuestCard, ...] | None:
+        """What the agent in the guest says of its cards; None where none answers. All that is asked of an agent ends within
+        10 s: it is a program of the tenant's, which may lie or hang."""
+
+    def set_guest_password(self, uuid: UUID, generation: int, *, user: str, hashed: str) -> None:
+        """The guest's user has the password of this hash (crypt). Raises HostFault when no agent answers, or it refuses."""
+
+    def set_guest_clock(self, uuid: UUID, generation: int) -> None:
+        """The guest's clock is set by the machine's, after it has stood still. Raises HostFault as above."""
+
+    def ensure_frozen(self, uuid: UUID, generation: int) -> None:
+        """Its file systems are written out and keep writers waiting, until `ensure_thawed`. Raises HostFault as above; it may be
+        frozen all the same, so whoever asks has it thawed in any case (`compute.instances.freezing`)."""
+
+    def ensure_thawed(self, uuid: UUID, generation: int) -> None:
+        """Writers go on. Off, absent or never frozen is success. Raises HostFault as above."""
+
     def vnc(self, uuid: UUID) -> VncAddress | None:
         """Where to reach the domain's screen; None when it is not running or has none."""
+
+    def open_serial(self, uuid: UUID, on_bytes: OnBytes, *, takes_over: bool = False) -> SerialLine:
+        """The serial port of what runs. Raises HostFault when it is off or there is none, and SerialTaken unless it `takes_over`
+        from whoever has it."""
 
     def taps(self, uuid: UUID) -> dict[UUID, str]:
         """By port (`Interface.interface_id`), the device on the host that the domain's card is; empty when it is off."""
@@ -222,6 +324,10 @@ class Unfenced:
     def after(self, verb: str) -> None:
         pass
 
+
+REBOOTED, WATCHDOG = "rebooted", "watchdog:"
+"""What a watcher says of what no state of a domain tells afterwards: its guest started anew; its watchdog was not fed, and what
+it does follows (`watchdog:reset`, `poweroff`, `pause` or `none`). A reset by the watchdog is both, in either order."""
 
 OnEvent = Callable[[UUID | None, str], None]
 """Called by a watcher with the domain and what happened to it; `(None, "connected")` after every (re)connect, when

@@ -12,8 +12,9 @@ from uuid import UUID
 from .elements import NAMESPACE, Element, always, at
 
 __all__ = [
-    "NAMESPACE", "Backing", "Balloon", "Cell", "Console", "Controller", "Dimm", "Disk", "Domain", "Element", "GuestOffload",
-    "HostOffload", "Input", "Interface", "NoBacking", "Rng", "Serial", "Video", "Vnc", "domain_name",
+    "NAMESPACE", "Backing", "Balloon", "Cell", "Channel", "Console", "Controller", "Dimm", "Disk", "Domain", "Element",
+    "Feature", "GuestOffload", "HostOffload", "Input", "Interface", "NoBacking", "Rng", "Serial", "Tpm", "Video", "Vnc",
+    "Watchdog", "domain_name",
 ]
 
 
@@ -52,6 +53,7 @@ class Disk(Element, tag="disk"):
     io: str | None = at("driver/@io", default=None)
     discard: str | None = at("driver/@discard", default=None)
     error_policy: str | None = at("driver/@error_policy", default=None)
+    queues: int | None = at("driver/@queues", default=None)
     boot_order: int | None = at("boot/@order", default=None)
     serial: str | None = at("serial", default=None)
     readonly: bool = at("readonly", default=False)
@@ -102,6 +104,7 @@ class Interface(Element, tag="interface"):
     model: str = at("model/@type", default="virtio")
     mtu: int | None = at("mtu/@size", default=None)
     rom: str = at("rom/@enabled", default="no")
+    queues: int | None = at("driver/@queues", default=None)
     offload: tuple[HostOffload | GuestOffload, ...] = at("driver/*", default=())
 
 
@@ -128,6 +131,15 @@ class Console(Element, tag="console"):
     type: str = always("@type", "pty")
     target: str = always("target/@type", "serial")
     port: int = at("target/@port", default=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Channel(Element, tag="channel"):
+    """A line from the host to a program in the guest, by virtio; the hypervisor chooses where it ends on the host."""
+
+    type: str = always("@type", "unix")
+    target: str = always("target/@type", "virtio")
+    name: str = at("target/@name", default="org.qemu.guest_agent.0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,6 +178,31 @@ class Rng(Element, tag="rng"):
 class Balloon(Element, tag="memballoon"):
     model: str = at("@model", default="virtio")
     stats_period_s: int | None = at("stats/@period", default=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watchdog(Element, tag="watchdog"):
+    """What acts when the guest, having begun to feed it, stops: `reset`, `poweroff`, `pause` or `none`."""
+
+    model: str = always("@model", "i6300esb")
+    action: str = at("@action", default="reset")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tpm(Element, tag="tpm"):
+    """A trusted platform module that a process of the host plays; what it keeps is on the host."""
+
+    model: str = at("@model", default="tpm-crb")
+    backend: str = always("backend/@type", "emulator")
+    version: str = always("backend/@version", "2.0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Feature(Element, tag="feature"):
+    """What the firmware must have, or must not; the host chooses one that agrees."""
+
+    name: str = at("@name")
+    enabled: str = at("@enabled", default="yes")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,12 +246,16 @@ class Domain(Element, tag="domain"):
     os_type: str = always("os/type", "hvm")
     architecture: str = at("os/type/@arch", default="x86_64")
     machine: str = at("os/type/@machine", default="q35")
+    firmware: str | None = at("os/@firmware", default=None)
+    firmware_features: tuple[Feature, ...] | None = at("os/firmware/*", default=None)
     kernel: str | None = at("os/kernel", default=None)
     initrd: str | None = at("os/initrd", default=None)
     cmdline: str | None = at("os/cmdline", default=None)
     boot: str | None = at("os/boot/@dev", default=None)
     acpi: bool = at("features/acpi", default=True)
     apic: bool = at("features/apic", default=True)
+    smm: str | None = at("features/smm/@state", default=None)
+    hugepages: bool = at("memoryBacking/hugepages", default=False)
     cpu_mode: str | None = at("cpu/@mode", default=None)
     cpu_model: str | None = at("cpu/model", default=None)
     cells: tuple[Cell, ...] | None = at("cpu/numa/*", default=None)
@@ -233,6 +274,19 @@ class Domain(Element, tag="domain"):
         """Every file on the host that must exist when the domain starts."""
         booted = tuple(path for path in (self.kernel, self.initrd) if path)
         return booted + tuple(path for disk in self.disks for path in disk.files)
+
+    @property
+    def free_slots(self) -> int:
+        """How many virtio devices can still be plugged in while it runs: each takes a root port of its own on `q35`, as the one
+        USB controller and the bridge before the watchdog do; `pc` has a bus of 32 slots, some of which are the board's."""
+        of_cards = sum(isinstance(one, Interface | Rng | Watchdog) or (isinstance(one, Balloon) and one.model != "none")
+                       for one in self.devices)
+        taken = of_cards + sum(disk.bus == "virtio" for disk in self.disks)
+        taken += any(isinstance(one, Channel) for one in self.devices)  # all share one controller
+        if not self.machine.startswith("q35"):
+            return 28 - taken
+        ports = sum(isinstance(one, Controller) and one.model == "pcie-root-port" for one in self.devices)
+        return ports - taken - any(isinstance(one, Input) and one.bus == "usb" for one in self.devices)
 
     @property
     def has_screen(self) -> bool:

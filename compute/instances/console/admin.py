@@ -21,8 +21,8 @@ class ConsoleTicketAdmin(ReadOnlyAdmin):
     identifiers = ("pk", "instance_id")
     list_select_related = ("instance", "user", "link")
     ordering = ("-created_at",)
-    fields = ("instance", "user", "api_key", "type", "link", "generation", "address", "created_at", "expires_at", "used_at",
-              "seen_at", "closed_at", "ended_at", "ended_by")
+    fields = ("instance", "user", "api_key", "type", "takes_over", "link", "generation", "address", "created_at", "expires_at",
+              "used_at", "seen_at", "closed_at", "ended_at", "ended_by")
     readonly_fields = fields
     actions = ("end",)
 

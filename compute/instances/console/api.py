@@ -13,18 +13,34 @@ from compute.instances.console.links import (
     make_link,
     revoke_link,
 )
+from compute.instances.console.logs import read_log
 from compute.instances.console.models import ConsoleLink, ConsoleTicket
 from compute.instances.console.operations import issue_ticket, principal_of, ticket_answer
 from compute.instances.console.sessions import TooManyConsoles, end_session, sessions_of
 from compute.instances.console.views import address_of
-from portal.kernel.errors import NotFound, TooManyRequests
+from compute.instances.errors import NotSupported
+from portal.kernel.errors import HostFault, HostUnreachable, NotFound, TooManyRequests
 from portal.kernel.rest.examples import id_of
 from portal.kernel.rest.serializers import StrictSerializer, VisibleField
 from tenants.errors import GlassUnbroken, OrganizationSuspended
 
+TYPES = ConsoleTicket.Type.choices
+
 
 class ConsoleSerializer(StrictSerializer):
-    type = serializers.ChoiceField(choices=["vnc"], default="vnc")
+    """`serial` is the guest's first serial port, byte for byte; with `take_over` it is taken from whoever else has it open on the
+    host."""
+
+    example = {"type": "vnc"}
+    type = serializers.ChoiceField(choices=TYPES, default="vnc")
+    take_over = serializers.BooleanField(default=False)
+
+
+class ConsoleLogSerializer(serializers.Serializer):
+    """The last 64 KiB, as the guest wrote them: with what is meant for a terminal."""
+
+    example = {"text": "[    0.000000] Linux version 6.1.0\n"}
+    text = serializers.CharField(read_only=True)
 
 
 class TicketSerializer(serializers.Serializer):
@@ -101,18 +117,23 @@ class LookAtConsoleSerializer(StrictSerializer):
 
     example = {"link": "Yk3v0…"}
     link = serializers.CharField(max_length=100)
+    type = serializers.ChoiceField(choices=TYPES, default="vnc")
 
 
 PERMISSIONS = {"end_console_session": "instance.operate", "console_view": "instance.view", **dict.fromkeys(
-    ("console", "console_sessions", "console_links", "make_console_link", "revoke_console_link"), "instance.console")}
+    ("console", "console_log", "console_sessions", "console_links", "make_console_link", "revoke_console_link"),
+    "instance.console")}
 BODIES = {"console": ConsoleSerializer, "end_console_session": EndConsoleSessionSerializer,
           "make_console_link": MakeConsoleLinkSerializer,
           "revoke_console_link": RevokeConsoleLinkSerializer, "console_view": LookAtConsoleSerializer}
-ANSWERS = {"console": (200, TicketSerializer), "console_view": (200, TicketSerializer),
+ANSWERS = {"console": (200, TicketSerializer), "console_log": (200, ConsoleLogSerializer),
+           "console_view": (200, TicketSerializer),
            "console_sessions": (200, ConsoleSessionsSerializer), "end_console_session": (204, None),
            "console_links": (200, ConsoleLinksSerializer), "make_console_link": (201, NewConsoleLinkSerializer),
            "revoke_console_link": (204, None)}
-ERRORS = {"console": (TooManyConsoles, TooManyRequests), "console_view": (LinkRefused, TooManyConsoles, TooManyRequests),
+ERRORS = {"console": (NotSupported, TooManyConsoles, TooManyRequests),
+          "console_view": (LinkRefused, NotSupported, TooManyConsoles, TooManyRequests),
+          "console_log": (NotSupported, TooManyRequests, HostFault, HostUnreachable, GlassUnbroken, OrganizationSuspended),
           "make_console_link": (TooManyLinks,), "end_console_session": (NotFound,),
           # Who looks at these holds more than a right to look.
           **dict.fromkeys(("console_sessions", "console_links"), (GlassUnbroken, OrganizationSuspended)),
@@ -125,17 +146,25 @@ class HasConsole:
 
     @action(detail=True, methods=["post"])
     def console(self, request: Request, pk: str) -> Response:
-        """A ticket for the screen, good once and for 30 seconds."""
-        self.read_body()
-        row, text = issue_ticket(self.target, actor=request.user, principal=principal_of(request))
+        """A ticket for the screen or the serial console, good once and for 30 seconds."""
+        body = self.read_body()
+        row, text = issue_ticket(self.target, actor=request.user, principal=principal_of(request), type=body["type"],
+                                 takes_over=body["take_over"])
         return Response(ticket_answer(row, text, request))
 
     @action(detail=True, methods=["post"], url_path="console-view", url_name="console-view")
     def console_view(self, request: Request, pk: str) -> Response:
-        """By somebody's link, a ticket to look at the screen and not to type; for whoever sees the instance."""
-        link = find_link(self.target, self.read_body()["link"])
-        row, text = issue_ticket(self.target, actor=request.user, principal=principal_of(request), link=link)
+        """By somebody's link, a ticket to look at the screen or the serial console and not to type; for whoever sees the
+        instance."""
+        body = self.read_body()
+        link = find_link(self.target, body["link"])
+        row, text = issue_ticket(self.target, actor=request.user, principal=principal_of(request), link=link, type=body["type"])
         return Response(ticket_answer(row, text, request))
+
+    @action(detail=True, methods=["get"], url_path="console-log", url_name="console-log")
+    def console_log(self, request: Request, pk: str) -> Response:
+        """What the guest wrote on its serial port, the last 64 KiB of it, also of one that is off."""
+        return Response(ConsoleLogSerializer({"text": read_log(self.target)}).data)
 
     @action(detail=True, methods=["get"], url_path="console-sessions", url_name="console-sessions")
     def console_sessions(self, request: Request, pk: str) -> Response:

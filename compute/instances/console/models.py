@@ -72,6 +72,7 @@ class ConsoleTicket(models.Model):
 
     class Type(models.TextChoices):
         VNC = "vnc", _("Screen")
+        SERIAL = "serial", _("Serial console")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     instance = models.ForeignKey(Instance, models.CASCADE, related_name="console_tickets", verbose_name=_("instance"))
@@ -79,6 +80,8 @@ class ConsoleTicket(models.Model):
     session_hash = models.CharField(max_length=64, blank=True, editable=False)
     api_key = models.ForeignKey(ApiKey, models.CASCADE, null=True, related_name="+", verbose_name=_("API key"))
     type = models.CharField(_("type"), max_length=10, choices=Type, default=Type.VNC)
+    takes_over = models.BooleanField(_("takes over"), default=False, editable=False,
+                                     help_text=_("The serial line is taken from whoever has it on the host."))
     secret_hash = models.CharField(max_length=64, unique=True, editable=False)
     generation = models.PositiveIntegerField()
     created_at = models.DateTimeField(_("created"), auto_now_add=True)

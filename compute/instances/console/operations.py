@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from compute.instances.console import links, sessions
 from compute.instances.console.models import ConsoleLink, ConsoleTicket
 from compute.instances.console.principals import Principal, principal_of
+from compute.instances.errors import NotSupported
 from compute.instances.models import ON_SCREEN, Instance
 from portal.kernel import audit, requests
 from portal.kernel.errors import NotFound, PortalError, StateConflict, TooManyRequests
@@ -27,6 +28,8 @@ __all__ = ["TicketRefused", "close_console", "issue_ticket", "open_console", "pr
 TICKET_LIFE = timedelta(seconds=30)
 # Nobody opens so many screens at once; a loop that mints tickets is stopped here.
 UNUSED_LIMIT = 30
+# Where on the instance's page it is.
+VIEWS = {ConsoleTicket.Type.VNC: "", ConsoleTicket.Type.SERIAL: "&view=serial"}
 KEPT = timedelta(days=30)
 
 
@@ -39,12 +42,14 @@ class TicketRefused(PortalError):
 
 
 def issue_ticket(instance: Instance, *, actor: User, principal: Principal, type: str = ConsoleTicket.Type.VNC,
-                 link: ConsoleLink | None = None) -> tuple[ConsoleTicket, str]:
+                 takes_over: bool = False, link: ConsoleLink | None = None) -> tuple[ConsoleTicket, str]:
     """The ticket's row and its text, which is told once and stored nowhere; with a link, to look and not to type.
 
-    Raises StateConflict unless it runs, and TooManyConsoles."""
+    Raises StateConflict unless it runs, NotSupported where its host has no such console, and TooManyConsoles."""
     if instance.state not in ON_SCREEN:
         raise StateConflict(state=instance.state, legal=",".join(sorted(ON_SCREEN)))
+    if type == ConsoleTicket.Type.SERIAL and not has_serial(instance):
+        raise NotSupported(name=instance.name)
     now = database_now()
     mine = ConsoleTicket.objects.filter(user=actor)
     if mine.filter(used_at=None, expires_at__gt=now).count() >= UNUSED_LIMIT:
@@ -54,14 +59,20 @@ def issue_ticket(instance: Instance, *, actor: User, principal: Principal, type:
     text = random_secret(256)
     row = ConsoleTicket.objects.create(
         instance=instance, user=actor, session_hash=principal.session_hash, api_key=principal.api_key, type=type,
-        secret_hash=digest(text), generation=instance.generation, expires_at=now + TICKET_LIFE, link=link)
+        secret_hash=digest(text), generation=instance.generation, expires_at=now + TICKET_LIFE, link=link,
+        takes_over=takes_over and link is None)
     return row, text
+
+
+def has_serial(instance: Instance) -> bool:
+    """Whether its host lets us at its serial port."""
+    return instance.host is not None and bool(instance.host.endpoint.capabilities.get("has_serial"))
 
 
 def ticket_answer(row: ConsoleTicket, text: str, request: HttpRequest) -> dict[str, object]:
     """What the caller is told; `ticket` goes into the websocket's subprotocol as `ticket.<text>`, beside `binary`."""
     scheme = "wss" if request.is_secure() else "ws"
-    return {"url": f"{reverse('instances:detail', args=[row.instance_id])}?tab=console",
+    return {"url": f"{reverse('instances:detail', args=[row.instance_id])}?tab=console{VIEWS[row.type]}",
             "ws": f"{scheme}://{request.get_host()}/ws/console/", "ticket": text, "expires_at": row.expires_at}
 
 
@@ -76,7 +87,8 @@ def open_console(text: str, principal: Principal) -> ConsoleTicket:
         audit.refuse("console.open", Instance.objects.filter(pk=about).first(), actor=principal.user, reason=error.code)
         raise
     audit.record("console.open", ticket.instance, actor=principal.user,
-                 after={"console": ticket.type} | ({"view_only": True} if ticket.is_view_only else {}))
+                 after={"console": ticket.type} | ({"view_only": True} if ticket.is_view_only else {})
+                 | ({"takes_over": True} if ticket.takes_over else {}))
     return ticket
 
 

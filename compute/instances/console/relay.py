@@ -1,29 +1,32 @@
-"""The console websocket: a browser's noVNC on one side, the host's VNC port on the other.
+"""The console websocket: a browser's noVNC or terminal on one side, the host's VNC port or serial line on the other.
 
 Raw ASGI below Channels' router. The ticket is the only thing that the browser shows; which host, port and password is
 known here alone, and the password is decrypted only to log in.
 """
 import asyncio
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID, uuid4
 
 import structlog
 from channels.db import database_sync_to_async
 from django.db import Error as DatabaseFault
+from django.utils.translation import gettext_lazy as _
 
 from compute.hosts.connections import hypervisor
-from compute.hosts.drivers.contract import VncAddress
+from compute.hosts.drivers.contract import SerialTaken, VncAddress
 from compute.hosts.models import Host
 from compute.instances.console import operations
 from compute.instances.console.models import ConsoleTicket
 from compute.instances.console.principals import principal_of_socket
 from compute.instances.console.rfb import RfbFault, let_in, log_in
 from compute.instances.console.screen import Screen
+from compute.instances.console.serial import Line, Seat
 from compute.instances.console.viewing import LookingOnly, NotForViewers
 from compute.instances.console.watch import OpenConsole, Watch
 from compute.instances.models import Instance
 from portal.kernel import requests
-from portal.kernel.errors import NotSignedIn, PortalError, StateConflict
+from portal.kernel.errors import HostFault, NotSignedIn, PortalError, StateConflict
 from portal.kernel.handshake import hang_up, origin_is_ours, refuse
 
 log = structlog.get_logger(__name__)
@@ -43,6 +46,14 @@ class Unwanted(Exception):
 
     def __init__(self, close_code: int) -> None:
         self.close_code = close_code
+
+
+class SerialLineTaken(PortalError):
+    """Another process of the portal or somebody on the host has it."""
+
+    code, status = "serial_taken", 423
+    title = _("Serial console in use")
+    text = _("Somebody else has the serial console of this instance open. Take it over, or wait until they leave.")
 
 
 class Browser:
@@ -95,16 +106,17 @@ async def console(scope: dict, receive, send) -> None:
     ticket = screen = None
     try:
         ticket, session_key = await _admit(scope, offered)
-        screen = await _reach(ticket)
+        screen = await (_sit_down(ticket) if ticket.type == ConsoleTicket.Type.SERIAL else _reach(ticket))
     except (PortalError, DatabaseFault) as error:
         if ticket is not None:
             await _close(ticket, reason=getattr(error, "code", "unavailable"))
         return await refuse(scope, receive, send, status=getattr(error, "status", 503), subprotocol=subprotocol,
                             code=getattr(error, "code", "unavailable"), detail=getattr(error, "detail", ""))
     session = OpenConsole(ticket.pk, session_key, is_view_only=ticket.is_view_only)
+    traffic = _typed if ticket.type == ConsoleTicket.Type.SERIAL else _traffic
     try:
         await send({"type": "websocket.accept", "subprotocol": subprotocol})
-        await _relay(session, screen, Browser(receive, send, session))
+        await _relay(session, traffic(session, screen, Browser(receive, send, session)))
         if session.close_code:
             await hang_up(send, session.close_code, session.reason)
     finally:
@@ -145,36 +157,38 @@ async def _reach(ticket: ConsoleTicket) -> Screen:
         raise StateConflict(state="unreachable") from error
 
 
-async def _relay(session: OpenConsole, screen: Screen, browser: Browser) -> None:
+async def _sit_down(ticket: ConsoleTicket) -> Seat:
+    """A seat at the instance's serial line. Raises SerialLineTaken or StateConflict."""
+    try:
+        async with asyncio.timeout(OPENING_LIMIT_S):
+            return await Line.sit_down(ticket.instance.host, ticket.instance_id, takes_over=ticket.takes_over)
+    except SerialTaken as error:
+        raise SerialLineTaken from error
+    except (HostFault, TimeoutError) as error:
+        log.warning("console.unreachable", instance=str(ticket.instance_id), error=str(error) or type(error).__name__,
+                    said=getattr(error, "__notes__", []))
+        raise StateConflict(state="unreachable") from error
+
+
+async def _relay(session: OpenConsole, traffic: Coroutine[None, None, None]) -> None:
     """Pass bytes both ways until one side leaves or the watch says no."""
     Watch.of_this_loop().add(session)
     ended = asyncio.ensure_future(session.ended.wait())
-    traffic = asyncio.ensure_future(_traffic(session, screen, browser))
+    passing = asyncio.ensure_future(traffic)
     try:
-        await asyncio.wait({ended, traffic}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({ended, passing}, return_when=asyncio.FIRST_COMPLETED)
     finally:
         Watch.of_this_loop().discard(session)
-        for task in (ended, traffic):
+        for task in (ended, passing):
             task.cancel()
-        await asyncio.gather(ended, traffic, return_exceptions=True)
+        await asyncio.gather(ended, passing, return_exceptions=True)
 
 
 async def _traffic(session: OpenConsole, screen: Screen, browser: Browser) -> None:
     try:
         async with asyncio.timeout(OPENING_LIMIT_S):
             await let_in(browser)
-        to_screen = _looks_to_screen if session.is_view_only else _to_screen
-        both = [asyncio.ensure_future(_to_browser(session, screen, browser)),
-                asyncio.ensure_future(to_screen(session, screen, browser))]
-        try:
-            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in both:
-                task.cancel()
-            results = await asyncio.gather(*both, return_exceptions=True)
-        for error in results:
-            if isinstance(error, Exception):
-                raise error
+        await _both_ways(session, screen, browser, _looks_to_screen if session.is_view_only else _to_screen)
     except Unwanted as error:
         session.end(error.close_code, "unwanted")
     except NotForViewers:
@@ -187,13 +201,38 @@ async def _traffic(session: OpenConsole, screen: Screen, browser: Browser) -> No
         pass  # the browser left
 
 
-async def _to_browser(session: OpenConsole, screen: Screen, browser: Browser) -> None:
+async def _typed(session: OpenConsole, seat: Seat, browser: Browser) -> None:
+    """A serial line has no opening: what is typed is what passes."""
+    try:
+        await _both_ways(session, seat, browser, _looks_at_line if session.is_view_only else _to_screen)
+    except Unwanted as error:
+        session.end(error.close_code, "unwanted")
+    except (OSError, EOFError):
+        pass  # the browser left
+
+
+async def _both_ways(session: OpenConsole, screen: Screen | Seat, browser: Browser,
+                     to_screen: Callable[..., Coroutine[None, None, None]]) -> None:
+    both = [asyncio.ensure_future(_to_browser(session, screen, browser)),
+            asyncio.ensure_future(to_screen(session, screen, browser))]
+    try:
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in both:
+            task.cancel()
+        results = await asyncio.gather(*both, return_exceptions=True)
+    for error in results:
+        if isinstance(error, Exception):
+            raise error
+
+
+async def _to_browser(session: OpenConsole, screen: Screen | Seat, browser: Browser) -> None:
     while content := await screen.take():
         await browser.write(content)
     session.end(4409, "screen_gone")
 
 
-async def _to_screen(session: OpenConsole, screen: Screen, browser: Browser) -> None:
+async def _to_screen(session: OpenConsole, screen: Screen | Seat, browser: Browser) -> None:
     while (content := await browser.take()) is not None:
         try:
             await screen.write(content)
@@ -210,6 +249,12 @@ async def _looks_to_screen(session: OpenConsole, screen: Screen, browser: Browse
                 await screen.write(passed)
         except EOFError:
             return session.end(4409, "screen_gone")
+
+
+async def _looks_at_line(session: OpenConsole, seat: Seat, browser: Browser) -> None:
+    """Whatever it is, nothing goes on."""
+    while await browser.take() is not None:
+        pass
 
 
 def _locate_now(host: Host, instance_id: UUID) -> VncAddress | None:

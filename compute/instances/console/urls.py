@@ -5,6 +5,7 @@ from compute.instances.console import views
 
 urlpatterns = [
     path("<uuid:pk>/console/", views.issue, name="console-ticket"),
+    path("<uuid:pk>/console-log/", views.download_log, name="console-log"),
     path("<uuid:pk>/console-sessions/", views.session_list, name="console-sessions"),
     path("<uuid:pk>/console-sessions/end/", views.end, name="end-console-session"),
     path("<uuid:pk>/console-links/", views.make_link, name="console-links"),

@@ -32,7 +32,7 @@ BLIND_LIMIT_S = 30
 STALL_LIMIT_S = 60
 LONGEST = timedelta(hours=8)
 # The guest is still on while it shuts down, and its last words matter.
-OPEN_STATES = ON_SCREEN | {InstanceState.STOPPING, InstanceState.RESIZING}
+OPEN_STATES = ON_SCREEN | {InstanceState.STOPPING, InstanceState.RESIZING, InstanceState.SNAPSHOTTING}
 
 
 @dataclass(eq=False)

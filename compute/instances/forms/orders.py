@@ -23,6 +23,7 @@ LONGEST_USER_DATA = 16384
 LONGEST_KEYS = 40_000
 LARGEST_DISK_GIB = 65536
 # What else can be chosen depends on these two: with a script the page asks again by itself.
+OF_SIZE = ("vcpus", "memory_mib")
 RELOADING = {"data-reload-on-change": True}
 WORDS = ("brook", "canal", "creek", "delta", "fjord", "lagoon", "lake", "marsh", "pond", "rapid", "river", "spring",
          "stream", "tide", "well")
@@ -92,6 +93,10 @@ class OrderForm(VerbForm):
     zone = RowField(label=_("Zone"), required=False)
     image = RowField(label=_("Image"))
     type = RowField(label=_("Size"))
+    vcpus = forms.IntegerField(label=_("vCPUs"), required=False, min_value=1, max_value=4096, help_text=_(
+        "Of a custom size; empty: the least of it."))
+    memory_mib = forms.IntegerField(label=_("Memory (MiB)"), required=False, min_value=1, max_value=64 * 1024**2,
+                                    help_text=_("Of a custom size; empty: the least of it."))
     root_disk_gib = forms.IntegerField(label=_("Root disk (GiB)"), required=False, min_value=1,
                                        max_value=LARGEST_DISK_GIB, help_text=_("Empty: the size's own."))
     subnets = RowsField(label=_("Subnets"), required=False)
@@ -126,6 +131,7 @@ class OrderForm(VerbForm):
             ("floating_ip", "floatingip.manage"), ("public_keys", "sshkey.manage"), ("save_name", "launch_template.create"))}
         gone = {name for name in self.OF_NETWORKS if not offer.has_networks}
         gone |= {name for name, allowed in may.items() if not allowed}
+        gone |= set() if any(kind.is_custom for kind in offer.types) else set(OF_SIZE)
         gone |= set() if offer.has_public_network else {"floating_ip"}
         for name in gone:
             del self.fields[name]
@@ -154,7 +160,8 @@ class OrderForm(VerbForm):
         if any(chosen.get(name) is None for name in ("project", "region", "image", "type")):
             return None
         keys: tuple[SshKey, ...] = chosen.get("ssh_keys") or ()
-        return Order(project=chosen["project"], region=chosen["region"], type=chosen["type"], image=chosen["image"],
+        size = {name: chosen.get(name) for name in OF_SIZE} if chosen["type"].is_custom else {}
+        return Order(**size, project=chosen["project"], region=chosen["region"], type=chosen["type"], image=chosen["image"],
                      name=chosen.get("name", ""), zone=chosen.get("zone"), root_disk_gib=chosen.get("root_disk_gib"),
                      ssh_keys=keys, public_keys=chosen.get("public_keys") or (), user_data=chosen.get("user_data", ""),
                      description=chosen.get("description", ""), tags=chosen.get("tags") or {}, networks=self.networks(),

@@ -27,8 +27,8 @@ from portal.kernel.rest.views import Described, Fetched, Listed, RoomViewSet
 from tenants.api import VisibleProject
 from tenants.errors import ProjectArchived
 
-NOT_KEPT = ("project", "region", "ports", "template", "template_version", *CALLED.values())
-"""Of a request for instances: a template has the first two itself, and a port is used once."""
+NOT_KEPT = ("project", "region", "ports", "password", "template", "template_version", *CALLED.values())
+"""Of a request for instances: a template has the first two itself, a port is used once, and a password is kept nowhere."""
 VALUES = {"type": id_of("instance_type"), "image": id_of("image"), "count": 2}
 
 

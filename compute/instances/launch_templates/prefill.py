@@ -13,7 +13,7 @@ from portal.kernel.errors import NotFound
 from tenants.access import fetch
 
 ONE_OF, SOME_OF = ("zone", "image", "type"), ("subnets", "security_groups", "ssh_keys")
-TYPED = ("root_disk_gib", "user_data", "name", "description", "tags", "count")
+TYPED = ("vcpus", "memory_mib", "root_disk_gib", "user_data", "name", "description", "tags", "count")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,8 +70,9 @@ def to_save(user: Any, pk: object, found: Offer) -> LaunchTemplate | None:
 
 def wishes(form: OrderForm) -> dict[str, Any]:
     """What of a valid form a template keeps."""
-    names = (*ONE_OF, *SOME_OF, "root_disk_gib", "floating_ip", "public_keys", "user_data", "count")
+    names = (*ONE_OF, *SOME_OF, "vcpus", "memory_mib", "root_disk_gib", "floating_ip", "public_keys", "user_data", "count")
     kept = {name: form.cleaned_data[name] for name in names if name in form.cleaned_data}
+    kept = {name: value for name, value in kept.items() if value is not None or name not in ("vcpus", "memory_mib")}
     if kept.get("count") == 1:
         del kept["count"]
     return kept | {name: form.cleaned_data[called] for name, called in CALLED.items()}

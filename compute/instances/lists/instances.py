@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from compute.hosts.models import Host
 from compute.instances import operations, queries
+from compute.instances.classes import OF_CLASS
 from compute.instances.models import HEAVY, Instance, InstanceState, InstanceType
 from compute.instances.verbs import VERBS
 from portal.kernel.composed import Composed
@@ -76,7 +77,8 @@ class InstanceList(Listing):
     def rows(self) -> QuerySet[Instance]:
         """What is in the recycle bin is shown where it is asked for; what is acted on was named by its page."""
         rows = narrow(self.request, Instance.objects.visible_to(self.user).select_related(
-            *RELATED, "host__endpoint", "locked_by").only(*DRAWN, *GUARDS, "host__endpoint__capabilities"))
+            *RELATED, "host__endpoint", "locked_by").only(
+                *DRAWN, *GUARDS, *(f"type__{name}" for name in OF_CLASS), "host__endpoint__capabilities"))
         return rows if self.is_bin or self.request.method == "POST" else rows.exclude(state=InstanceState.RECYCLED)
 
     @property

@@ -21,7 +21,7 @@ class Owned:
 
 
 class VolumeList(Listing):
-    """Volumes. They come and go with their instances, so there is no verb for many."""
+    """Volumes. Which instance one is in decides what can be done to it, so there is no verb for many."""
 
     name, url_name, row_template = "volumes", "volumes:list", "storage/_volume_row.html"
     title, live = _("Volumes"), "volume"
@@ -31,9 +31,9 @@ class VolumeList(Listing):
         Column(label=_("Class"), kind="wide-only", value=lambda line: line.row.pool_class), PROJECT, CREATED, TAGS)
     filters = (BY_NAME, states(Volume.State.choices, "deleted"), BY_REGION, BY_TAG)
     empty = Empty(icon="database", title=_("No volumes yet"),
-                  text=_("Every instance brings a root volume of its own; it appears here."), action=_("Create instance"),
-                  url_name="instances:create", permission="instance.create", command="mains volume list")
-    create = Empty(icon="database", title="", text="")
+                  action=_("Create volume"), text=_(
+                      "Every instance brings a root volume of its own. Further ones are made here, and attached later."),
+                  url_name="volumes:create", permission="volume.create", command="mains volume create data --size-gib 20")
 
     def rows(self) -> QuerySet[Volume]:
         return narrow(self.request, Volume.objects.visible_to(self.request.user)).select_related(

@@ -9,6 +9,7 @@ from compute.instances.schedules import cron
 from compute.instances.schedules.verbs import MANAGE
 from compute.network.forms import VerbForm, read_once
 from portal.kernel.fields import NameField
+from portal.kernel.timezones import time_zones
 from tenants.models import Project
 
 MOST_OFFERED = 500
@@ -29,11 +30,12 @@ class ScheduleForm(VerbForm):
     cron = forms.CharField(label=_("When"), max_length=cron.LONGEST, initial="0 20 * * 1-5", help_text=_(
         "Minute, hour, day of the month, month, day of the week: 0 20 * * 1-5 is 20:00 from Monday to Friday. At least five "
         "minutes apart."), widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}))
-    time_zone = forms.CharField(label=_("Time zone"), max_length=60, initial="UTC", help_text=_("Like Asia/Shanghai."))
+    time_zone = forms.ChoiceField(label=_("Time zone"), initial="UTC")
 
     def __init__(self, *args: Any, user: Any, project: Project | None = None, schedule: InstanceSchedule | None = None,
                  **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.fields["time_zone"].choices = [(name, name) for name in sorted(time_zones())]
         projects = Project.objects.visible_to(user, MANAGE).select_related("organization")
         instances = Instance.objects.visible_to(user, MANAGE).select_related("project").only("kind", "name", "project__name")
         if schedule is not None:

@@ -11,7 +11,8 @@ from compute.instances import guarding, operations
 from compute.instances.copying import Capture, Clone
 from compute.instances.forms.copying import CaptureForm, CloneForm
 from compute.instances.lists.instances import rows_of
-from compute.instances.models import Instance
+from compute.instances.models import Instance, Snapshot
+from compute.instances.snapshots.verbs import VIEW as VIEW_SNAPSHOTS
 from compute.instances.verbs import VERBS, Verb
 from compute.network import queries
 from compute.network.models import Port
@@ -27,10 +28,13 @@ CAPTURE, CLONE = VERBS["capture"], VERBS["clone"]
 
 @page(CAPTURE.permission, methods=("GET", "POST"))
 def capture(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """How the image is called; what it takes of quota and what it would cost at most are shown beside."""
+    """How the image is called; what it takes of quota and what it would cost at most are shown beside. `?snapshot=`: of what was
+    on the volume then."""
     instance = _possible(request, CAPTURE, pk)
-    return _carry_out(request, CAPTURE, instance, CaptureForm(sent(request), instance=instance),
-                      lambda volume: Capture(instance=instance, volume=volume, name=""))
+    asked = request.GET.get("snapshot")
+    snapshot = fetch(request.user, Snapshot.objects.filter(of_instance=instance), VIEW_SNAPSHOTS, pk=asked) if asked else None
+    return _carry_out(request, CAPTURE, instance, CaptureForm(sent(request), instance=instance, snapshot=snapshot),
+                      lambda volume: Capture(instance=instance, volume=volume, name="", snapshot=snapshot))
 
 
 @page(CLONE.permission, methods=("GET", "POST"))
@@ -53,7 +57,7 @@ def _possible(request: HttpRequest, verb: Verb, pk: UUID) -> Instance:
 def _carry_out(request: HttpRequest, verb: Verb, instance: Instance, form: Any, wanted_of: Any) -> HttpResponse:
     back = reverse("instances:detail", args=[instance.pk])
     if request.method == "POST" and form.carried_out(
-            lambda: operations.act(instance, verb.name, actor=request.user, **form.cleaned_data)):
+            lambda: operations.act(instance, verb.name, actor=request.user, **form.wishes())):
         return acted(request, _("%(verb)s: %(name)s – accepted.") % {"verb": verb.label, "name": instance.name},
                      _page_of_copy(form.made))
     wanted = wanted_of(Volume.objects.get(attachment__domain=instance.pk, attachment__is_boot=True))

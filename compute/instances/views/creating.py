@@ -1,5 +1,5 @@
 """The create page: a form, and a summary that says price, quota, placement and the same order for programs."""
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,8 @@ from billing.money import Money
 from billing.prices import Estimate, price_of
 from compute.hosts import placement
 from compute.instances import operations, wording
+from compute.instances.abilities import Told
+from compute.instances.class_wording import special, told
 from compute.instances.forms import OrderForm, suggested_name
 from compute.instances.launch_templates import prefill, verbs
 from compute.instances.launch_templates.models import LaunchTemplate
@@ -30,7 +32,8 @@ from tenants.scope import current_region, default_project, projects_of
 
 PERMISSION = "instance.create"
 REMEMBERED = "create"  # the session's: by project, what was chosen last
-REMEMBERED_FIELDS = ("region", "zone", "image", "type", "root_disk_gib", "subnets", "security_groups", "floating_ip", "ssh_keys")
+REMEMBERED_FIELDS = ("region", "zone", "image", "type", "vcpus", "memory_mib", "root_disk_gib",
+                     "subnets", "security_groups", "floating_ip", "ssh_keys")
 MOST_REMEMBERED = 20
 UNSPELLED = (("curl", "curl", ""), ("python", "Python", ""), ("cli", "CLI", ""))
 
@@ -227,8 +230,7 @@ def _still_offered(found: Offer, last: Mapping[str, object], standing: Mapping[s
         known, value = {str(row.pk) for row in rows[name]}, last[name]
         kept[name] = [one for one in value if one in known] if isinstance(value, list) else value if value in known else None
     kept = {name: value for name, value in kept.items() if value}
-    if isinstance(last.get("root_disk_gib"), int):
-        kept["root_disk_gib"] = last["root_disk_gib"]
+    kept |= {name: last[name] for name in ("root_disk_gib", "vcpus", "memory_mib") if isinstance(last.get(name), int)}
     return kept | {"floating_ip": standing["floating_ip"] and last.get("floating_ip", True) is not False}
 
 
@@ -261,31 +263,43 @@ def _plain(value: Any) -> object:
 # -- sizes --
 
 @dataclass(frozen=True, kw_only=True)
-class Size:
-    """A card: a size with its price and, where it cannot be had, why."""
+class Card:
+    """A size with its price and, where it cannot be had, why."""
 
     type: InstanceType
     hourly: Money | None
     why_not: str
 
+    @property
+    def limits(self) -> Sequence[Told]:
+        """What its class of virtual hardware rules out."""
+        return told(self.type)
 
-def sizes(form: OrderForm, found: Summary | None = None) -> list[Size]:
+    @property
+    def special(self) -> Sequence[str]:
+        return special(self.type)
+
+
+def sizes(form: OrderForm, found: Summary | None = None) -> list[Card]:
     """Without a summary only what the offer itself says is known."""
     left = {line.resource: line.limit - line.used for line in sorted(
         found.limited, key=lambda line: line.limit - line.used, reverse=True)} if found else {}
     region = form.offer.region
-    capacities = remembered(("capacities", region.pk), lambda: placement.capacities(region),
-                            least_s=LATELY_S) if found and region else []
-    return [Size(type=kind, hourly=form.offer.prices.get(kind.pk), why_not=_why_not(kind, form.offer, left, capacities))
+    hosts = remembered(("abilities", region.pk), lambda: placement.abilities(region),
+                       least_s=LATELY_S) if found and region else []
+    return [Card(type=kind, hourly=form.offer.prices.get(kind.pk), why_not=_why_not(kind, form.offer, left, hosts))
             for kind in form.offer.types]
 
 
-def _why_not(kind: InstanceType, found: Offer, left: Mapping[str, int], capacities: list[Mapping[str, int]]) -> str:
+def _why_not(kind: InstanceType, found: Offer, left: Mapping[str, int],
+             hosts: list[tuple[Mapping[str, int], frozenset[str]]]) -> str:
     wanted = {"vcpu": kind.vcpus, "memory_mib": kind.memory_mib}
     if kind.pk not in found.prices:
         return _("It has no price here yet.")
-    if capacities and not any(placement.is_within(wanted, capacity) for capacity in capacities):
+    if hosts and not any(placement.is_within(wanted, capacity) for capacity, _traits in hosts):
         return _("No host of this region is large enough.")
+    if hosts and not any(kind.traits <= given for _capacity, given in hosts):
+        return _("No host of this region has its virtual hardware.")
     if left.get("instances", 1) < 1:
         return _("The quota allows no more instances.")
     if kind.vcpus > left.get("vcpus", kind.vcpus):

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from compute.instances.forms import DescriptionForm
-from compute.instances.models import Instance, LaunchTemplate, SshKey
+from compute.instances.models import Instance, LaunchTemplate, Snapshot, SshKey
 from compute.network.models import FloatingIp, Port, SecurityGroup, Subnet, Vpc
 from compute.network.views.asking import sent
 from portal.kernel.describing import update_resource
@@ -64,6 +64,7 @@ def home_of(row: Resource) -> tuple[str, str]:
 instance = edit(Instance, "instance.update", "instances:list")
 launch_template = edit(LaunchTemplate, "launch_template.update", "launch_templates:list")
 ssh_key = edit(SshKey, "sshkey.manage", "ssh_keys:list")
+snapshot = edit(Snapshot, "snapshot.update", "snapshots:list")
 volume = edit(Volume, "volume.update", "volumes:list")
 image = edit(Image, "image.update", "images:list")
 vpc = edit(Vpc, "vpc.manage", "vpcs:list")

@@ -28,6 +28,7 @@ from compute.network import operations, queries, traffic
 from compute.network.addressing import open_pool
 from compute.network.forms import FloatingIpForm
 from compute.network.models import AddressPool, FloatingIp
+from compute.network.topology import Guest
 from compute.network.views.asking import ask, nowhere, place, sent, show_form
 from portal.kernel.pages import acted
 from portal.kernel.states import database_now
@@ -82,30 +83,32 @@ def _told(prices: queries.AddressPrices, pool: AddressPool) -> list[tuple[str, o
 def detail(request: HttpRequest, pk: UUID) -> HttpResponse:
     """`?tab=` overview, timeline or cost."""
     floating = fetch(request.user, _rows(request).select_related(*UNDER_WAY), "floatingip.view", pk=pk)
-    prices = queries.AddressPrices.now([floating.pool])
+    prices, port = queries.AddressPrices.now([floating.pool]), floating.port
+    guest = addresses.guests(request.user, [port]).get(port.domain) if port else None
     tabs = {"overview": Tab(label=_("Overview"), part="network/_floating_ip.html",
-                            content=lambda: _overview(request, floating, prices)),
+                            content=lambda: _overview(request, floating, prices, guest)),
             "timeline": timeline_tab(request, lambda: [pk]), "cost": cost_tab(request, floating)}
     return show(request, Sheet(
-        row=floating, list_page=LIST, lead="network/_floating_ip_lead.html", tabs=tabs, actions=_actions(request, floating),
+        row=floating, list_page=LIST, lead="network/_floating_ip_lead.html", tabs=tabs,
+        actions=_actions(request, floating, guest),
         live=f"floating_ip:{pk} port instance", in_flight=FloatingIp.TONES[floating.state] == "busy",
         context={"floating": floating}))
 
 
-def _overview(request: HttpRequest, floating: FloatingIp, prices: queries.AddressPrices) -> dict[str, object]:
-    port = floating.port
-    guest = addresses.guests(request.user, [port]).get(port.domain) if port else None
+def _overview(request: HttpRequest, floating: FloatingIp, prices: queries.AddressPrices,
+              guest: Guest | None) -> dict[str, object]:
     days = traffic.by_day(floating, Month.of(database_now()))
     return {"guest": guest, "prices": _told(prices, floating.pool), "sent": sum(size for _day, size in days),
             "danger": _danger(request, floating, prices)}
 
 
-def _actions(request: HttpRequest, floating: FloatingIp) -> list[Action]:
-    refused, state = may_not(request, "floatingip.associate", floating), floating.state
+def _actions(request: HttpRequest, floating: FloatingIp, guest: Guest | None) -> list[Action]:
+    kept, state = guest.kept if guest else "", floating.state
+    refused = may_not(request, "floatingip.associate", floating)
     edit = edit_action(request, floating, "floatingip.manage", "floating_ips:edit")
     if state in (FloatingIp.State.ATTACHED, FloatingIp.State.DISASSOCIATING):
         return [Action(label=_("Disassociate"), symbol="unlink", url=reverse("floating_ips:disassociate", args=[floating.pk]),
-                       why_not=refused or _not_while(floating, FloatingIp.State.ATTACHED), text=DISASSOCIATING,
+                       why_not=refused or kept or _not_while(floating, FloatingIp.State.ATTACHED), text=DISASSOCIATING,
                        question=_("Disassociate %(address)s?") % {"address": floating.address}), edit]
     return [Action(label=_("Associate"), symbol="link", url=reverse("floating_ips:associate", args=[floating.pk]), is_link=True,
                    why_not=refused or _not_while(floating, FloatingIp.State.IDLE)), edit]

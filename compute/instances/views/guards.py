@@ -35,8 +35,8 @@ def lock(request: HttpRequest, pk: UUID) -> HttpResponse:
         "form": form, "title": _("Lock “%(name)s”") % {"name": found.name}, "action": _("Lock"), "back": _page_of(found),
         "crumbs": "instances:list", "lead": _(
             "Every action on it is refused until somebody unlocks it: start, stop, resize, rebuild, delete and the others, from "
-            "the list and by schedules too. Its name, tags, volumes and network cards can still be changed. Whoever may operate "
-            "it may unlock it.")}, status=form.status)
+            "the list and by schedules too. Its floating IPs, security groups and volumes stay as they are; its name and tags "
+            "can still be changed. Whoever may operate it may unlock it.")}, status=form.status)
 
 
 @page(guarding.LOCK, methods=("POST",))

@@ -1,4 +1,5 @@
 """The operators' pages of hosts: joins hosts with their pools and the instances on them, so it lives on the right-hand side."""
+from typing import Any
 from uuid import UUID
 
 from django.db.models import QuerySet
@@ -9,6 +10,7 @@ from django.utils.translation import gettext as _
 from compute.hosts import operations
 from compute.hosts.models import Host
 from compute.hosts.steps import PROGRAMS
+from compute.instances import lost_files
 from compute.instances.lists.hosts import HostList, bars
 from compute.instances.models import HEAVY, Instance
 from portal.kernel.pages import acted, fragment
@@ -37,8 +39,15 @@ def detail(request: HttpRequest, pk: UUID) -> HttpResponse:
     return fragment(
         request, "hosts/detail.html", "hosts/_detail.html", host=host, bars=bars(host), instance_count=instances.count(),
         instances=shown.order_by("name", "pk")[:SHOWN_INSTANCES], pools=host.pools.order_by("name"),
-        strangers=host.discovered.order_by("kind", "name")[:SHOWN_STRANGERS], versions=_versions(host),
+        **_found(host), versions=_versions(host),
         operations=operations.preparations(host)[:SHOWN_OPERATIONS], in_flight=host.state == Host.State.PREPARING)
+
+
+def _found(host: Host) -> dict[str, Any]:
+    """What is there and not ours, and what is ours and not there."""
+    found = list(host.discovered.order_by("kind", "name")[:SHOWN_STRANGERS])
+    return {"strangers": [one for one in found if one.kind != lost_files.KIND],
+            "lost": [one for one in found if one.kind == lost_files.KIND]}
 
 
 def _versions(host: Host) -> list[tuple[str, str]]:

@@ -47,12 +47,18 @@ def act_on(verb: Verb) -> Callable[..., HttpResponse]:
             # Whoever has just ticked the box was not asked for the name yet.
             error = _("This is not the name of the instance.") if wanted is verb or "typed_name" in request.POST else ""
             return _ask(request, wanted, instance, error=error)
-        operations.act(instance, wanted.name, actor=request.user, force="force" in request.POST and wanted.takes_force)
+        wishes = {"volumes": True} if wanted.name == "purge" and _takes_volumes(request) else {}
+        operations.act(instance, wanted.name, actor=request.user, force="force" in request.POST and wanted.takes_force, **wishes)
         to = reverse("instances:list") if wanted.is_bad else reverse("instances:detail", args=[pk])
         text = _("%(verb)s: %(name)s – accepted.") % {"verb": wanted.label, "name": instance.name}
         return acted(request, text, to, leave=wanted.is_bad)
 
     return act
+
+
+def _takes_volumes(request: HttpRequest) -> bool:
+    """Whether all of its volumes go with it."""
+    return "true" in (request.POST.get("volumes"), request.GET.get("volumes"))
 
 
 def _ask(request: HttpRequest, verb: Verb, instance: Instance, error: str = "") -> HttpResponse:
@@ -61,7 +67,8 @@ def _ask(request: HttpRequest, verb: Verb, instance: Instance, error: str = "") 
         raise InvalidInput.field("typed_name", error or _("Please confirm."))
     context: dict[str, Any] = {"verb": verb, "instance": instance, "error": error,
                                "action": reverse(f"instances:{verb.name}", args=[instance.pk]),
-                               "effects": effects_of(verb, instance)}
+                               "effects": effects_of(verb, instance), "takes_volumes": _takes_volumes(request),
+                               "has_volumes": verb.name == "purge" and len(details.volumes_of(instance)) > 1}
     return render(request, "instances/confirm.html", context, status=400 if error else 200)
 
 

@@ -13,10 +13,12 @@ from billing.money import Money
 from billing.prices import NoPrice, each_price
 from compute.hosts import placement
 from compute.instances import guarding, operations
+from compute.instances.abilities import Told
+from compute.instances.class_wording import special, told
 from compute.instances.forms import ResizeForm
 from compute.instances.lists.instances import HEAVY
 from compute.instances.models import Instance, InstanceState, InstanceType
-from compute.instances.resizing import Resize, Way
+from compute.instances.resizing import OTHER_CLASS, Resize, Way
 from compute.instances.verbs import VERBS
 from compute.network.views.asking import sent
 from portal.kernel.pages import acted
@@ -45,6 +47,15 @@ class Card:
         return self.resize.type
 
     @property
+    def limits(self) -> Sequence[Told]:
+        """What its class of virtual hardware rules out."""
+        return told(self.type)
+
+    @property
+    def special(self) -> Sequence[str]:
+        return special(self.type)
+
+    @property
     def is_live(self) -> bool:
         return self.resize.way is Way.LIVE
 
@@ -69,7 +80,7 @@ def resize(request: HttpRequest, pk: UUID) -> HttpResponse:
     types = list(InstanceType.objects.offered_to(instance.project.organization_id))
     form = ResizeForm(sent(request), types=types, is_running=instance.state == InstanceState.RUNNING)
     if request.method == "POST" and form.carried_out(
-            lambda: operations.act(instance, VERB.name, actor=request.user, **form.cleaned_data)):
+            lambda: operations.act(instance, VERB.name, actor=request.user, **form.wishes)):
         text = _("%(verb)s: %(name)s – accepted.") % {"verb": VERB.label, "name": instance.name}
         return acted(request, text, reverse("instances:detail", args=[pk]))
     return render(request, "instances/resize.html", {
@@ -79,9 +90,10 @@ def resize(request: HttpRequest, pk: UUID) -> HttpResponse:
 def cards(instance: Instance, types: Sequence[InstanceType]) -> list[Card]:
     """In as many statements however many types there are."""
     project, region = instance.project, instance.region
-    readings = {kind.pk: Instance(type=kind).readings(InstanceState.RUNNING)[0] for kind in types}
+    sizes = {kind.pk: Resize(instance=instance, type=kind) for kind in types}
+    readings = {pk: wanted.size.readings(InstanceState.RUNNING) for pk, wanted in sizes.items()}
     try:
-        prices = each_price(project.organization, region, readings.values(), CLOCK)
+        prices = each_price(project.organization, region, [one for rows in readings.values() for one in rows], CLOCK)
     except NoPrice:
         prices = {}
     quota: dict[str, int] = {}
@@ -92,7 +104,8 @@ def cards(instance: Instance, types: Sequence[InstanceType]) -> list[Card]:
     free = remembered(("left", instance.host_id), lambda: placement.left(instance.host), least_s=LATELY_S)
     found = []
     for kind in types:
-        wanted, hourly = Resize(instance=instance, type=kind), prices.get(readings[kind.pk])
+        wanted, parts = sizes[kind.pk], [prices.get(one) for one in readings[kind.pk]]
+        hourly = None if None in parts else Money(sum(one.amount for one in parts), parts[0].currency)
         found.append(Card(resize=wanted, hourly=hourly, why_not=_why_not(wanted, hourly, quota, free)))
     return found
 
@@ -100,7 +113,11 @@ def cards(instance: Instance, types: Sequence[InstanceType]) -> list[Card]:
 def _why_not(wanted: Resize, hourly: Money | None, quota: Mapping[str, int], free: Mapping[str, Any]) -> str:
     more = wanted.more
     if wanted.type.pk == wanted.instance.type_id:
-        return _("It has this size.")
+        return "" if wanted.type.is_custom else _("It has this size.")
+    if wanted.is_other_class:
+        return str(OTHER_CLASS)
+    if not wanted.type.traits <= set(wanted.instance.host.traits):
+        return _("Its host has not the virtual hardware of this type.")
     if hourly is None:
         return _("It has no price here yet.")
     if more["vcpus"] > max(0, quota.get("vcpus", more["vcpus"])):

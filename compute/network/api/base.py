@@ -12,6 +12,7 @@ from rest_framework.response import Response
 from compute.network.models import Vpc
 from portal.kernel.describing import update_resource
 from portal.kernel.errors import InvalidInput
+from portal.kernel.guards import hold
 from portal.kernel.rest.filters import MOST_VALUES, DeclaredFilters
 from portal.kernel.rest.serializers import RenameSerializer
 from portal.kernel.rest.views import Fetched, Listed, RoomViewSet
@@ -71,9 +72,14 @@ class NetworkViewSet(Listed, Fetched, RoomViewSet):
         """Whose row the verbs lock before this one's."""
         return None
 
+    def domain_of(self, row: Any) -> UUID | None:
+        """Whose guards the verbs ask before that."""
+        return None
+
     def matched(self, request: Request, target: Any) -> Any:
         """As everywhere, with the locks of the verbs taken first and in their order, so that nobody waits in a circle."""
         if "If-Match" in request.headers:
+            hold(self.domain_of(target))
             vpc_id = self.vpc_of(target)
             if vpc_id is not None:
                 Vpc.objects.select_for_update(of=("self",), no_key=True).get(pk=vpc_id)

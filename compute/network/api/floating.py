@@ -1,5 +1,6 @@
 """REST of floating IPs and of what the operators set up for them: address pools and fabrics."""
 from typing import Any
+from uuid import UUID
 
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
@@ -13,7 +14,7 @@ from compute.network import operations
 from compute.network import traffic as counted
 from compute.network.errors import AlreadyAssociated, NoPublicNetwork, PoolFull
 from compute.network.models import AddressPool, Fabric, FloatingIp, Port
-from portal.kernel.errors import InvalidInput
+from portal.kernel.errors import InvalidInput, Locked
 from portal.kernel.models import Region
 from portal.kernel.rest.examples import id_of
 from portal.kernel.rest.serializers import DescribedSerializer, NameField, ResourceSerializer, StrictSerializer, VisibleField
@@ -105,9 +106,13 @@ class FloatingIpViewSet(NetworkViewSet):
     bodies = {**NetworkViewSet.bodies, "create": CreateFloatingIpSerializer, "associate": AssociateSerializer}
     answers = {"create": (201, FloatingIpSerializer), "destroy": (204, None), "traffic": (200, TrafficSerializer)}
     query_parameters = {"traffic": ("month",)}
-    errors = {"create": (*REFUSALS, *affording.REFUSALS, NoPublicNetwork, PoolFull), "associate": (AlreadyAssociated,)}
+    errors = {"create": (*REFUSALS, *affording.REFUSALS, NoPublicNetwork, PoolFull), "associate": (AlreadyAssociated, Locked),
+              "disassociate": (Locked,)}
     filters = {"state": "state", "pool": "pool", "port": "port", "instance": "port__domain", "address": "allocation__address"}
     search_fields = ("name", "description", "allocation__address")
+
+    def domain_of(self, row: FloatingIp) -> UUID | None:
+        return row.port.domain if row.port else None
 
     def create(self, request: Request) -> Response:
         """Take a public address; called by its address unless named. Billed until it is deleted."""

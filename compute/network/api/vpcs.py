@@ -11,7 +11,8 @@ from compute.network import operations
 from compute.network.errors import AddressInUse, CidrOverlaps, InUse, NoNetwork, PoolFull, SubnetFull, TooMany
 from compute.network.models import Port, SecurityGroup, Subnet, Vpc
 from compute.network.operations.vpcs import lock_groups
-from portal.kernel.errors import StateConflict
+from portal.kernel.errors import Locked, StateConflict
+from portal.kernel.guards import hold
 from portal.kernel.models import Region
 from portal.kernel.rest.examples import id_of
 from portal.kernel.rest.serializers import DescribedSerializer, RenameSerializer, ResourceSerializer, VisibleField
@@ -172,7 +173,7 @@ class PortViewSet(NetworkViewSet):
     permissions = VpcViewSet.permissions
     bodies = {"create": CreatePortSerializer, "partial_update": ChangePortSerializer}
     answers = {"create": (201, PortSerializer), "destroy": (204, None)}
-    errors = {"create": (*REFUSALS, AddressInUse, SubnetFull, TooMany, NoNetwork, StateConflict)}
+    errors = {"create": (*REFUSALS, AddressInUse, SubnetFull, TooMany, NoNetwork, StateConflict), "partial_update": (Locked,)}
     filters = {"vpc": "subnet__vpc", "subnet": "subnet", "instance": "domain", "security_group": "groups", "ip": "ip",
                "mac": "mac"}
     conditions = {"state": PORT_STATES}
@@ -189,6 +190,7 @@ class PortViewSet(NetworkViewSet):
     def matched(self, request: Request, target: Port) -> Port:
         """The groups that it is to have are locked before its VPC."""
         if "If-Match" in request.headers and self.action == "partial_update":
+            hold(target.domain)
             lock_groups(*self.read_body().get("security_groups", ()))
         return super().matched(request, target)
 

@@ -12,6 +12,7 @@ from compute.network.models import AddressPool, FloatingIp, Port
 from compute.network.operations.vpcs import refuse_held
 from portal.kernel import audit, live
 from portal.kernel.errors import InvalidInput, StateConflict
+from portal.kernel.guards import require_changeable
 from portal.kernel.models import Operation, Region
 from portal.kernel.operations import Kind, Run, Step, register, submit
 from portal.kernel.states import database_now
@@ -75,11 +76,13 @@ def end_floating_ip(floating: FloatingIp) -> None:
 
 @transaction.atomic
 def associate(floating: FloatingIp, port: Port, *, actor) -> Operation:
-    """Begin to translate the address to the port, running or not. Raises StateConflict, Busy or AlreadyAssociated."""
+    """Begin to translate the address to the port, running or not. Raises StateConflict, Busy, Locked or
+    AlreadyAssociated."""
     if (port.project_id, port.region_id) != (floating.project_id, floating.region_id):
         raise InvalidInput.field("port", str(_("This port belongs to another project or region.")))
     if port.subnet.vpc.pool_id != floating.pool_id:
         raise InvalidInput.field("port", str(_("The port's VPC does not go out by this address's public network.")))
+    require_changeable(port.domain, actor=actor)
     changing(port.subnet.vpc_id)
     fresh = _locked(floating)
     if fresh.state != State.IDLE:
@@ -99,9 +102,10 @@ def associate(floating: FloatingIp, port: Port, *, actor) -> Operation:
 
 @transaction.atomic
 def disassociate(floating: FloatingIp, *, actor) -> Operation:
-    """Begin to take the address off its port; connections through it end. Raises StateConflict or Busy."""
+    """Begin to take the address off its port; connections through it end. Raises StateConflict, Busy or Locked."""
     port = Port.objects.select_related("subnet").filter(floating_ip=floating.pk).first()
     if port is not None:
+        require_changeable(port.domain, actor=actor)
         changing(port.subnet.vpc_id)
     fresh = _locked(floating)
     if fresh.state != State.ATTACHED or port is None or fresh.port_id != port.pk:

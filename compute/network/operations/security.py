@@ -11,6 +11,7 @@ from compute.network.models import Fabric, Port, SecurityGroup, SecurityGroupRul
 from compute.network.operations.vpcs import lock_groups, own_groups, refuse_gone
 from portal.kernel import audit, live
 from portal.kernel.errors import InvalidInput, PortalError, StateConflict
+from portal.kernel.guards import require_changeable
 from portal.kernel.models import Region
 from portal.kernel.states import database_now
 from tenants.models import Project
@@ -122,7 +123,8 @@ def delete_rule(rule: SecurityGroupRule, *, actor) -> None:
 
 @transaction.atomic
 def set_groups(port: Port, groups: Iterable[SecurityGroup], *, actor) -> Port:
-    """The port has exactly these groups; none means that nothing passes."""
+    """The port has exactly these groups; none means that nothing passes. Raises Locked."""
+    require_changeable(port.domain, actor=actor)
     groups = own_groups(port.project_id, port.region_id, groups)
     changing(port.subnet.vpc_id)
     refuse_gone(port)

@@ -18,13 +18,14 @@ PROBLEMS = {400: "Invalid input; `errors` names the fields.", 401: "Not signed i
             403: "Visible, but not allowed.",
             404: "Absent or hidden.", 409: "State conflict or quota; `code` says which.", 412: "If-Match is stale.",
             413: "The body is too large.", 415: "The body is no JSON.",
-            422: "Idempotency-Key used with another body.", 429: "Too many requests.", 503: "Try again later."}
+            422: "Idempotency-Key used with another body.", 429: "Too many requests.", 502: "The host reported a fault.",
+            503: "Try again later."}
 PROBLEM = "application/problem+json"
 # Of every action; what no class of ours stands for is made in portal.kernel.rest.problem.
 ALWAYS = {400: {"invalid", "malformed"}, 401: {"not_authenticated"}, 429: {"rate_limited"}, 503: {"unavailable"}}
 CHANGES = {403: {"forbidden"}, 404: {"not_found"}, 409: {"conflict"}, 413: {"too_large"}, 415: {"unsupported_media_type"}}
 SENTENCE_END = re.compile(r"(?<=[a-z)\d])[.;:](?:\s|$)")
-FLAGS, NUMBERS = frozenset({"dry_run", "purge"}), frozenset({"wait", "step"})
+FLAGS, NUMBERS = frozenset({"dry_run", "purge", "volumes"}), frozenset({"wait", "step"})
 LOCATION = OpenApiParameter("Location", str, OpenApiParameter.HEADER, response=[202],
                             description="The operation's address.")
 ETAG = OpenApiParameter("ETag", str, OpenApiParameter.HEADER, response=[200], description="The row's version.")
@@ -95,6 +96,9 @@ class AutoSchema(SpectacularSchema):
             return super().get_response_serializers()
         status, serializer = self._answer()
         found: dict[Any, Any] = {status: self._many(serializer) if self.action == "list" else serializer}
+        if self.action in self.room.other_answers:
+            other, body = self.room.other_answers[self.action]
+            found[other] = body
         if self._takes("dry_run"):
             found[200] = DryRunSerializer
         if self.action == "retrieve":

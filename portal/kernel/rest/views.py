@@ -63,6 +63,8 @@ class RoomViewSet(GenericViewSet):
     """action → what its body is read with; EmptySerializer when absent."""
     answers: ClassVar[Mapping[str, Any]] = {}
     """action → status and serializer for the schema: {"create": (201, KeySerializer)}; changes answer 202 otherwise."""
+    other_answers: ClassVar[Mapping[str, Any]] = {}
+    """action → another status and serializer that it may have, for the schema."""
     errors: ClassVar[Mapping[str, tuple[type[PortalError], ...]]] = {}
     """action → what it may refuse with besides the general refusals (portal.kernel.rest.schema), for the schema."""
     filters: ClassVar[Mapping[str, str]] = {}

@@ -21,6 +21,8 @@ from compute.hosts.identity import public_line
 from compute.hosts.models import Endpoint, Host, SshIdentity
 from compute.hosts.operations import prepare_host
 from compute.instances.models import InstanceType
+from compute.instances.offers import BILLED
+from compute.instances.snapshots.models import METER, SKU
 from compute.lab.image import DemoImage, build
 from compute.network.models import AddressPool, Fabric
 from compute.network.operations import default_group, default_subnet
@@ -34,6 +36,10 @@ from tenants.roles import bind
 # Each grows live into the next: memory is plugged in by blocks of 128 MiB (compute.instances.headroom).
 TYPES = (("nano", "Nano", 1, 256, 1), ("small", "Small", 1, 512, 2), ("medium", "Medium", 2, 1024, 4),
          ("large", "Large", 4, 4096, 10))
+# One whose size is chosen, by the vCPU and the GiB.
+CUSTOM = ("custom", {"name": "Custom", "vcpus": 1, "memory_mib": 512, "max_vcpus": 8, "max_memory_mib": 8192,
+                     "memory_step_mib": 256, "root_disk_gib": 4},
+          {"vcpu": Decimal("0.02"), "memory": Decimal("0.04")})
 RUNNING_A_MIB = Decimal("0.00005")  # per hour; makes nano about 9 CNY a month
 STOPPED_SHARE = Decimal("0.1")
 VOLUME_A_GIB = Decimal("0.0007")
@@ -75,7 +81,8 @@ class Command(BaseCommand):
         return region, zone
 
     def catalogue(self, region: Region) -> None:
-        prices: list[tuple[str, str, Decimal]] = [("volume", "local", VOLUME_A_GIB), ("image", IMAGE_STORE, IMAGE_A_GIB)]
+        prices: list[tuple[str, str, Decimal]] = [("volume", "local", VOLUME_A_GIB), ("image", IMAGE_STORE, IMAGE_A_GIB),
+                                                (METER, SKU, VOLUME_A_GIB)]
         prices += [(meter, POOL_SLUG, hourly) for meter, hourly in FLOATING_IP_HOURLY.items()]
         prices.append(("network.public_traffic", POOL_SLUG, TRAFFIC_A_GB))
         for slug, name, vcpus, memory_mib, disk in TYPES:
@@ -85,6 +92,10 @@ class Command(BaseCommand):
             # Who pauses keeps the host's memory.
             prices += [("instance.running", slug, hourly), ("instance.paused", slug, hourly)]
             prices += [(f"instance.{state}", slug, hourly * STOPPED_SHARE) for state in ("stopped", "suspended", "recycled")]
+        slug, more, custom_prices = CUSTOM
+        InstanceType.objects.get_or_create(slug=slug, defaults=more)
+        prices += [(f"instance.{state}.{part}", slug, hourly * (1 if state in ("running", "paused") else STOPPED_SHARE))
+                   for part, hourly in custom_prices.items() for state in BILLED]
         seed_prices(region, prices)
 
     def admin(self) -> User:

@@ -3,6 +3,8 @@
 A stand declares what it `lacks`; such a test is then expected to fail, strictly: one that passes after all is an
 error, so a declaration can neither hide a fault nor outlive its reason.
 """
+import json
+import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,10 +12,12 @@ from typing import Protocol
 from uuid import UUID, uuid4
 
 import libvirt
+from lxml import etree
 
 from compute.hosts.drivers import open_hypervisor
 from compute.hosts.drivers.contract import Address, Fence, Hypervisor
 from compute.hosts.drivers.simulated import SimulatedHost
+from compute.hosts.drivers.simulated.snapshots import volume_at
 from compute.hosts.drivers.spec import Domain
 from storage.pools import open_pool
 from storage.pools.contract import VolumePool
@@ -39,6 +43,16 @@ class Hand(Protocol):
     def crash(self, uuid: UUID) -> None: ...
 
     def size(self, uuid: UUID) -> tuple[int, int]: ...
+
+    def disks(self, uuid: UUID) -> set[str]: ...
+
+    def keep_devices(self, uuid: UUID) -> None: ...
+
+    def snapshots(self, file: str) -> list[str]: ...
+
+    def install_agent(self, uuid: UUID, *cards: tuple[str, str, list[str]]) -> None: ...
+
+    def agent(self, uuid: UUID) -> dict: ...
 
     def let_go_of_pool(self, name: str) -> None: ...
 
@@ -90,6 +104,9 @@ class Stand:
 
 
 class SimulatedHand(SimulatedHost):
+    def snapshots(self, file: str) -> list[str]:
+        return list(volume_at(self._store.read(), file).get("snapshots", ()))
+
     def let_go_of_pool(self, name: str) -> None:
         raise NotImplementedError("a simulated pool is never inactive")
 
@@ -116,6 +133,23 @@ class LibvirtHand:
     def size(self, uuid: UUID) -> tuple[int, int]:
         domain = self._find(uuid)
         return domain.vcpusFlags(libvirt.VIR_DOMAIN_AFFECT_LIVE), domain.maxMemory() // 1024
+
+    def disks(self, uuid: UUID) -> set[str]:
+        described = etree.fromstring(self._find(uuid).XMLDesc())
+        return {source.get("file") for source in described.iterfind("devices/disk/source")}
+
+    def keep_devices(self, uuid: UUID) -> None:
+        """What has no system keeps them anyway."""
+
+    def snapshots(self, file: str) -> list[str]:
+        told = subprocess.run(["qemu-img", "info", "-U", "-f", "qcow2", "--output=json", file], check=True, capture_output=True)
+        return [one["name"] for one in json.loads(told.stdout).get("snapshots", ())]
+
+    def install_agent(self, uuid: UUID, *cards: tuple[str, str, list[str]]) -> None:
+        raise NotImplementedError("what these hosts run has no system to install it in")
+
+    def agent(self, uuid: UUID) -> dict:
+        raise NotImplementedError("as above")
 
     def undefine(self, uuid: UUID) -> None:
         self._find(uuid).undefine()

@@ -4,7 +4,7 @@ After a wanted change: `make test ARGS="tests/compute/drivers/test_domain_xml.py
 difference.
 """
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from uuid import UUID
 
@@ -19,6 +19,7 @@ from compute.hosts.drivers.spec import (
     Backing,
     Balloon,
     Cell,
+    Channel,
     Console,
     Controller,
     Dimm,
@@ -33,8 +34,12 @@ from compute.hosts.drivers.spec import (
     Serial,
     Video,
     Vnc,
+    Watchdog,
     domain_name,
 )
+from compute.instances.design import with_slots
+from compute.instances.hardware import Hardware
+from compute.instances.models import InstanceType
 from storage.pools import elements as storage
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -52,9 +57,9 @@ EXAMPLES: dict[str, Element] = {
             Disk(file="/pool/seed", target="sda", bus="sata", device="cdrom", format="raw", readonly=True),
             Controller(type="pci", index=1, model="pcie-root-port"),
             Interface(mac="0a:4d:00:00:00:01", interface_id=ONE, mtu=1442, offload=(HostOffload(), GuestOffload())),
-            Serial(log_file="/var/log/libvirt/one.log", log_append="on"), Console(),
+            Serial(log_file="/var/log/libvirt/one.log", log_append="on"), Console(), Channel(),
             Vnc(listen="10.0.0.1", password="geheim12", share_policy="ignore"), Video(vram_kib=16384), Input(),
-            Rng(), Balloon(stats_period_s=10), Dimm(size_mib=128))),
+            Rng(), Balloon(stats_period_s=10), Dimm(size_mib=128), Watchdog())),
     "direct-kernel": Domain(
         type="qemu", name=domain_name(TWO), uuid=TWO, generation=1, instance=TWO, memory_mib=256, max_vcpus=1, vcpus=1,
         machine="pc", kernel="/pool/vmlinuz", initrd="/pool/initrd", cmdline="console=ttyS0 quiet",
@@ -74,6 +79,30 @@ EXAMPLES: dict[str, Element] = {
                              backing=storage.Backing(path="/pool/base")),
     "probe-volume": probe.ProbeVolume(),
 }
+CLASSES = {
+    "uefi": InstanceType(firmware="uefi"), "secure": InstanceType(firmware="uefi-secure"),
+    "i440fx": InstanceType(machine="i440fx"), "emulated": InstanceType(io_class="emulated"),
+    "emulated-i440fx": InstanceType(io_class="emulated", machine="i440fx"), "multiqueue": InstanceType(io_class="multiqueue"),
+    "host-model": InstanceType(cpu_mode="host-model"), "baseline": InstanceType(cpu_mode="baseline"),
+    "numa": InstanceType(numa_nodes=2, has_hugepages=True),
+}
+
+
+def of_class(type: InstanceType) -> Domain:
+    """A domain with a root disk, another one, the set-up drive and a card, of that class."""
+    hardware = Hardware(type=type, vcpus=3, is_accelerated=True)
+    cells = hardware.cells(vcpus=3, memory_mib=1000)
+    disks = (Disk(file="/pool/root", target="vda", serial="0001"), Disk(file="/pool/data", target="vdf", serial="0002"),
+             Disk(file="/pool/seed", target="vdz", format="raw", readonly=True))
+    return with_slots(Domain(
+        type="kvm", name=domain_name(ONE), uuid=ONE, generation=1, instance=TWO, memory_mib=1000, max_vcpus=3, vcpus=3, boot="hd",
+        cells=cells if len(cells) > 1 else None, **hardware.of_domain, devices=(
+            *map(hardware.disk, disks), hardware.card(Interface(mac="0a:4d:00:00:00:01", interface_id=ONE)),
+            *hardware.devices, Serial(), Console(), Vnc(listen="10.0.0.1", password="geheim12"), Video(), Input(), Rng(),
+            Balloon(stats_period_s=10))))
+
+
+EXAMPLES |= {f"class-{name}": of_class(type) for name, type in CLASSES.items()}
 SCHEMA_OF = {"domain": "domain.rng", "pool": "storagepool.rng", "volume": "storagevol.rng"}
 
 
@@ -145,8 +174,34 @@ def test_text_cannot_become_markup() -> None:
 
 def test_metadata_is_found_by_libvirt_under_our_namespace() -> None:
     host = libvirt.open("test:///default")
-    from dataclasses import replace
     domain = host.defineXML(replace(EXAMPLES["from-disk"], type="test", architecture="i686", machine=None).to_xml())
     found = etree.fromstring(domain.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, mapper.NAMESPACE))
     assert (found.get("generation"), found.get("instance")) == ("1", str(TWO))
     domain.undefine()
+
+
+@pytest.mark.parametrize("name", sorted(CLASSES))
+def test_libvirts_test_driver_defines_each_class(name: str) -> None:
+    host = libvirt.open("test:///default")
+    spec = replace(EXAMPLES[f"class-{name}"], type="test", architecture="i686", machine=None)
+    domain = host.defineXML(spec.to_xml())
+    try:
+        again = etree.fromstring(domain.XMLDesc())
+        assert [disk.get("bus") for disk in again.iterfind("devices/disk/target")] == [disk.bus for disk in spec.disks]
+        assert again.find("os").get("firmware") == spec.firmware
+        assert len(again.findall("devices/tpm")) == (name == "secure")
+    finally:
+        domain.undefineFlags(0)
+
+
+def test_no_two_disks_of_a_class_are_in_one_place() -> None:
+    """Of as many volumes as there are letters before the set-up drive's."""
+    hardware = Hardware(type=CLASSES["emulated"], vcpus=1, is_accelerated=False)
+    targets = [hardware.disk(Disk(file="/f", target=f"vd{letter}")).target for letter in "abcdefghijklmnopqrstuvwxz"]
+    assert len(set(targets)) == len(targets) and targets[0] == "sda" and targets[-1] == "sdf"
+
+
+def test_memory_and_processors_are_divided_among_all_nodes() -> None:
+    cells = Hardware(type=InstanceType(numa_nodes=3), vcpus=4, is_accelerated=False).cells(vcpus=4, memory_mib=1000)
+    assert [cell.cpus for cell in cells] == ["0-0", "1-1", "2-3"]
+    assert sum(cell.memory_mib for cell in cells) == 1000

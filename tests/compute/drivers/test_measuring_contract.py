@@ -70,7 +70,7 @@ def said(disks: int = 1, cards: int = 1, **more: int) -> dict[str, int]:
 
 @pytest.mark.parametrize(("devices", "times"), [(0, 0), (1, 1), (2, 3), (3, 6), (4, 10)])
 def test_all_disks_and_cards_are_added_up(devices: int, times: int) -> None:
-    one = measured(SomeDomain(), said(devices, devices))
+    [one] = measured([(SomeDomain(), said(devices, devices))])
     assert (one.read_bytes, one.write_bytes, one.reads, one.writes) == (1000 * times, 100 * times, 10 * times, times)
     assert (one.rx_bytes, one.tx_bytes, one.rx_packets, one.tx_packets) == (2000 * times, 200 * times, 20 * times, 2 * times)
     assert (one.epoch, one.cpu_ns, one.memory_bytes, one.rss_bytes) == (7, 5, 1000 * 1024, 900 * 1024)
@@ -81,20 +81,29 @@ def without(facts: dict[str, int], *names: str) -> dict[str, int]:
 
 
 def test_memory_that_is_not_said_is_unknown() -> None:
-    one = measured(SomeDomain(), without(said(2, 1), "balloon.rss", "balloon.current"))
+    [one] = measured([(SomeDomain(), without(said(2, 1), "balloon.rss", "balloon.current"))])
     assert (one.write_bytes, one.read_bytes, one.rss_bytes, one.memory_bytes) == (300, 3000, None, None)
 
 
 @pytest.mark.parametrize("name", ["cpu.time", "block.0.rd.bytes", "block.1.wr.reqs", "net.0.rx.bytes", "net.0.tx.pkts"])
 def test_of_whom_a_counter_is_missing_nothing_is_known(name: str) -> None:
     """0 would look like a counter that began anew, and what it says next like all that ever was."""
-    assert measured(SomeDomain(), said(2, 1)) is not None
-    assert measured(SomeDomain(), without(said(2, 1), name)) is None
-    assert measured(SomeDomain(), without(said(2, 1), name, "balloon.rss")) is None
-    assert measured(SomeDomain(), {}) is None
+    assert len(measured([(SomeDomain(), said(2, 1))])) == 1
+    assert measured([(SomeDomain(), without(said(2, 1), name))]) == []
+    assert measured([(SomeDomain(), without(said(2, 1), name, "balloon.rss")), (SomeDomain(), {})]) == []
 
 
 @pytest.mark.parametrize(("given", "usable", "used"), [
     (800, 300, 500 * 1024), (800, 800, 0), (300, 800, None), (2**62, 1, None), (2**64 - 1, 2**64 - 1, None), (800, -1, None)])
 def test_a_guests_own_words_are_believed_within_its_memory(given: int, usable: int, used: int | None) -> None:
-    assert measured(SomeDomain(), said(balloon_available=given, balloon_usable=usable)).used_bytes == used
+    [one] = measured([(SomeDomain(), said(balloon_available=given, balloon_usable=usable))])
+    assert one.used_bytes == used
+
+
+def test_domains_of_all_shapes_are_read_together_and_each_for_itself() -> None:
+    shapes = [(1, 1), (2, 1), (0, 0), (2, 1), (3, 2)]
+    domains = [(SomeDomain(), said(*shape)) for shape in shapes]
+    busy, shy = (SomeDomain(), without(said(2, 1), "cpu.time")), (SomeDomain(), without(said(2, 1), "balloon.rss"))
+    found = {one.domain: one for one in measured([*domains, busy, shy])}
+    alone = {one.domain: one for pair in (*domains, shy) for one in measured([pair])}
+    assert found == alone and len(found) == 6 and found[shy[0].UUID().hex()].rss_bytes is None

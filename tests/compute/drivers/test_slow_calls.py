@@ -8,7 +8,7 @@ import libvirt
 import pytest
 
 from compute.hosts.drivers.contract import Power
-from compute.hosts.drivers.libvirt import hypervisor
+from compute.hosts.drivers.libvirt import hypervisor, owned
 from compute.hosts.drivers.libvirt.faults import translate
 from portal.kernel.errors import HostFault
 
@@ -60,8 +60,8 @@ class Driver(hypervisor.LibvirtHypervisor):
 
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hypervisor, "_PATIENCE_S", 0.05)
-    monkeypatch.setattr(hypervisor, "_under_way", {})
+    monkeypatch.setattr(owned, "_PATIENCE_S", 0.05)
+    monkeypatch.setattr(owned, "_under_way", {})
 
 
 def turns(driver: Driver) -> int:

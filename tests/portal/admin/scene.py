@@ -52,7 +52,7 @@ def make_rest(cast: Cast, rows: Rows) -> Rows:
     now, host, instance = database_now(), rows[Host], rows[Instance]
     who = {"username": "mallory", "ip_address": "198.51.100.7", "path_info": "/accounts/login/", "user_agent": "curl"}
     return {
-        Resource: Resource.objects.get(pk=instance.pk), Endpoint: host.endpoint, PriceBook: PriceBook.objects.get(),
+        Resource: Resource.objects.latest("created_at"), Endpoint: host.endpoint, PriceBook: PriceBook.objects.get(),
         Attachment: Attachment.objects.get(volume=rows[Volume]),
         Hold: Hold.objects.create(resource_id=rows[Image].pk, operation=rows[Operation]),
         AuditChain: AuditChain.objects.create(organization=cast.organization),

@@ -5,10 +5,11 @@ from django.test import Client
 from django.utils.html import escape
 
 from compute.hosts.models import Host
-from compute.instances.models import Instance
+from compute.instances.models import Instance, Snapshot
 from compute.network.models import FloatingIp, Vpc
 from portal.kernel.admin.bases import MOST_AT_ONCE
 from portal.kernel.models import AuditEvent, Operation
+from portal.kernel.states import database_now
 from storage.models import Image
 from tenants.models import ApiKey, Invitation, User
 from tests.portal.admin.scene import page, said, staff
@@ -53,6 +54,7 @@ def test_what_hurts_is_asked_first(undone: Scene, model: type, name: str) -> Non
                                                      ("rebuild", "Rebuild has begun.", "rebuilding")])
 def test_it_is_done_to_an_instance_once_it_is_confirmed(undone: Scene, name: str, said: str, state: str) -> None:
     row = undone.ours[Instance]
+    Snapshot.objects.update(state="deleted", deleted_at=database_now())  # they would keep it from being rebuilt
     assert said in do(undone.cast.browser("root"), name, row, confirmed="yes")
     row.refresh_from_db()
     assert row.state == state

@@ -22,6 +22,7 @@ ELSEWHERE = {
     "hosts.Provider": "a host's own columns", "network.SecurityGroupRule": "in its group",
     **dict.fromkeys(("monitoring.Sample", "monitoring.Minute", "monitoring.Hour", "monitoring.Day"), "on its instance's page"),
     "instances.LaunchTemplateVersion": "on its template's page, which operators see too",
+    "instances.SnapshotVolume": "on its snapshot's page, which operators see too",
     "instances.ScheduleRun": "in the log on its schedule's page, which operators see too",
     "monitoring.Due": "a minute that waits to be summed up; /metrics counts them",
     "tenants.ConnectionDomain": "in its single sign-on",

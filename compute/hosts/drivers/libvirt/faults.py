@@ -5,6 +5,7 @@ import logging
 import libvirt
 
 from compute.hosts.drivers import reasons
+from compute.hosts.drivers.contract import SerialTaken
 from portal.kernel.errors import HostFault, HostUnreachable
 
 log = logging.getLogger(__name__)
@@ -68,9 +69,11 @@ _BY_TEXT = (
     ("cannot allocate memory", lambda: HostFault(reasons.NO_MEMORY)),
     ("rejected by the guest", lambda: HostFault(reasons.GUEST_KEEPS_IT, transient=True)),
     ("\" lock", lambda: HostFault(reasons.IMAGE_LOCKED, transient=True)),
+    ("active console session exists", SerialTaken),
     ("already exists with uuid", lambda: HostFault(reasons.ALREADY_EXISTS)),
     ("failed to terminate process", lambda: HostFault(reasons.TOO_BUSY, transient=True)),
     ("asynchronous jobs running", PoolBusy),
+    ("no more available pci slots", lambda: HostFault(reasons.NO_SLOT)),
     ("no space left", lambda: HostFault(reasons.NO_SPACE)),
     ("cannot access storage file", FileMissing),
     ("no such file or directory", FileMissing),

@@ -1,15 +1,11 @@
 """The libvirt hypervisor: the contract in libvirt's calls. Definitions are written, never read back and edited.
 
-Every libvirt call goes through `_call`. XML is read here for five facts only that no call tells: our metadata, the
-screen's port, the taps of its cards, the memory that was plugged in, and the host's UUID.
+Every libvirt call goes through `_call`. XML is read for six facts only that no call tells: our metadata, the screen's port, the
+taps of its cards, the memory and the devices that were plugged in, and the host's UUID.
 """
-import os
-import time
-from collections.abc import Callable
-from concurrent.futures import Future, wait
+from concurrent.futures import wait
 from contextlib import suppress
 from functools import partial
-from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -18,24 +14,26 @@ from lxml import etree
 
 from compute.hosts.drivers import reasons
 from compute.hosts.drivers.contract import (
-    Address,
     Capabilities,
     Cause,
     DomainView,
-    Fence,
     Inventory,
     Measurement,
     Power,
-    Unfenced,
     VncAddress,
 )
-from compute.hosts.drivers.spec import NAMESPACE, Dimm, Domain, domain_name
-from portal.kernel.errors import HostFault, HostUnreachable, StaleGeneration
+from compute.hosts.drivers.spec import Domain, domain_name
+from portal.kernel.errors import HostFault, HostUnreachable
 
-from .faults import Gone, NotInThisState, translate
+from .agent import Agent
+from .faults import Gone, NotInThisState
 from .measuring import GROUPS, measured
+from .owned import PARSER
 from .probe import PROBE_UUID, boots_under_kvm
-from .session import Caller, begin, session_for
+from .serial import Serial
+from .session import begin
+from .snapshots import Snapshots
+from .traits import Traits
 
 _POWERS = {
     libvirt.VIR_DOMAIN_NOSTATE: Power.RUNNING,
@@ -57,63 +55,34 @@ _CAUSES = {
     (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_WATCHDOG): Cause.WATCHDOG,
 }
 _UNDEFINE = libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
-_UNDEFINE_QEMU = _UNDEFINE | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
+_UNDEFINE_QEMU = _UNDEFINE | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
 _OUR_PREFIX = domain_name("")
-_LIVE = libvirt.VIR_DOMAIN_AFFECT_LIVE
-_PARSER = etree.XMLParser(resolve_entities=False, no_network=True)
-# How long a worker waits for a call that takes as long as a guest has memory; then it is looked at again.
-_PATIENCE_S = 4
 # For the bulk question to a host that is busy: it is over before it is asked again, 15 s after.
 _MEASURING_S = 12
-# For how long the outcome of such a call waits for who asked: what another process asked about meanwhile, nobody fetches.
-_FRESH_S = 60
 
 
-class _Slow:
-    """A verb that was begun and takes long."""
-
-    def __init__(self, verb: str, future: Future) -> None:
-        self.verb, self.future, self.ended_at = verb, future, 0.0
-        future.add_done_callback(self._end)
-
-    def _end(self, _future: Future) -> None:
-        self.ended_at = time.monotonic()
-
-    @property
-    def is_fresh(self) -> bool:
-        return time.monotonic() - self.ended_at < _FRESH_S
-
-
-_under_way: dict[tuple[Address, UUID], _Slow] = {}
-os.register_at_fork(after_in_child=_under_way.clear)  # its threads are the parent's
-
-
-class LibvirtHypervisor(Caller):
-    def __init__(self, address: Address, fence: Fence | None = None) -> None:
-        super().__init__(session_for(address), fence or Unfenced())
-        self._address = address
-        self._is_qemu = urlsplit(address.uri).scheme.startswith("qemu")
-
+class LibvirtHypervisor(Snapshots, Traits, Agent, Serial):
     @property
     def capabilities(self) -> Capabilities:
         """libvirt's test driver keeps definitions and power, and has no guests."""
         qemu = self._is_qemu
         return Capabilities(migrates_live=qemu, has_vnc=qemu, has_serial=qemu, has_events=True, pauses=True, saves_memory=True,
-                            hot_adds_vcpus=qemu, hot_adds_memory=qemu)
+                            hot_adds_vcpus=qemu, hot_adds_memory=qemu, hot_plugs=qemu, takes_snapshots=qemu,
+                            has_agent=qemu)
 
     # -- the host --------------------------------------------------------------------------------------------------
 
     def inventory(self) -> Inventory:
         host = self._host()
         architecture, of_cells_mib, vcpus, *_ = self._call("host.info", host.getInfo)
-        described = etree.fromstring(self._call("host.capabilities", host.getCapabilities), _PARSER)
+        described = etree.fromstring(self._call("host.capabilities", host.getCapabilities), PARSER)
         uuid = described.findtext("host/uuid")
         return Inventory(
             hostname=self._call("host.hostname", host.getHostname), vcpus=vcpus, memory_mib=self._memory_mib(of_cells_mib),
             architecture=architecture, hypervisor=self._call("host.type", host.getType).lower(),
             hypervisor_version=_dotted(self._call("host.version", host.getVersion)),
             driver_version=_dotted(self._call("host.library", host.getLibVersion)),
-            host_uuid=UUID(uuid) if uuid else None)
+            host_uuid=UUID(uuid) if uuid else None, traits=self._traits(described))
 
     def _memory_mib(self, of_cells_mib: int) -> int:
         """What the kernel has in all. The sum over NUMA cells, which `getInfo` gives, lacks memory that was plugged in
@@ -174,14 +143,14 @@ class LibvirtHypervisor(Caller):
         told = self._call("domains.measure", begin, partial(self._host().getAllDomainStats, GROUPS, flags))
         if not wait([told], _MEASURING_S).done:
             raise HostFault(reasons.TOO_BUSY, transient=True)
-        return [one for domain, facts in self._result("domains.measure", told) if (one := measured(domain, facts)) is not None]
+        return measured(self._result("domains.measure", told))
 
     def vnc(self, uuid: UUID) -> VncAddress | None:
         try:
-            described = self._call("domain.describe", self._lookup(uuid).XMLDesc)
+            described = self._described(self._lookup(uuid))
         except Gone:
             return None
-        screen = etree.fromstring(described, _PARSER).find("devices/graphics[@type='vnc']")
+        screen = described.find("devices/graphics[@type='vnc']")
         if screen is None or int(screen.get("port", -1)) < 0:
             return None
         listen = screen.get("listen") or "0.0.0.0"
@@ -191,10 +160,10 @@ class LibvirtHypervisor(Caller):
 
     def taps(self, uuid: UUID) -> dict[UUID, str]:
         try:
-            described = self._call("domain.describe", self._lookup(uuid).XMLDesc)
+            described = self._described(self._lookup(uuid))
         except Gone:
             return {}
-        cards = etree.fromstring(described, _PARSER).iterfind("devices/interface")
+        cards = described.iterfind("devices/interface")
         pairs = ((card.find("virtualport/parameters"), card.find("target")) for card in cards)
         # A domain that is off has no targets.
         return {UUID(port.get("interfaceid")): tap.get("dev") for port, tap in pairs
@@ -267,23 +236,6 @@ class LibvirtHypervisor(Caller):
             raise HostFault(reasons.NOTHING_SAVED)
         return True
 
-    def ensure_size(self, uuid: UUID, generation: int, *, vcpus: int, memory_mib: int) -> None:
-        domain, _ = self._ours(uuid, generation)
-        if not self._is_qemu:
-            raise HostFault(reasons.NOT_SUPPORTED)
-        if not self._call("domain.active", domain.isActive):
-            raise HostFault(reasons.NOT_RUNNING)
-        most = self._call("domain.most_vcpus", domain.vcpusFlags, _LIVE | libvirt.VIR_DOMAIN_VCPU_MAXIMUM)
-        if vcpus > most:  # before memory is touched, which a guest may not give back
-            raise HostFault(reasons.NO_HEADROOM)
-        missing = memory_mib - self._memory_of(domain)
-        if missing > 0:
-            self._call("domain.plug_memory", domain.attachDeviceFlags, Dimm(size_mib=missing).to_xml(), _LIVE)
-        if self._call("domain.vcpus", domain.vcpusFlags, _LIVE) != vcpus:
-            self._call("domain.set_vcpus", domain.setVcpusFlags, vcpus, _LIVE)
-        if missing < 0:
-            self._take_memory(domain, -missing)
-
     def ensure_absent(self, uuid: UUID, generation: int) -> None:
         try:
             domain, _ = self._ours(uuid, generation)
@@ -305,22 +257,6 @@ class LibvirtHypervisor(Caller):
             if self._call("domain.active", domain.isActive):
                 raise
 
-    def _take_memory(self, domain: libvirt.virDomain, size_mib: int) -> None:
-        """Of the modules that were plugged in, the last one of that size, if the guest lets it go."""
-        before = self._memory_of(domain)
-        described = etree.fromstring(self._call("domain.describe", domain.XMLDesc), _PARSER)
-        for module in reversed(described.findall("devices/memory[@model='dimm']")):
-            if int(module.findtext("target/size")) == size_mib * 1024:
-                xml = etree.tostring(module, encoding="unicode")
-                self._call("domain.unplug_memory", domain.detachDeviceFlags, xml, _LIVE)
-                break
-        if self._memory_of(domain) != before - size_mib:
-            raise HostFault(reasons.GUEST_KEEPS_IT, transient=True)
-
-    def _memory_of(self, domain: libvirt.virDomain) -> int:
-        """MiB, with what was plugged in."""
-        return self._call("domain.memory", domain.maxMemory) // 1024
-
     def _power_of(self, domain: libvirt.virDomain) -> Power:
         return self._state_of(domain)[0]
 
@@ -331,71 +267,6 @@ class LibvirtHypervisor(Caller):
 
     def _is_saved(self, domain: libvirt.virDomain) -> bool:
         return bool(self._call("domain.saved", domain.hasManagedSaveImage))
-
-    def _is_under_way(self, verb: str, uuid: UUID) -> bool:
-        """Whether this process has begun such a call that goes on. One that has just ended in a fault raises it, once."""
-        key = (self._address, uuid)
-        if key not in _under_way or not _under_way[key].future.done():
-            return key in _under_way
-        slow = _under_way.pop(key)
-        if slow.verb == verb and slow.is_fresh:
-            self._result(verb, slow.future)
-        return False
-
-    def _slowly(self, verb: str, uuid: UUID, function: Callable[[], object]) -> bool:
-        """Begin a call that takes as long as the guest has memory, or wait for the one that this process began. False when it
-        goes on, and when it was begun by an earlier call: the host is asked again, as whoever takes over does."""
-        key = (self._address, uuid)
-        is_mine = key not in _under_way
-        if is_mine:
-            _under_way[key] = _Slow(verb, self._call(verb, begin, function))
-        future = _under_way[key].future
-        if not wait([future], _PATIENCE_S).done:
-            return False
-        _under_way.pop(key, None)
-        self._result(verb, future)
-        return is_mine
-
-    def _result(self, verb: str, future: Future) -> Any:
-        try:
-            return future.result()
-        except libvirt.libvirtError as error:
-            raise translate(error, verb, is_alive=self._session.is_alive()) from error
-
-    def _lookup(self, uuid: UUID) -> libvirt.virDomain:
-        return self._call("domain.lookup", self._host().lookupByUUIDString, str(uuid))
-
-    def _ours(self, uuid: UUID, generation: int) -> tuple[libvirt.virDomain, int]:
-        """The domain and its generation, if an actor of that generation may act on it. Raises Gone when absent."""
-        domain = self._lookup(uuid)
-        known = self._generation(domain)
-        if known is None:
-            raise HostFault(reasons.NOT_OURS)
-        if known > generation:
-            raise StaleGeneration(reasons.SUPERSEDED, known=known, given=generation)
-        return domain, known
-
-    def _generation(self, domain: libvirt.virDomain) -> int | None:
-        """That of the persistent definition (the highest, since a definition is written before every start)."""
-        return self._call("domain.metadata", _read_generation, domain)
-
-
-def _read_generation(domain: libvirt.virDomain) -> int | None:
-    """One call; a second only for a domain without a persistent definition."""
-    for where in (libvirt.VIR_DOMAIN_AFFECT_CONFIG, libvirt.VIR_DOMAIN_AFFECT_LIVE):
-        try:
-            element = domain.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, NAMESPACE, where)
-        except libvirt.libvirtError as error:
-            if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN_METADATA:
-                return None
-            transient = error.get_error_code() in (libvirt.VIR_ERR_OPERATION_INVALID, libvirt.VIR_ERR_INVALID_ARG)
-            if where == libvirt.VIR_DOMAIN_AFFECT_CONFIG and transient:
-                continue
-            raise
-        written = etree.fromstring(element, _PARSER).get("generation", "")
-        return int(written) if written.isdecimal() else None
-    return None
-
 
 def _power(state: int, reason: int, is_saved: bool = False) -> Power:
     if is_saved and _POWERS[state] is Power.OFF:

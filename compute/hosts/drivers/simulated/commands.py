@@ -6,12 +6,22 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from compute.hosts.commands.catalogue import CATALOGUE, Chassis, Counted, Counting, DiskSpace, SwitchPort, TapPort
+from compute.hosts.commands.catalogue import (
+    CATALOGUE,
+    Chassis,
+    Counted,
+    Counting,
+    DiskSpace,
+    KeptSnapshots,
+    SwitchPort,
+    TapPort,
+)
 from compute.hosts.commands.contract import Answer, Command, ProgramAbsent
 from compute.hosts.drivers.ssh import LoginRefused, OtherHostKey
 from portal.kernel.errors import HostFault
 
 from .. import reasons
+from . import snapshots
 from .store import State
 from .verbs import Simulated
 
@@ -22,7 +32,7 @@ _REFUSALS = {"login": LoginRefused, "host key": OtherHostKey}
 
 
 class SimulatedCommands(Simulated):
-    def run(self, command: Command[Answer], **values: object) -> Answer:
+    def run(self, command: Command[Answer], *, still: Callable[[], None] | None = None, **values: object) -> Answer:
         if CATALOGUE.get(command.name) is not command:
             raise ValueError(f"{command.name} is not in the catalogue")
         command.filled(**values)
@@ -118,8 +128,43 @@ def _uncount(state: State, bridge: str, number: int) -> None:
     _flows(state, bridge).pop(str(number), None)
 
 
+def _closed(state: State, path: str) -> snapshots.Volume:
+    """A volume that no running domain has open."""
+    if snapshots.is_open(state, path):
+        raise HostFault(reasons.COMMAND_FAILED)
+    return snapshots.volume_at(state, path)
+
+
+def _kept_snapshots(state: State, path: str) -> KeptSnapshots:
+    volume = _closed(state, path)
+    return KeptSnapshots(size=volume["capacity"], names=frozenset(volume.get("snapshots", ())))
+
+
+def _copy_snapshot(state: State, path: str, name: object, target: str) -> None:
+    volume, (folder, _, file) = _closed(state, path), target.rpartition("/")
+    kept = volume.get("snapshots", {}).get(str(name))
+    if kept is None:
+        raise HostFault(reasons.COMMAND_FAILED)
+    state["pools"][folder]["volumes"][file] = {
+        "capacity": kept["capacity"], "allocation": volume["allocation"], "format": "qcow2", "backing": None}
+
+
+def _console_log(state: State, domain: object) -> str:
+    """What `hand` said that the guest wrote."""
+    return state.get("console_logs", {}).get(str(domain), "")
+
+
+def _remove_console_log(state: State, domain: object) -> None:
+    state.get("console_logs", {}).pop(str(domain), None)
+
+
 _ANSWERS: dict[str, Callable[..., Any]] = {
     "login": _login, "disk_space": _disk_space, "chassis": _chassis, "chassis_status": _chassis_status,
     "tap_ports": _tap_ports, "plug_port": _plug_port, "unplug_port": _unplug_port,
     "switch_ports": _switch_ports, "counted": _counted, "count": _count, "uncount": _uncount,
+    "kept_snapshots": _kept_snapshots, "copy_snapshot": _copy_snapshot,
+    "take_snapshot": lambda state, path, name: snapshots.take(_closed(state, path), str(name)),
+    "apply_snapshot": lambda state, path, name: snapshots.apply(_closed(state, path), str(name)),
+    "drop_snapshot": lambda state, path, name: snapshots.drop(_closed(state, path), str(name)),
+    "console_log": _console_log, "remove_console_log": _remove_console_log,
 }

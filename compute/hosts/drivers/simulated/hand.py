@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 from ..contract import Cause, Power
 from .hypervisor import cut_power, forget, save
+from .snapshots import volume_at
 from .store import open_store
 from .verbs import EVERY_VERB
 
@@ -41,6 +42,14 @@ class SimulatedHost:
         with self._store.change() as state:
             state["faults"].append({"verb": verb, "kind": kind, "times": times, "seconds": seconds})
 
+    def write(self, path: str, text: str) -> None:
+        """What is written in a volume, by whoever has it."""
+        with self._store.change() as state:
+            volume_at(state, path)["written"] = text
+
+    def read(self, path: str) -> str:
+        return volume_at(self._store.read(), path).get("written", "")
+
     def heal(self) -> None:
         """Forget all faults that were asked for."""
         with self._store.change() as state:
@@ -70,6 +79,17 @@ class SimulatedHost:
         """Somebody, or the hypervisor itself, halts it."""
         with self._store.change() as state:
             state["domains"][str(uuid)] |= {"power": Power.PAUSED, "cause": cause}
+
+    def starve(self, uuid: UUID) -> str:
+        """The guest stops to feed the watchdog that it runs with; what that does, empty where it has none."""
+        with self._store.change() as state:
+            record = state["domains"][str(uuid)]
+            does = record["running"].get("watchdog", "")
+            if does == "poweroff":
+                cut_power(state, str(uuid), Power.CRASHED, Cause.CRASH)  # as QEMU has it said
+            elif does == "pause":
+                record |= {"power": Power.PAUSED, "cause": Cause.WATCHDOG}
+            return does
 
     def resume(self, uuid: UUID) -> None:
         with self._store.change() as state:
@@ -107,6 +127,29 @@ class SimulatedHost:
         """The guest gives no memory back that is taken from it."""
         with self._store.change() as state:
             state["domains"][str(uuid)]["keeps_memory"] = keeps
+
+    def keep_devices(self, uuid: UUID, keeps: bool = True) -> None:
+        """The guest does not let go of what is unplugged."""
+        with self._store.change() as state:
+            state["domains"][str(uuid)]["keeps_devices"] = keeps
+
+    def install_agent(self, uuid: UUID, *cards: tuple[str, str, list[str]], users: tuple[str, ...] = ("root",)) -> None:
+        """A guest agent answers from now on, for these users and with these cards: name, MAC, addresses with their prefix."""
+        with self._store.change() as state:
+            state["domains"][str(uuid)]["agent"] = {"cards": [list(card) for card in cards], "users": dict.fromkeys(users, ""),
+                                                    "frozen": False, "clock_set": 0}
+
+    def remove_agent(self, uuid: UUID) -> None:
+        with self._store.change() as state:
+            state["domains"][str(uuid)]["agent"] = None
+
+    def agent(self, uuid: UUID) -> dict[str, Any]:
+        """What was done to the guest through its agent: `users` with their hashes, `frozen`, `clock_set`."""
+        return self._store.read()["domains"][str(uuid)]["agent"]
+
+    def disks(self, uuid: UUID) -> set[str]:
+        """The files that what runs has open itself, not those below them."""
+        return {path for path, mode in self._store.read()["domains"][str(uuid)]["running"]["opens"].items() if mode == "w"}
 
     def size(self, uuid: UUID) -> tuple[int, int]:
         """Processors and memory (MiB) of what runs."""

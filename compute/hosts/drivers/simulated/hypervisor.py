@@ -3,33 +3,47 @@
 It does not start what is not defined, what does not fit into its memory, whose files are missing, or whose disks
 another running domain has open (QEMU's image locks). No test hook may live here (`hand` has them).
 """
+from collections.abc import Sequence
 from itertools import count
-from typing import Any
 from uuid import NAMESPACE_DNS, UUID, uuid5
 
-from portal.kernel.errors import HostFault, StaleGeneration
+from portal.kernel.errors import HostFault
 
 from .. import reasons
-from ..contract import Capabilities, Cause, DomainView, Inventory, Measurement, Power, VncAddress
-from ..spec import Domain, Interface
+from ..contract import (
+    Capabilities,
+    Cause,
+    DomainView,
+    Inventory,
+    Measurement,
+    OnBytes,
+    Power,
+    SerialLine,
+    Trait,
+    VncAddress,
+)
+from ..spec import Disk, Domain, Interface, Watchdog
+from . import snapshots
+from .agent import Agent
+from .records import Record
+from .records import ours as _ours
+from .records import require_running as _require_running
 from .store import State
-from .verbs import Simulated
 
-Record = dict[str, Any]
 COUNTERS = tuple(name for name in Measurement._fields if name not in (
     "domain", "epoch", "memory_bytes", "used_bytes", "rss_bytes"))
 
 
-class SimulatedHypervisor(Simulated):
+class SimulatedHypervisor(Agent):
     capabilities = Capabilities(has_vnc=True, has_serial=False, pauses=True, saves_memory=True, hot_adds_vcpus=True,
-                                hot_adds_memory=True)
+                                hot_adds_memory=True, hot_plugs=True, takes_snapshots=True, has_agent=True)
 
     def inventory(self) -> Inventory:
         host = self._look("inventory")["host"]
         return Inventory(
             hostname=host["hostname"], vcpus=host["vcpus"], memory_mib=host["memory_mib"], architecture="x86_64",
             hypervisor="simulated", hypervisor_version="1", driver_version="1",
-            host_uuid=uuid5(NAMESPACE_DNS, host["hostname"]))
+            host_uuid=uuid5(NAMESPACE_DNS, host["hostname"]), traits=frozenset(map(Trait, host.get("traits", Trait))))
 
     def accelerates(self) -> bool:
         return self._look("accelerates")["host"].get("accelerates", True)
@@ -83,9 +97,7 @@ class SimulatedHypervisor(Simulated):
 
     def ensure_paused(self, uuid: UUID, generation: int) -> None:
         with self._verb("ensure_paused") as state:
-            record = _ours(state, uuid, generation)
-            if not record or not record["running"]:
-                raise HostFault(reasons.NOT_RUNNING)
+            record = _require_running(state, uuid, generation)
             if record["power"] != Power.PAUSED:  # what has halted it already stays the cause
                 record |= {"power": Power.PAUSED, "cause": Cause.HAND}
 
@@ -110,9 +122,7 @@ class SimulatedHypervisor(Simulated):
 
     def ensure_size(self, uuid: UUID, generation: int, *, vcpus: int, memory_mib: int) -> None:
         with self._verb("ensure_size") as state:
-            record = _ours(state, uuid, generation)
-            if not record or not record["running"]:
-                raise HostFault(reasons.NOT_RUNNING)
+            record = _require_running(state, uuid, generation)
             has = record["running"]
             if vcpus > has["max_vcpus"] or memory_mib > has["max_memory_mib"]:
                 raise HostFault(reasons.NO_HEADROOM)
@@ -121,11 +131,99 @@ class SimulatedHypervisor(Simulated):
             _require_memory(state, {"memory_mib": memory_mib - has["memory_mib"]})
             record["running"] = has | {"vcpus": vcpus, "memory_mib": memory_mib}
 
+    def ensure_plugged(self, uuid: UUID, generation: int, device: Disk | Interface) -> None:
+        with self._verb("ensure_plugged") as state:
+            has = _require_running(state, uuid, generation)["running"]
+            if _is_plugged(has, device):
+                return
+            if has["slots"] < 1:
+                raise HostFault(reasons.NO_SLOT)
+            has["slots"] -= 1
+            if isinstance(device, Interface):
+                has["nics"] = [*has["nics"], str(device.interface_id)]
+                _tap_in(state, uuid, str(device.interface_id))
+            else:
+                opened = _opened(device)
+                _require_files(state, {"files": list(opened)})
+                _require_locks(state, {"opens": opened}, but=has)
+                has["opens"] = has["opens"] | opened
+
+    def ensure_unplugged(self, uuid: UUID, generation: int, device: Disk | Interface) -> bool:
+        with self._verb("ensure_unplugged") as state:
+            record = _ours(state, uuid, generation)
+            if not record or not record["running"] or not _is_plugged(record["running"], device):
+                return True
+            if record.get("keeps_devices"):
+                return False
+            has = record["running"]
+            has["slots"] += 1
+            if isinstance(device, Interface):
+                has["nics"] = [port for port in has["nics"] if port != str(device.interface_id)]
+                state.get("taps", {}).pop(_tap(str(device.interface_id)), None)
+            else:
+                has["opens"] = {path: mode for path, mode in has["opens"].items() if path != device.file}
+        return True
+
+    def ensure_disk_size(self, uuid: UUID, generation: int, disk: Disk, *, size: int) -> None:
+        with self._verb("ensure_disk_size") as state:
+            if not _is_plugged(_require_running(state, uuid, generation)["running"], disk):
+                raise HostFault(reasons.NO_VOLUME)
+            folder, _, name = disk.file.rpartition("/")
+            volume = state["pools"][folder]["volumes"][name]
+            if volume["capacity"] > size:
+                raise HostFault(reasons.SHRINKS)
+            volume["capacity"] = size
+
+    def ensure_snapshot(self, uuid: UUID, generation: int, name: UUID, files: Sequence[str], *, memory: bool) -> bool:
+        with self._verb("ensure_snapshot") as state:
+            running = _require_running(state, uuid, generation)["running"]
+            volumes = snapshots.of_running(state, running, files)
+            if not all(str(name) in volume.get("snapshots", ()) for volume in volumes):
+                for number, volume in enumerate(volumes):
+                    snapshots.take(volume, str(name), memory=memory and not number)
+        return True
+
+    def ensure_snapshot_absent(self, uuid: UUID, generation: int, name: UUID, files: Sequence[str]) -> None:
+        with self._verb("ensure_snapshot_absent") as state:
+            running = _require_running(state, uuid, generation)["running"]
+            for volume in snapshots.of_running(state, running, files):
+                snapshots.drop(volume, str(name))
+
+    def ensure_loaded(self, uuid: UUID, generation: int, name: UUID, files: Sequence[str], *, shape: str, attempt: UUID) -> bool:
+        with self._verb("ensure_loaded") as state:
+            record = _ours(state, uuid, generation)
+            wanted = record and (record["running"] or record["defined"])
+            if not wanted or wanted["generation"] != generation:
+                raise HostFault(reasons.NOT_DEFINED)
+            if record["running"] and wanted.get("loaded") == str(attempt):
+                return True
+            if snapshots.shape_of(wanted) != shape:
+                raise HostFault(reasons.OTHER_DEVICES)
+            volumes = [snapshots.volume_at(state, file) for file in files]
+            if not volumes[0].get("snapshots", {}).get(str(name), {}).get("memory"):
+                raise HostFault(reasons.NO_SNAPSHOT)
+            if not record["running"]:
+                _run(state, uuid, record, wanted)
+            for volume in volumes:
+                snapshots.apply(volume, str(name))
+            record["running"] |= {"loaded": str(attempt)}
+            record |= {"power": Power.RUNNING, "cause": Cause.UNKNOWN}
+        return True
+
+    def shape(self, uuid: UUID, generation: int) -> str:
+        with self._verb("shape") as state:
+            return snapshots.shape_of(_require_running(state, uuid, generation)["running"])
+
     def vnc(self, uuid: UUID) -> VncAddress | None:
         record = self._look("vnc")["domains"].get(str(uuid))
         if not record or not record["running"] or not record["running"]["has_screen"]:
             return None
         return VncAddress(host="127.0.0.1", port=record["running"]["vnc_port"])
+
+    def open_serial(self, uuid: UUID, on_bytes: OnBytes, *, takes_over: bool = False) -> SerialLine:
+        """Nobody sits behind it."""
+        self._look("open_serial")
+        raise HostFault(reasons.NOT_SUPPORTED)
 
     def taps(self, uuid: UUID) -> dict[UUID, str]:
         record = self._look("taps")["domains"].get(str(uuid))
@@ -173,18 +271,37 @@ def _run(state: State, uuid: UUID, record: Record, wanted: Record) -> None:
     record |= {"running": wanted | {"vnc_port": _free_port(state)}, "saved": None, "power": Power.RUNNING, "cause": Cause.UNKNOWN,
                "used": {"epoch": record.get("used", {}).get("epoch", 0) + 1}}
     for port in wanted["nics"]:
-        state.setdefault("taps", {})[_tap(port)] = {"port": port, "domain": str(uuid)}
+        _tap_in(state, uuid, port)
+
+
+def _tap_in(state: State, uuid: UUID, port: str) -> None:
+    state.setdefault("taps", {})[_tap(port)] = {"port": port, "domain": str(uuid)}
 
 
 def _definition(spec: Domain) -> Record:
     opened: dict[str, str] = {}
     for disk in spec.disks:
-        own, *below = disk.files
-        opened |= dict.fromkeys(below, "r") | {own: "r" if disk.readonly else "w"}
+        opened |= _opened(disk)
     nics = [str(device.interface_id) for device in spec.devices if isinstance(device, Interface)]
     return {"generation": spec.generation, "vcpus": spec.vcpus, "memory_mib": spec.memory_mib, "opens": opened,
             "max_vcpus": spec.max_vcpus, "max_memory_mib": (spec.max_memory_kib or 0) // 1024 or spec.memory_mib,
-            "files": list(spec.files), "has_screen": spec.has_screen, "nics": nics}
+            "files": list(spec.files), "has_screen": spec.has_screen, "nics": nics, "slots": spec.free_slots,
+            "watchdog": _watchdog(spec)}
+
+
+def _watchdog(spec: Domain) -> str:
+    """What it does; empty where there is none."""
+    return next((one.action for one in spec.devices if isinstance(one, Watchdog)), "")
+
+
+def _opened(disk: Disk) -> dict[str, str]:
+    """Its files, and how they are opened."""
+    own, *below = disk.files
+    return dict.fromkeys(below, "r") | {own: "r" if disk.readonly else "w"}
+
+
+def _is_plugged(running: Record, device: Disk | Interface) -> bool:
+    return str(device.interface_id) in running["nics"] if isinstance(device, Interface) else device.file in running["opens"]
 
 
 def _view(uuid: str, record: Record) -> DomainView:
@@ -199,19 +316,6 @@ def _measured(uuid: str, record: Record) -> Measurement:
     memory, used = record["running"]["memory_mib"] * 1024 ** 2, record.get("used", {})
     nothing = {"epoch": 0, "memory_bytes": memory, "used_bytes": memory // 2, "rss_bytes": memory}
     return Measurement(domain=uuid, **(dict.fromkeys(COUNTERS, 0) | nothing | used))
-
-
-def _ours(state: State, uuid: UUID, generation: int) -> Record | None:
-    """The record that an actor of that generation may act on; None when there is none."""
-    record = state["domains"].get(str(uuid))
-    if record is None:
-        return None
-    known = (record["defined"] or record["running"])["generation"]
-    if known is None:
-        raise HostFault(reasons.NOT_OURS)
-    if known > generation:
-        raise StaleGeneration(reasons.SUPERSEDED, known=known, given=generation)
-    return record
 
 
 def _running(state: State) -> list[Record]:
@@ -230,9 +334,11 @@ def _require_files(state: State, wanted: Record) -> None:
         raise HostFault(reasons.FILE_MISSING)
 
 
-def _require_locks(state: State, wanted: Record) -> None:
-    """One writer or many readers, as QEMU's image locks have it."""
+def _require_locks(state: State, wanted: Record, but: Record | None = None) -> None:
+    """One writer or many readers, as QEMU's image locks have it; `but` is who asks."""
     for other in _running(state):
+        if other is but:
+            continue
         for path, mode in wanted["opens"].items():
             if "w" in (mode, other["opens"].get(path, "")) and path in other["opens"]:
                 raise HostFault(reasons.IMAGE_LOCKED, transient=True)

@@ -6,7 +6,9 @@ watcher advances overdue operations itself, so that work goes on with PostgreSQL
 import queue
 import threading
 import time
+from collections import deque
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +19,7 @@ from django.db import DatabaseError, close_old_connections, connection
 from compute.hosts.connections import address_of
 from compute.hosts.drivers.registry import watch_events
 from compute.hosts.models import Endpoint, Host
+from compute.instances import happenings
 from compute.instances.reconcile import reconcile_host
 from portal.kernel import maintenance
 from portal.kernel.operations import engine
@@ -24,6 +27,7 @@ from portal.kernel.operations import engine
 log = structlog.get_logger(__name__)
 OVERDUE_S = 6
 HOSTS_EVERY_S = 5
+MOST_HAPPENINGS = 1000  # guests make them, as many as they like
 OVERDUE = """
 SELECT id FROM kernel_operation WHERE state IN ('queued', 'running')
    AND run_after < clock_timestamp() - make_interval(secs => %s)
@@ -44,7 +48,8 @@ class Command(BaseCommand):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.changed: queue.Queue[UUID] = queue.Queue()
+        self.changed: queue.Queue[UUID | None] = queue.Queue()  # None: nothing but a happening
+        self.happened: deque[tuple[UUID, UUID, str]] = deque(maxlen=MOST_HAPPENINGS)
         self.watched: dict[UUID, Watch] = {}
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -74,7 +79,8 @@ class Command(BaseCommand):
                 waiting = {host_id}
                 while not self.changed.empty():
                     waiting.add(self.changed.get())
-                self.look_at(waiting)
+                self.note_down()
+                self.look_at(waiting - {None})
             except queue.Empty:
                 continue
             except DatabaseError as error:
@@ -89,8 +95,24 @@ class Command(BaseCommand):
         for pk in places.keys() - self.watched.keys():
             endpoint, place = places[pk]
             self.watched[pk] = Watch(place, threading.Event())
-            watch_events(endpoint.driver, address_of(endpoint), lambda _domain, _what, pk=pk: self.changed.put(pk),
-                         stop=self.watched[pk].stop)
+            watch_events(endpoint.driver, address_of(endpoint), partial(self.hear, pk), stop=self.watched[pk].stop)
+
+    def hear(self, host_id: UUID, domain: UUID | None, what: str) -> None:
+        """Called by the drivers' threads."""
+        if domain is None or not happenings.is_one(what):
+            self.changed.put(host_id)
+            return
+        if not self.happened:
+            self.changed.put(None)
+        self.happened.append((host_id, domain, what))
+
+    def note_down(self) -> None:
+        """What states do not tell; first, since it explains what they tell."""
+        heard = dict.fromkeys(self.happened.popleft() for _one in range(len(self.happened)))
+        if maintenance.is_on():
+            return
+        for host_id, domain, what in heard:
+            happenings.note(host_id, domain, what)
 
     def look_at(self, host_ids: set[UUID]) -> None:
         """Again later at those that somebody else is looking at just now: that may have begun before the event."""

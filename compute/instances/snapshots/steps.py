@@ -1,0 +1,198 @@
+"""Steps of taking a snapshot, of going back to one, and of deleting one; and how these end."""
+from collections.abc import Collection, Sequence
+from typing import Any
+from uuid import UUID
+
+from billing import metering
+from compute.hosts.connections import hypervisor
+from compute.hosts.drivers.contract import Power
+from compute.instances import steps
+from compute.instances.headroom import Headroom
+from compute.instances.models import Instance, InstanceState, Snapshot
+from compute.network import steps as network
+from portal.kernel import live
+from portal.kernel.operations import Done, Run, Wait
+from portal.kernel.states import database_now
+from storage import snapshots as storage
+from storage.models import Volume
+
+ON = (Power.RUNNING, Power.PAUSED)
+
+
+def snapshot_of(run: Run) -> Snapshot:
+    return Snapshot.objects.get(pk=run.arguments["snapshot"])
+
+
+def volumes_in(snapshot: Snapshot) -> list[Volume]:
+    """Those that are still there, the root first: a deleted one has taken its part with it."""
+    rows = Volume.objects.filter(pk__in=snapshot.parts.values("volume"), deleted_at=None, pool__isnull=False)
+    root = snapshot.parts.filter(is_boot=True).values_list("volume_id", flat=True).first()
+    return sorted(rows.select_related("attachment"), key=lambda volume: (volume.pk != root, str(volume.pk)))
+
+
+def files_of(volumes: Sequence[Volume]) -> list[str]:
+    return [volume.locator for volume in volumes]
+
+
+def is_on(run: Run, instance: Instance) -> bool:
+    """Whether its hypervisor has its volumes open."""
+    with hypervisor(instance.host, run) as driver:
+        seen = driver.domain(instance.pk)
+    return seen is not None and seen.power in ON
+
+
+# -- take --
+
+def take(run: Run, instance: Instance) -> Done | Wait:
+    """Of what runs all at one moment; a guest that has switched itself off meanwhile is taken as what it is then."""
+    snapshot = snapshot_of(run)
+    volumes = volumes_in(snapshot)
+    if not is_on(run, instance) and not snapshot.has_memory:
+        storage.take(run, instance.host, volumes, snapshot.pk)
+        return Done()
+    with hypervisor(instance.host, run) as driver:
+        if not driver.ensure_snapshot(instance.pk, instance.generation, snapshot.pk, files_of(volumes),
+                                      memory=snapshot.has_memory):
+            return Wait(1)
+        shape = driver.shape(instance.pk, instance.generation) if snapshot.has_memory else ""
+    with run.guarded():
+        Snapshot.objects.filter(pk=snapshot.pk).update(shape=shape)
+    return Done()
+
+
+def drop(run: Run, instance: Instance) -> Done | Wait:
+    """No volume has it any more, whichever instance has that by now."""
+    snapshot = snapshot_of(run)
+    volumes = volumes_in(snapshot)
+    own = [volume for volume in volumes if _domain_of(volume) in (instance.pk, None)]
+    _drop(run, instance, snapshot, own)
+    for volume in volumes:
+        if volume not in own:
+            _drop(run, Instance.objects.select_related("host__endpoint").get(pk=_domain_of(volume)), snapshot, [volume])
+    return Done()
+
+
+def _domain_of(volume: Volume) -> UUID | None:
+    return volume.attachment.domain if hasattr(volume, "attachment") else None
+
+
+def _drop(run: Run, instance: Instance, snapshot: Snapshot, volumes: Sequence[Volume]) -> None:
+    """A detached one is in nobody's hands."""
+    attached = [volume for volume in volumes if _domain_of(volume) is not None]
+    if attached and is_on(run, instance):
+        with hypervisor(instance.host, run) as driver:
+            driver.ensure_snapshot_absent(instance.pk, instance.generation, snapshot.pk, files_of(attached))
+        volumes = [volume for volume in volumes if volume not in attached]
+    if volumes:
+        storage.drop(run, instance.host, volumes, snapshot.pk)
+
+
+def is_taken(run: Run) -> dict[str, Any]:
+    snapshot, instance = snapshot_of(run), steps.target_of(run)
+    snapshot.move_to(Snapshot.State.ACTIVE)
+    instance.move_to(run.arguments["was"], current_snapshot=snapshot, fault=None)
+    return {"snapshots": [str(snapshot.pk)]}
+
+
+def not_taken(run: Run, error: dict[str, Any]) -> None:
+    snapshot_of(run).move_to(Snapshot.State.DELETED, deleted_at=database_now())
+    steps.target_of(run).move_to(run.arguments["was"], fault=error)
+
+
+# -- revert --
+
+def apply(run: Run, instance: Instance) -> None:
+    """Every volume goes back. Remembered before the first one does: from then on what was there is lost, and half of it would
+    not fit the other half."""
+    snapshot = snapshot_of(run)
+    for volume in volumes_in(snapshot):
+        if str(volume.pk) not in run.facts.get("went_back", ()):
+            run.remember(went_back=[*run.facts.get("went_back", ()), str(volume.pk)])
+        storage.apply(run, instance.host, volume, snapshot.pk)
+
+
+def mend_cut(run: Run, instance: Instance) -> Done | Wait:
+    """Undo of the power cut: what still has its volumes as they were goes on."""
+    return Done() if run.facts.get("went_back") else steps.mend_cut(run, instance)
+
+
+def load(run: Run, instance: Instance) -> Done | Wait:
+    """It runs on from there."""
+    snapshot = snapshot_of(run)
+    with hypervisor(instance.host, run) as driver:
+        is_there = driver.ensure_loaded(instance.pk, instance.generation, snapshot.pk, files_of(volumes_in(snapshot)),
+                                        shape=snapshot.shape, attempt=run.operation.pk)
+    return Done() if is_there else Wait(1)
+
+
+def let_be(run: Run, instance: Instance) -> None:
+    """Undo of a load: what runs as if nothing had been goes on; what stands still in the middle of it loses its power."""
+    with hypervisor(instance.host, run) as driver:
+        seen = driver.domain(instance.pk)
+        if run.arguments["was"] == InstanceState.RUNNING and seen is not None and seen.power is Power.RUNNING:
+            return
+        driver.ensure_stopped(instance.pk, instance.generation)
+    run.remember(went_back=list(run.arguments["sizes"]))
+
+
+def _settle_sizes(run: Run, gone_back: Collection[str]) -> None:
+    """Volumes count and cost what they have."""
+    for pk, (before, then) in run.arguments["sizes"].items():
+        if before == then:
+            continue
+        volume = Volume.objects.get(pk=pk)
+        volume.size_gib = then if pk in gone_back else before
+        Volume.objects.filter(pk=pk).update(size_gib=volume.size_gib)
+        metering.settle(volume, volume.readings(volume.state), at=database_now())
+        live.touch(volume)
+
+
+def is_reverted(run: Run) -> dict[str, Any]:
+    instance, starts = steps.target_of(run), run.arguments["starts"]
+    _settle_sizes(run, run.arguments["sizes"])
+    is_new = {"boot", "seed"} & set(run.operation.plan)
+    now = {"observed_state": "running", "observed_at": database_now(), **Headroom.of(instance).columns} if is_new else {}
+    state = InstanceState.RUNNING if starts else run.arguments["was"]
+    instance.move_to(state, current_snapshot=snapshot_of(run), fault=None, **now)
+    network.settle_floating(instance.pk)
+    return {"instances": [str(instance.pk)]}
+
+
+def not_reverted(run: Run, error: dict[str, Any]) -> None:
+    """Where its volumes have begun to go back it is off: it may stand between two, and is reverted again, or started as it is."""
+    instance, gone_back = steps.target_of(run), run.facts.get("went_back", ())
+    _settle_sizes(run, gone_back)
+    if gone_back:
+        instance.move_to(InstanceState.STOPPED, fault=error, observed_state="off", observed_at=database_now())
+        return
+    again = Headroom.of(instance).columns if instance.generation > run.arguments["generation"] else {}
+    instance.move_to(run.arguments["was"], fault=error, **again)
+
+
+# -- delete --
+
+def drop_deleted(run: Run) -> Done | Wait:
+    instance = Instance.objects.select_related("host__endpoint").get(pk=run.arguments["instance"])
+    return drop(run, instance) if instance.host is not None else Done()
+
+
+def is_deleted(run: Run) -> dict[str, Any]:
+    """Those that were taken after it come after what it came after."""
+    snapshot = snapshot_of(run)
+    Snapshot.objects.filter(parent=snapshot).update(parent=snapshot.parent_id)
+    Instance.objects.filter(current_snapshot=snapshot).update(current_snapshot=snapshot.parent_id)
+    snapshot.move_to(Snapshot.State.DELETED, deleted_at=database_now())
+    return {"snapshots": [str(snapshot.pk)]}
+
+
+def cannot_fail(run: Run, error: dict[str, Any]) -> None:
+    """Deleting goes only forward: its pivot is its first step."""
+    raise RuntimeError(f"{run.operation.kind} has no way back")
+
+
+def forget_all(instance: Instance) -> None:
+    """The instance is deleted for good, its volumes are gone, and with them these."""
+    now = database_now()
+    for snapshot in Snapshot.objects.live().filter(of_instance=instance):
+        snapshot.move_to(Snapshot.State.DELETED, deleted_at=now)
+
