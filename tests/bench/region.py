@@ -213,6 +213,7 @@ def _company(cast: Any) -> None:
         scenery.make_budget(cast.project, number)
         scenery.make_exports(cast.project, number)
         scenery.make_schedule(cast.project, instance, cast.alice, number)
+        scenery.make_template(common, cast.alice, number)
 
 
 def _plan() -> None:
@@ -256,7 +257,7 @@ def _networks() -> None:
 def _instances() -> None:
     """What tenants have: instances and all that belongs to them."""
     from compute.hosts.models import Claim
-    from compute.instances.models import Instance, SshKey
+    from compute.instances.models import Instance, Snapshot, SnapshotVolume, SshKey
     from compute.network.models import Allocation, FloatingIp, Port
     from storage.models import Attachment, Volume
 
@@ -273,6 +274,11 @@ def _instances() -> None:
     _owned(Volume, "plan_data", id="volume_id", name="name || '-data'", at="since", state="'in_use'", size_gib="100",
            pool_id="pool")
     _insert(Attachment, "plan_data", volume_id="volume_id", domain="id", target="'vdb'")
+    _table("snapshot", "SELECT plan_card.*, gen_random_uuid() AS snapshot_id, k FROM plan_card, generate_series(1, 2) AS k "
+                       "WHERE NOT gone AND n % 20 = 0")
+    _owned(Snapshot, "plan_snapshot", id="snapshot_id", name="name || '-' || k", at="since", state="'active'",
+           of_instance_id="id", disk_gib="20", vcpus="vcpus", memory_mib="memory_mib")
+    _insert(SnapshotVolume, "plan_snapshot", snapshot_id="snapshot_id", volume_id="volume", size_gib="20", is_boot="true")
     _owned(Port, "plan_card", id="port", name="name || '-eth0'", at="born", where=alive, subnet_id="subnet_id", ip="ip::inet",
            mac="'52:54:00:' || lpad(to_hex(n / 65536), 2, '0') || ':' || lpad(to_hex(n / 256 % 256), 2, '0') || ':' "
                "|| lpad(to_hex(n % 256), 2, '0')", domain="id", goes_with_instance="true", is_up="true")
