@@ -54,37 +54,37 @@ class Agent(Owned):
         try:
             domain = self._lookup(uuid)
             source = libvirt.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT
-            return cards_of(self._ask("guest.cards", domain, partial(domain.interfaceAddresses, source)))
+            return cards_of(self._ask_guest("guest.cards", domain, partial(domain.interfaceAddresses, source)))
         except (Gone, NoAgent):
             return None
 
     def set_guest_password(self, uuid: UUID, generation: int, *, user: str, hashed: str) -> None:
         domain, _ = self._ours(uuid, generation)
         flags = libvirt.VIR_DOMAIN_PASSWORD_ENCRYPTED
-        self._ask("guest.password", domain, partial(domain.setUserPassword, user, hashed, flags), answer_s=_DOING_S)
+        self._ask_guest("guest.password", domain, partial(domain.setUserPassword, user, hashed, flags), answer_s=_DOING_S)
 
     def set_guest_clock(self, uuid: UUID, generation: int) -> None:
         domain, _ = self._ours(uuid, generation)
-        self._ask("guest.clock", domain, partial(domain.setTime, None, libvirt.VIR_DOMAIN_TIME_SYNC), answer_s=_DOING_S)
+        self._ask_guest("guest.clock", domain, partial(domain.setTime, None, libvirt.VIR_DOMAIN_TIME_SYNC), answer_s=_DOING_S)
 
     def ensure_frozen(self, uuid: UUID, generation: int) -> None:
         """What is frozen already refuses to be frozen: it is thawed before."""
         domain, _ = self._ours(uuid, generation)
         with suppress(HostFault):
-            self._ask("guest.thaw", domain, domain.fsThaw)
-        self._ask("guest.freeze", domain, domain.fsFreeze, answer_s=_DOING_S)
+            self._ask_guest("guest.thaw", domain, domain.fsThaw)
+        self._ask_guest("guest.freeze", domain, domain.fsFreeze, answer_s=_DOING_S)
 
     def ensure_thawed(self, uuid: UUID, generation: int) -> None:
         try:
             domain, _ = self._ours(uuid, generation)
             if self._is_qemu and self._call("domain.active", domain.isActive):
-                self._ask("guest.thaw", domain, domain.fsThaw)
+                self._ask_guest("guest.thaw", domain, domain.fsThaw)
         except Gone:
             return
 
     # -- parts -----------------------------------------------------------------------------------------------------
 
-    def _ask(self, verb: str, domain: libvirt.virDomain, question: Callable[[], object], *, answer_s: int = _ANSWER_S) -> Any:
+    def _ask_guest(self, verb: str, domain: libvirt.virDomain, question: Callable[[], object], *, answer_s: int = _ANSWER_S) -> Any:
         """What the agent answers. Raises NoAgent, or HostFault when it refuses."""
         if not self._is_qemu:
             raise HostFault(reasons.NOT_SUPPORTED)
