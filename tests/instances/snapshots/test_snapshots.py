@@ -11,10 +11,11 @@ from compute.hosts.drivers.simulated import SimulatedHost
 from compute.hosts.models import Host
 from compute.instances.errors import InstanceLocked
 from compute.instances.models import Instance, InstanceType, Snapshot
-from compute.instances.operations import act
+from compute.instances.operations import act, create_instance
 from compute.instances.snapshots import taking
 from compute.instances.snapshots.errors import HasSnapshots, NoRoomForSnapshot, OtherHardware, OtherVolumes, TooManySnapshots
 from compute.instances.snapshots.verbs import delete_snapshot
+from compute.instances.volumes import verbs as volumes
 from portal.kernel.errors import Busy, InvalidInput, QuotaExceeded, StateConflict
 from portal.kernel.models import AuditEvent, Hold, Operation
 from storage.models import Attachment, Image, Volume
@@ -38,9 +39,10 @@ def path_of(web: Instance) -> str:
     return Volume.objects.get(attachment__domain=web.pk, attachment__is_boot=True).locator
 
 
-def inside(hand: SimulatedHost, web: Instance) -> set[str]:
-    """The names of the snapshots in its volume's file."""
-    folder, _, name = path_of(web).rpartition("/")
+def inside(hand: SimulatedHost, web: Instance | None = None, *, volume: Volume | None = None) -> set[str]:
+    """The names of the snapshots in the file of its root volume, or of this one."""
+    path = path_of(web) if volume is None else Volume.objects.get(pk=volume.pk).locator
+    folder, _, name = path.rpartition("/")
     return set(hand._store.read()["pools"][folder]["volumes"][name].get("snapshots", ()))
 
 
@@ -199,6 +201,32 @@ def test_deleted_for_good_all_go_with_it(web: Instance) -> None:
     do(web, "purge")
     assert web.state == "deleted" and set(Snapshot.objects.filter(state="deleted")) == {one, two}
     assert usage(one) == usage(two) == [] and not Snapshot.objects.live().exists()
+
+
+def test_volumes_that_stay_keep_none_of_its_snapshots(world: World, web: Instance, hand: SimulatedHost) -> None:
+    """Those inside would lie there unpaid, where nobody could delete them."""
+    stays, moved = (_data_of(world, web, name) for name in ("stays", "moved"))
+    take(web, "one")
+    create_instance(world.order(name="other"), actor=world.people["alice"])
+    drain()
+    other = Instance.objects.get(name="other")
+    for begin in (lambda: volumes.detach(moved, actor=None), lambda: volumes.attach(moved, other, actor=None)):
+        begin()
+        drain()
+    assert all(inside(hand, volume=one) for one in (stays, moved))
+    act(web, "purge", actor=None)
+    with pytest.raises(Busy):
+        act(other, "stop", actor=None)
+    drain()
+    assert Instance.objects.get(pk=web.pk).state == "deleted" and not Snapshot.objects.live().exists()
+    assert not any(inside(hand, volume=one) for one in (stays, moved))
+
+
+def _data_of(world: World, web: Instance, name: str) -> Volume:
+    operation = volumes.create_volume(volumes.NewVolume(
+        project=world.project, region=world.region, name=name, size_gib=1, instance=web), actor=world.people["alice"])
+    drain()
+    return Volume.objects.get(pk=operation.target_id)
 
 
 def test_what_is_asked_for_in_vain(world: World, web: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
