@@ -28,6 +28,7 @@ from tenants.quotas import reserve
 
 S = Volume.State
 LARGEST_GIB = 64 * 1024
+REVERT = "instance.revert"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,8 +246,9 @@ def _locked_instance(pk: UUID) -> Instance:
 
 
 def coming(organization: Organization) -> list[tuple[UUID, Region, tuple[Reading, ...]]]:
-    """A coming hook: what is being made or grown costs in a moment what its row says. Root volumes come with their instances."""
+    """A coming hook: what is being made or grown, or goes back to a snapshot where it was larger, costs in a moment what its row
+    says. Root volumes come with their instances."""
     rows = Volume.objects.live().filter(
-        Q(state=S.RESIZING) | Q(state=S.CREATING) & ~Q(attachment__is_boot=True),
+        Q(state=S.RESIZING) | Q(hold__operation__kind=REVERT) | Q(state=S.CREATING) & ~Q(attachment__is_boot=True),
         project__organization=organization).select_related("region")
     return [(row.pk, row.region, tuple(row.readings(S.IN_USE))) for row in rows]

@@ -9,6 +9,7 @@ from billing.seed import seed_prices
 from compute.hosts.drivers.contract import Power
 from compute.hosts.drivers.simulated import SimulatedHost
 from compute.hosts.models import Host
+from compute.instances import stopping
 from compute.instances.errors import InstanceLocked
 from compute.instances.models import Instance, InstanceType, Snapshot
 from compute.instances.operations import act, create_instance
@@ -103,6 +104,18 @@ def test_with_memory_it_goes_on_in_the_process_that_it_has(world: World, web: In
     assert web.generation == generation + 1
 
 
+def test_what_wakes_with_its_memory_counts_as_running_at_once(world: World, web: Instance) -> None:
+    """Else who pays by credit would wake as many as they like at the same time."""
+    before = take(web, "before", memory=True)
+    do(web, "stop", force=True)
+    act(web, "revert", actor=None, snapshot=before)
+    [(pk, _region, [reading])] = stopping.coming(world.project.organization)
+    assert (pk, reading.meter) == (web.pk, "instance.running")
+    drain()
+    web.refresh_from_db()
+    assert web.state == "running" and not stopping.coming(world.project.organization)
+
+
 def test_memory_fits_only_what_it_was_saved_of(world: World, web: Instance) -> None:
     awake = take(web, "awake", memory=True)
     size = InstanceType.objects.create(slug="big", name="Big", vcpus=2, memory_mib=512)
@@ -152,6 +165,7 @@ def test_a_volume_that_grew_is_small_again_and_large_again(world: World, web: In
     act(web, "revert", actor=None, snapshot=large)
     volume.refresh_from_db()
     assert volume.size_gib == 5, "it counts for the larger of both sizes meanwhile"
+    assert [(pk, one.quantity) for pk, _region, [one] in volumes.coming(world.project.organization)] == [(volume.pk, 5)]
     drain()
     volume.refresh_from_db()
     assert volume.size_gib == 5 and usage(volume) == [("volume", "local", Decimal(5))]
