@@ -3,12 +3,14 @@ from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
+from django.db.models import F
+
 from billing import metering
 from compute.hosts.connections import hypervisor
 from compute.hosts.drivers.contract import Power
 from compute.instances import steps
 from compute.instances.headroom import Headroom
-from compute.instances.models import Instance, InstanceState, Snapshot
+from compute.instances.models import Instance, InstanceState, Snapshot, SnapshotVolume
 from compute.network import steps as network
 from portal.kernel import live
 from portal.kernel.operations import Done, Run, Wait
@@ -199,6 +201,16 @@ def is_deleted(run: Run) -> dict[str, Any]:
 def cannot_fail(run: Run, error: dict[str, Any]) -> None:
     """Deleting goes only forward: its pivot is its first step."""
     raise RuntimeError(f"{run.operation.kind} has no way back")
+
+
+def forget_volume(volume: Volume) -> None:
+    """It is deleted for good, and has taken its part of them with it: they count and cost so much less."""
+    for part in SnapshotVolume.objects.filter(volume=volume, snapshot__deleted_at=None):
+        Snapshot.objects.filter(pk=part.snapshot_id).update(disk_gib=F("disk_gib") - part.size_gib)
+        snapshot = Snapshot.objects.get(pk=part.snapshot_id)
+        if snapshot.meters(snapshot.state):
+            metering.settle(snapshot, snapshot.readings(snapshot.state), at=database_now())
+        live.touch(snapshot)
 
 
 def forget_all(instance: Instance) -> None:

@@ -27,6 +27,7 @@ def settle(instance: Instance) -> None:
         volume, is_over = row.volume, row.volume.state == S.DELETING
         row.delete()
         if is_over:
+            snapshots.forget_volume(volume)
             volume.move_to(S.DELETED, deleted_at=database_now())
         else:
             volume.move_to(S.AVAILABLE)

@@ -236,6 +236,29 @@ def test_volumes_that_stay_keep_none_of_its_snapshots(world: World, web: Instanc
     assert not any(inside(hand, volume=one) for one in (stays, moved))
 
 
+@pytest.mark.parametrize("goes_with_another", [False, True])
+def test_what_is_of_a_deleted_volume_costs_no_more(world: World, web: Instance, goes_with_another: bool) -> None:
+    data, alice = _data_of(world, web, "data"), world.people["alice"]
+    kept = take(web, "kept")
+    assert usage(kept) == [("snapshot", "local", Decimal(3))]
+    volumes.detach(data, actor=None)
+    drain()
+    if goes_with_another:
+        create_instance(world.order(name="other"), actor=alice)
+        drain()
+        other = Instance.objects.get(name="other")
+        volumes.attach(data, other, actor=None)
+        drain()
+        do(other, "purge", volumes=True)
+    else:
+        volumes.delete_volume(data, actor=None)
+        drain()
+    kept.refresh_from_db()
+    assert (kept.state, kept.disk_gib, usage(kept)) == ("active", 2, [("snapshot", "local", Decimal(2))])
+    do(web, "purge")
+    assert usage(kept) == []
+
+
 def _data_of(world: World, web: Instance, name: str) -> Volume:
     operation = volumes.create_volume(volumes.NewVolume(
         project=world.project, region=world.region, name=name, size_gib=1, instance=web), actor=world.people["alice"])
