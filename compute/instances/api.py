@@ -34,6 +34,7 @@ from compute.instances.sizes_api import (
 from compute.instances.snapshots import bodies as snapshots
 from compute.instances.snapshots.errors import HasSnapshots
 from compute.instances.verbs import ACTIONS, VERBS
+from compute.instances.volumes import places
 from compute.monitoring import api as monitoring
 from compute.network.errors import AddressInUse, AlreadyAssociated, NoNetwork, NoPublicNetwork, PoolFull, SubnetFull, TooMany
 from compute.network.models import Port, SecurityGroup, Subnet
@@ -313,11 +314,14 @@ class InstanceViewSet(consoles.HasConsole, cards_api.HasCards, watchdog_api.HasW
 
     def destroy(self, request: Request, pk: str) -> Response:
         """Move it to the recycle bin, from which it can be restored until `purge_at`; with `?purge=true`, and where it is in
-        error, delete it and its root volume for good; other volumes are detached and stay, or go too with `?volumes=true`."""
+        error, delete it and its root volume for good; other volumes are detached and stay, or go too with `?volumes=true`,
+        for who may delete volumes."""
         verb = VERBS["purge" if flag(request, "purge") else "delete"].on(self.target)
         wishes = {"volumes": True} if flag(request, "volumes") else {}
         if wishes and verb.name != "purge":
             raise InvalidInput.field("volumes", str(_("Volumes go with what is deleted for good: add purge=true.")))
+        if wishes:
+            self.require(places.DELETE, self.target)
         return accepted(operations.act(self.target, verb.name, actor=request.user, **wishes), request)
 
     @action(detail=True, methods=["post"], url_path="actions/lock")

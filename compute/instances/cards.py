@@ -146,8 +146,9 @@ def _hostname(instance: Instance) -> str:
 @transaction.atomic
 def detach(instance: Instance, port: Port, *, actor: Any) -> Operation:
     """Begin to take a card away. One that came with the instance is deleted, one made before is free again. Raises InvalidInput,
-    StateConflict, Busy, InstanceLocked, NotSupported, or HasFloatingIp."""
+    StateConflict, Busy, InstanceLocked, NotSupported, Unpaid or HasFloatingIp."""
     fresh = _held(instance)
+    ladder.require_paid(fresh.project.organization_id, ladder.STOPPING)  # what is to be stopped is not kept busy
     changing(port.subnet.vpc_id)
     card = Port.objects.select_related("subnet").get(pk=port.pk)  # as it is under the lock
     if card.domain != fresh.pk or card.deleted_at is not None:

@@ -46,7 +46,7 @@ class DetachPortSerializer(StrictSerializer):
 PERMISSIONS = dict.fromkeys(("attach_port", "detach_port"), cards.PERMISSION)
 BODIES = {"attach_port": AttachPortSerializer, "detach_port": DetachPortSerializer}
 ERRORS = {"attach_port": (*REFUSALS, InstanceLocked, NotSupported, Unpaid, TooMany, SubnetFull, AddressInUse),
-          "detach_port": (InstanceLocked, NotSupported, HasFloatingIp)}
+          "detach_port": (InstanceLocked, NotSupported, HasFloatingIp, Unpaid)}
 
 
 class HasCards:

@@ -288,8 +288,8 @@ register(Kind(
     steps=(Step("see_off", each(steps.power_off)),),
     succeeded=_is_restored, failed=_restore_failed))
 register(Kind(
-    name="instance.delete", label=_("Delete instance"), pivot="remove", step_labels=LABELS,
+    name="instance.delete", label=_("Delete instance"), pivot="remove", step_labels=LABELS, deadline_s=1800,
     steps=(Step("remove", each(steps.undefine)), Step("remove_seed", each(steps.unmake_seed)),
-           Step("remove_volume", each(ending.remove)), Step("disconnect", each(steps.disconnect)),
+           Step("remove_volume", each(ending.remove), limit_s=900), Step("disconnect", each(steps.disconnect)),
            Step("give_back", each(steps.unplace))),
     succeeded=_is_deleted, failed=_cannot_fail))

@@ -21,7 +21,7 @@ from compute.instances.networks import Networks, has_fabric
 from compute.instances.resizing import Resize, Way
 from compute.instances.sizes import Size
 from compute.instances.snapshots.reverting import Reverting
-from compute.instances.snapshots.taking import Taking, require_none
+from compute.instances.snapshots.taking import Taking, require_none, volumes_with_snapshots
 from compute.instances.verbs import VERBS
 from compute.network import steps as network
 from portal.kernel import audit
@@ -394,8 +394,9 @@ def _restore(instance: Instance, actor, force: bool) -> Operation:
 
 
 def _purge(instance: Instance, actor, force: bool, *, volumes: bool = False) -> Operation:
-    """With `volumes` all of its volumes go with it, else the root volume alone."""
-    operation = _submit(instance, "instance.delete", actor, generation=instance.generation)
+    """With `volumes` all of its volumes go with it, else the root volume alone. Its snapshots go in any case, also from volumes
+    that it had then, and that nobody takes into use meanwhile."""
+    operation = _submit(instance, "instance.delete", actor, also=volumes_with_snapshots(instance), generation=instance.generation)
     instance.move_to(InstanceState.DELETING)
     for row in Attachment.objects.filter(domain=instance.pk).select_related("volume").order_by("volume"):
         row.volume.move_to(Volume.State.DELETING if row.is_boot or volumes else Volume.State.DETACHING)

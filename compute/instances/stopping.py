@@ -5,7 +5,7 @@ from uuid import UUID
 
 import structlog
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from compute.instances.models import Instance, InstanceState
 from compute.instances.operations import act
@@ -32,8 +32,10 @@ HOOK = StoppingHook(stop=stop, permission=VERBS["stop"].permission)
 
 
 def coming(organization: Organization) -> list[tuple[UUID, Region, tuple[Reading, ...]]]:
-    """A coming hook: what will run in a moment costs what it does running."""
-    rows = Instance.objects.live().filter(project__organization=organization, state__in=COMING).select_related("region", "type")
+    """A coming hook: what will run in a moment costs what it does running; also what wakes with the memory of a snapshot."""
+    wakes = Q(state=InstanceState.REVERTING, hold__operation__arguments__starts=True)
+    rows = Instance.objects.live().filter(Q(state__in=COMING) | wakes, project__organization=organization)
+    rows = rows.select_related("region", "type")
     return [(row.pk, row.region, tuple(row.readings(InstanceState.RUNNING))) for row in rows]
 
 

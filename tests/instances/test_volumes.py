@@ -2,8 +2,9 @@
 from decimal import Decimal
 
 import pytest
+from django.test import Client
 
-from billing.models import Price, UsageInterval
+from billing.models import Dunning, Price, UsageInterval
 from billing.prices import NoPrice
 from compute.hosts.drivers.simulated import SimulatedHost
 from compute.hosts.models import Endpoint, Host
@@ -14,12 +15,15 @@ from compute.instances.operations import act, create_instance
 from compute.instances.volumes import places, steps, verbs
 from compute.instances.volumes.errors import IsRootVolume, NoRoomForVolume, TooManyVolumes, VolumeElsewhere
 from compute.instances.volumes.verbs import NewVolume
-from portal.kernel.errors import Busy, InvalidInput, QuotaExceeded, StateConflict
+from portal.kernel.errors import Busy, InvalidInput, QuotaExceeded, StateConflict, Unpaid
 from portal.kernel.models import AuditEvent, Hold, Operation
 from portal.kernel.operations import kinds
+from portal.kernel.states import database_now
 from storage.connections import volume_pool
 from storage.models import GIB, Attachment, Pool, Volume
-from tenants.models import Quota
+from tenants.models import Quota, User
+from tenants.operations import create_api_key
+from tenants.people import create_role, give_role
 from tests.instances.doing import do
 from tests.world import World, drain
 
@@ -312,6 +316,39 @@ def test_by_rest(world: World, running: Instance, browser) -> None:
     assert alice.delete(f"/api/v1/instances/{running.pk}/?volumes=true&purge=true").status_code == 202
     drain()
     assert not Volume.objects.live().exists()
+
+
+def test_who_may_not_delete_volumes_deletes_none_with_an_instance(world: World, running: Instance, browser) -> None:
+    volume = add(world, instance=running)
+    alice = User.objects.get(username="alice")
+    _key, secret = create_api_key(alice, name="ends", scopes=["instance.view", "instance.delete"], actor=alice)
+    headers = {"HTTP_AUTHORIZATION": f"Bearer {secret}"}
+    one = f"/api/v1/instances/{running.pk}/?purge=true"
+    assert Client().delete(f"{one}&volumes=true", **headers).status_code == 403
+    role = create_role(world.project.organization, "Ends", ["project.view", "instance.view", "instance.delete"], actor=alice)
+    vera = User.objects.get(username="vera")
+    give_role(str(role.pk), world.project, to=vera, actor=alice)
+    page, typed = f"/instances/{running.pk}/purge/", {"confirmed": "1", "typed_name": running.name}
+    assert "with all data on them" not in browser("vera").post(page).content.decode()
+    assert browser("vera").post(f"{page}?volumes=true", typed).status_code == 403
+    drain()
+    assert state_of(volume) == ("in_use", 3, True)
+    assert Client().delete(one, **headers).status_code == 202
+    drain()
+    assert state_of(volume) == ("available", 3, False)
+
+
+@pytest.mark.parametrize("rung", ["stopped", "recycled"])
+def test_who_does_not_pay_keeps_nothing_busy_with_them(world: World, running: Instance, rung: str) -> None:
+    alice, now = world.people["alice"], database_now()
+    inside, free = add(world, instance=running), add(world, name="free")
+    Dunning.objects.create(organization=world.project.organization, rung=rung, cause="overdue", began_at=now, since=now)
+    for verb in (lambda: verbs.attach(free, running, actor=alice), lambda: verbs.detach(inside, actor=alice)):
+        with pytest.raises(Unpaid):
+            verb()
+    do(running, "stop")
+    assert done(verbs.detach(inside, actor=alice)).state == "succeeded", "to be deleted, which costs nothing any more"
+    assert done(verbs.delete_volume(inside, actor=alice)).state == "succeeded"
 
 
 def test_by_pages(world: World, running: Instance, browser) -> None:

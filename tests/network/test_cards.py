@@ -9,6 +9,7 @@ import yaml
 from django.test import Client
 from django.urls import reverse
 
+from billing.models import Dunning
 from compute.hosts.connections import hypervisor
 from compute.hosts.drivers.contract import Capabilities
 from compute.hosts.drivers.simulated import SimulatedHost
@@ -23,9 +24,10 @@ from compute.network.errors import AddressInUse, TooMany
 from compute.network.models import FloatingIp, Port, Subnet
 from compute.network.operations import allocate_floating_ip, associate
 from compute.network.reconcile import reconcile_fabric
-from portal.kernel.errors import Busy, HostFault, InvalidInput, QuotaExceeded, StateConflict
+from portal.kernel.errors import Busy, HostFault, InvalidInput, QuotaExceeded, StateConflict, Unpaid
 from portal.kernel.models import AuditEvent, Hold, Operation
 from portal.kernel.operations import engine, request_cancel
+from portal.kernel.states import database_now
 from tenants.models import Quota
 from tests.network.networked import Networked, settle
 from tests.world import drain
@@ -103,6 +105,15 @@ def agree(net: Networked, instance: Instance) -> None:
 
 
 # -- while it runs --
+
+def test_who_does_not_pay_keeps_nothing_busy_with_cards(net: Networked, running: Instance, subnet: Subnet) -> None:
+    alice, now = net.world.people["alice"], database_now()
+    Dunning.objects.create(organization=net.world.project.organization, rung="stopped", cause="overdue", began_at=now, since=now)
+    with pytest.raises(Unpaid):
+        cards.attach(running, Card(subnet=subnet), actor=alice)
+    with pytest.raises(Unpaid):
+        cards.detach(running, Port.objects.select_related("subnet").get(pk=of(running)[0]), actor=alice)
+
 
 def test_a_card_comes_while_it_runs_and_goes_and_nothing_is_left(net: Networked, running: Instance, subnet: Subnet) -> None:
     settle()

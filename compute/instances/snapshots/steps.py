@@ -3,12 +3,14 @@ from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
+from django.db.models import F
+
 from billing import metering
 from compute.hosts.connections import hypervisor
 from compute.hosts.drivers.contract import Power
 from compute.instances import steps
 from compute.instances.headroom import Headroom
-from compute.instances.models import Instance, InstanceState, Snapshot
+from compute.instances.models import Instance, InstanceState, Snapshot, SnapshotVolume
 from compute.network import steps as network
 from portal.kernel import live
 from portal.kernel.operations import Done, Run, Wait
@@ -63,13 +65,24 @@ def take(run: Run, instance: Instance) -> Done | Wait:
 def drop(run: Run, instance: Instance) -> Done | Wait:
     """No volume has it any more, whichever instance has that by now."""
     snapshot = snapshot_of(run)
-    volumes = volumes_in(snapshot)
+    _drop_from(run, instance, snapshot, volumes_in(snapshot))
+    return Done()
+
+
+def drop_from_others(run: Run, instance: Instance) -> None:
+    """Step of an instance that is deleted for good: volumes that do not go with it keep none of its snapshots, which nobody could
+    go back to, nor delete, nor would pay for."""
+    for snapshot in Snapshot.objects.live().filter(of_instance=instance):
+        volumes = volumes_in(snapshot)
+        _drop_from(run, instance, snapshot, [volume for volume in volumes if volume.state != Volume.State.DELETING])
+
+
+def _drop_from(run: Run, instance: Instance, snapshot: Snapshot, volumes: Sequence[Volume]) -> None:
     own = [volume for volume in volumes if _domain_of(volume) in (instance.pk, None)]
     _drop(run, instance, snapshot, own)
     for volume in volumes:
         if volume not in own:
             _drop(run, Instance.objects.select_related("host__endpoint").get(pk=_domain_of(volume)), snapshot, [volume])
-    return Done()
 
 
 def _domain_of(volume: Volume) -> UUID | None:
@@ -190,8 +203,18 @@ def cannot_fail(run: Run, error: dict[str, Any]) -> None:
     raise RuntimeError(f"{run.operation.kind} has no way back")
 
 
+def forget_volume(volume: Volume) -> None:
+    """It is deleted for good, and has taken its part of them with it: they count and cost so much less."""
+    for part in SnapshotVolume.objects.filter(volume=volume, snapshot__deleted_at=None):
+        Snapshot.objects.filter(pk=part.snapshot_id).update(disk_gib=F("disk_gib") - part.size_gib)
+        snapshot = Snapshot.objects.get(pk=part.snapshot_id)
+        if snapshot.meters(snapshot.state):
+            metering.settle(snapshot, snapshot.readings(snapshot.state), at=database_now())
+        live.touch(snapshot)
+
+
 def forget_all(instance: Instance) -> None:
-    """The instance is deleted for good, its volumes are gone, and with them these."""
+    """The instance is deleted for good; what was in its volumes is gone with them, or taken out of those that stay."""
     now = database_now()
     for snapshot in Snapshot.objects.live().filter(of_instance=instance):
         snapshot.move_to(Snapshot.State.DELETED, deleted_at=now)

@@ -88,6 +88,12 @@ class Taking:
         return made
 
 
+def volumes_with_snapshots(instance: Instance) -> list[UUID]:
+    """Those that have snapshots of it inside, whichever instance has them by now."""
+    parts = SnapshotVolume.objects.filter(snapshot__of_instance=instance, snapshot__deleted_at=None, volume__deleted_at=None)
+    return list(parts.values_list("volume_id", flat=True).distinct())
+
+
 def require_none(instance: Instance) -> None:
     """Raise HasSnapshots: for what would destroy them beside what it is about."""
     if count := Snapshot.objects.live().filter(of_instance=instance).count():

@@ -182,7 +182,8 @@ def _danger(request: HttpRequest, instance: Instance, parts: details.Parts) -> D
         effects = details.effects_of_deleting(instance, parts.volumes, floating, with_volumes=True)
         last = verb_action(request, VERBS["purge"], instance, text="\n".join(effects))
         found.append(Danger(effects=effects, action=replace(
-            last, label=_("Delete for good, with its volumes"), url=f"{last.url}?volumes=true")))
+            last, label=_("Delete for good, with its volumes"), url=f"{last.url}?volumes=true",
+            why_not=may_not(request, places.DELETE, instance) or last.why_not)))
     return replace(found[0], others=found[1:])
 
 

@@ -12,6 +12,8 @@ from compute.instances import addresses, details, guarding, operations, queries
 from compute.instances.lists.instances import InstanceList, rows_of
 from compute.instances.models import Instance
 from compute.instances.verbs import VERBS, Verb
+from compute.instances.views.sheets import may_not
+from compute.instances.volumes import places
 from portal.kernel.errors import InvalidInput
 from portal.kernel.pages import acted, is_fragment
 from tenants.access import fetch
@@ -48,6 +50,8 @@ def act_on(verb: Verb) -> Callable[..., HttpResponse]:
             error = _("This is not the name of the instance.") if wanted is verb or "typed_name" in request.POST else ""
             return _ask(request, wanted, instance, error=error)
         wishes = {"volumes": True} if wanted.name == "purge" and _takes_volumes(request) else {}
+        if wishes:
+            fetch(request.user, rows_of(request), places.DELETE, pk=pk)
         operations.act(instance, wanted.name, actor=request.user, force="force" in request.POST and wanted.takes_force, **wishes)
         to = reverse("instances:list") if wanted.is_bad else reverse("instances:detail", args=[pk])
         text = _("%(verb)s: %(name)s – accepted.") % {"verb": wanted.label, "name": instance.name}
@@ -68,7 +72,8 @@ def _ask(request: HttpRequest, verb: Verb, instance: Instance, error: str = "") 
     context: dict[str, Any] = {"verb": verb, "instance": instance, "error": error,
                                "action": reverse(f"instances:{verb.name}", args=[instance.pk]),
                                "effects": effects_of(verb, instance), "takes_volumes": _takes_volumes(request),
-                               "has_volumes": verb.name == "purge" and len(details.volumes_of(instance)) > 1}
+                               "has_volumes": (verb.name == "purge" and not may_not(request, places.DELETE, instance)
+                               and len(details.volumes_of(instance)) > 1)}
     return render(request, "instances/confirm.html", context, status=400 if error else 200)
 
 

@@ -12,7 +12,7 @@ from compute.instances.models import Instance
 from compute.instances.volumes import verbs
 from compute.instances.volumes.errors import IsRootVolume, TooManyVolumes, VolumeElsewhere
 from compute.instances.volumes.verbs import LARGEST_GIB, NewVolume
-from portal.kernel.errors import Busy, NoCapacity, StateConflict
+from portal.kernel.errors import Busy, NoCapacity, StateConflict, Unpaid
 from portal.kernel.models import Region, Zone
 from portal.kernel.rest.examples import id_of
 from portal.kernel.rest.serializers import DescribedSerializer, StrictSerializer, VisibleField
@@ -53,7 +53,8 @@ class VolumeViewSet(ReadVolumeViewSet):
     bodies = {**ReadVolumeViewSet.bodies, "create": CreateVolumeSerializer, "attach": AttachVolumeSerializer,
               "grow": GrowVolumeSerializer}
     errors = {"create": (*REFUSALS, *affording.REFUSALS, *OF_AN_INSTANCE, NoCapacity, TooManyVolumes),
-              "attach": (*OF_AN_INSTANCE, VolumeElsewhere, TooManyVolumes), "detach": (*OF_AN_INSTANCE, IsRootVolume),
+              "attach": (*OF_AN_INSTANCE, VolumeElsewhere, TooManyVolumes, Unpaid),
+              "detach": (*OF_AN_INSTANCE, IsRootVolume, Unpaid),
               "grow": (*REFUSALS, *affording.REFUSALS, *OF_AN_INSTANCE, NoCapacity)}
 
     def create(self, request: Request) -> Response:

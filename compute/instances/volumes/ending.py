@@ -2,6 +2,7 @@
 stay, unless they were to go too. The verb has said which: those that go are being deleted, the others detached."""
 from compute.instances import steps
 from compute.instances.models import Instance
+from compute.instances.snapshots import steps as snapshots
 from portal.kernel.operations import Run
 from portal.kernel.states import database_now
 from storage import steps as storage
@@ -11,9 +12,10 @@ S = Volume.State
 
 
 def remove(run: Run, instance: Instance) -> None:
-    """Step: the files of those that go are gone."""
+    """Step: the files of those that go are gone, and its snapshots are in none of the others."""
     if instance.host is None:
         return
+    snapshots.drop_from_others(run, instance)
     for row in _attached(instance):
         if row.volume.state == S.DELETING:
             storage.remove_volume(run, row.volume, steps.pool_of(instance))
@@ -25,6 +27,7 @@ def settle(instance: Instance) -> None:
         volume, is_over = row.volume, row.volume.state == S.DELETING
         row.delete()
         if is_over:
+            snapshots.forget_volume(volume)
             volume.move_to(S.DELETED, deleted_at=database_now())
         else:
             volume.move_to(S.AVAILABLE)

@@ -3,6 +3,7 @@ from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
+from compute.instances.snapshots import steps as snapshots
 from compute.instances.volumes import steps
 from portal.kernel.operations import Kind, Run, Step, register
 from portal.kernel.states import database_now
@@ -58,7 +59,9 @@ def _not_grown(run: Run, error: dict[str, Any]) -> None:
 
 
 def _is_deleted(run: Run) -> dict[str, Any]:
-    steps.volume_of(run).move_to(S.DELETED, deleted_at=database_now())
+    volume = steps.volume_of(run)
+    snapshots.forget_volume(volume)
+    volume.move_to(S.DELETED, deleted_at=database_now())
     return steps.settled(run)
 
 

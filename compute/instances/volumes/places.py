@@ -16,6 +16,8 @@ from storage.models import Attachment, Pool, Volume
 READY = (InstanceState.RUNNING, InstanceState.STOPPED)
 # As many as can be plugged in between two starts: vdb and the letters behind it.
 MOST = FREE_SLOTS
+DELETE = "volume.delete"
+"""What it takes besides, to have an instance's volumes go with it: they may be worth more than that."""
 TARGETS = tuple(f"vd{letter}" for letter in "bcdefghijklmnop"[:MOST])
 
 

@@ -10,7 +10,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from billing import affording
+from billing import affording, ladder
 from billing.prices import Estimate, price_of
 from compute.hosts import placement
 from compute.instances.models import Instance, InstanceState
@@ -28,6 +28,7 @@ from tenants.quotas import reserve
 
 S = Volume.State
 LARGEST_GIB = 64 * 1024
+REVERT = "instance.revert"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +102,7 @@ def create_volume(wanted: NewVolume, *, actor: Any) -> Operation:
 @transaction.atomic
 def attach(volume: Volume, instance: Instance, *, actor: Any) -> Operation:
     """Put it into an instance of its host, running or off. Raises InvalidInput, StateConflict, Busy, InstanceLocked,
-    NotWhileRunning, VolumeElsewhere or TooManyVolumes."""
+    NotWhileRunning, VolumeElsewhere, TooManyVolumes or Unpaid."""
     if errors := _instance_errors(instance, volume.project_id, volume.region_id):
         raise InvalidInput(errors=errors)
     instance, fresh = _locked_instance(instance.pk), _locked(volume)
@@ -109,6 +110,7 @@ def attach(volume: Volume, instance: Instance, *, actor: Any) -> Operation:
     require_open(instance)
     if fresh.pool is None or fresh.pool.host_id != instance.host_id:
         raise VolumeElsewhere(volume=fresh.name, instance=instance.name)
+    _require_paid(fresh, actor)
     operation = _submit("volume.attach", fresh, instance, actor, steps=_ways_in(instance), **_place(fresh, instance))
     fresh.move_to(S.ATTACHING)
     audit.record("volume.attach", fresh, actor=actor, operation=operation, after={"instance": instance.name})
@@ -117,8 +119,8 @@ def attach(volume: Volume, instance: Instance, *, actor: Any) -> Operation:
 
 @transaction.atomic
 def detach(volume: Volume, *, actor: Any) -> Operation:
-    """Take it out of its instance; what is on it stays. Raises IsRootVolume, StateConflict, Busy, InstanceLocked or
-    NotWhileRunning."""
+    """Take it out of its instance; what is on it stays. Raises IsRootVolume, StateConflict, Busy, InstanceLocked,
+    NotWhileRunning or Unpaid."""
     row = Attachment.objects.filter(volume=volume.pk).first()
     instance = _locked_instance(row.domain) if row else None
     fresh = _locked(volume)
@@ -129,6 +131,8 @@ def detach(volume: Volume, *, actor: Any) -> Operation:
     if row.is_boot:
         raise IsRootVolume(name=fresh.name)
     require_open(instance)
+    if instance.state == InstanceState.RUNNING:  # from what is off they may be taken, to be deleted
+        _require_paid(fresh, actor)
     steps = ("unplug", "define") if instance.state == InstanceState.RUNNING else ("define",)
     operation = _submit("volume.detach", fresh, instance, actor, steps=steps, target_name=row.target)
     fresh.move_to(S.DETACHING)
@@ -220,6 +224,12 @@ def _submit(kind: str, volume: Volume, instance: Instance | None, actor: Any, *,
                   arguments=arguments | ({"instance": str(instance.pk)} if instance else {}))
 
 
+def _require_paid(volume: Volume, actor: Any) -> None:
+    """Raise Unpaid: what is to be stopped and recycled is not kept busy with anything else, as with the verbs of instances."""
+    if actor is not None:
+        ladder.require_paid(volume.project.organization_id, ladder.STOPPING)
+
+
 def _require_state(volume: Volume, *legal: str) -> None:
     if volume.state not in legal:
         raise StateConflict(state=volume.get_state_display(), legal=",".join(legal))
@@ -236,8 +246,9 @@ def _locked_instance(pk: UUID) -> Instance:
 
 
 def coming(organization: Organization) -> list[tuple[UUID, Region, tuple[Reading, ...]]]:
-    """A coming hook: what is being made or grown costs in a moment what its row says. Root volumes come with their instances."""
+    """A coming hook: what is being made or grown, or goes back to a snapshot where it was larger, costs in a moment what its row
+    says. Root volumes come with their instances."""
     rows = Volume.objects.live().filter(
-        Q(state=S.RESIZING) | Q(state=S.CREATING) & ~Q(attachment__is_boot=True),
+        Q(state=S.RESIZING) | Q(hold__operation__kind=REVERT) | Q(state=S.CREATING) & ~Q(attachment__is_boot=True),
         project__organization=organization).select_related("region")
     return [(row.pk, row.region, tuple(row.readings(S.IN_USE))) for row in rows]

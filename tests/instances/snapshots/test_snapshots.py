@@ -9,12 +9,14 @@ from billing.seed import seed_prices
 from compute.hosts.drivers.contract import Power
 from compute.hosts.drivers.simulated import SimulatedHost
 from compute.hosts.models import Host
+from compute.instances import stopping
 from compute.instances.errors import InstanceLocked
 from compute.instances.models import Instance, InstanceType, Snapshot
-from compute.instances.operations import act
+from compute.instances.operations import act, create_instance
 from compute.instances.snapshots import taking
 from compute.instances.snapshots.errors import HasSnapshots, NoRoomForSnapshot, OtherHardware, OtherVolumes, TooManySnapshots
 from compute.instances.snapshots.verbs import delete_snapshot
+from compute.instances.volumes import verbs as volumes
 from portal.kernel.errors import Busy, InvalidInput, QuotaExceeded, StateConflict
 from portal.kernel.models import AuditEvent, Hold, Operation
 from storage.models import Attachment, Image, Volume
@@ -38,9 +40,10 @@ def path_of(web: Instance) -> str:
     return Volume.objects.get(attachment__domain=web.pk, attachment__is_boot=True).locator
 
 
-def inside(hand: SimulatedHost, web: Instance) -> set[str]:
-    """The names of the snapshots in its volume's file."""
-    folder, _, name = path_of(web).rpartition("/")
+def inside(hand: SimulatedHost, web: Instance | None = None, *, volume: Volume | None = None) -> set[str]:
+    """The names of the snapshots in the file of its root volume, or of this one."""
+    path = path_of(web) if volume is None else Volume.objects.get(pk=volume.pk).locator
+    folder, _, name = path.rpartition("/")
     return set(hand._store.read()["pools"][folder]["volumes"][name].get("snapshots", ()))
 
 
@@ -101,6 +104,18 @@ def test_with_memory_it_goes_on_in_the_process_that_it_has(world: World, web: In
     assert web.generation == generation + 1
 
 
+def test_what_wakes_with_its_memory_counts_as_running_at_once(world: World, web: Instance) -> None:
+    """Else who pays by credit would wake as many as they like at the same time."""
+    before = take(web, "before", memory=True)
+    do(web, "stop", force=True)
+    act(web, "revert", actor=None, snapshot=before)
+    [(pk, _region, [reading])] = stopping.coming(world.project.organization)
+    assert (pk, reading.meter) == (web.pk, "instance.running")
+    drain()
+    web.refresh_from_db()
+    assert web.state == "running" and not stopping.coming(world.project.organization)
+
+
 def test_memory_fits_only_what_it_was_saved_of(world: World, web: Instance) -> None:
     awake = take(web, "awake", memory=True)
     size = InstanceType.objects.create(slug="big", name="Big", vcpus=2, memory_mib=512)
@@ -150,6 +165,7 @@ def test_a_volume_that_grew_is_small_again_and_large_again(world: World, web: In
     act(web, "revert", actor=None, snapshot=large)
     volume.refresh_from_db()
     assert volume.size_gib == 5, "it counts for the larger of both sizes meanwhile"
+    assert [(pk, one.quantity) for pk, _region, [one] in volumes.coming(world.project.organization)] == [(volume.pk, 5)]
     drain()
     volume.refresh_from_db()
     assert volume.size_gib == 5 and usage(volume) == [("volume", "local", Decimal(5))]
@@ -199,6 +215,55 @@ def test_deleted_for_good_all_go_with_it(web: Instance) -> None:
     do(web, "purge")
     assert web.state == "deleted" and set(Snapshot.objects.filter(state="deleted")) == {one, two}
     assert usage(one) == usage(two) == [] and not Snapshot.objects.live().exists()
+
+
+def test_volumes_that_stay_keep_none_of_its_snapshots(world: World, web: Instance, hand: SimulatedHost) -> None:
+    """Those inside would lie there unpaid, where nobody could delete them."""
+    stays, moved = (_data_of(world, web, name) for name in ("stays", "moved"))
+    take(web, "one")
+    create_instance(world.order(name="other"), actor=world.people["alice"])
+    drain()
+    other = Instance.objects.get(name="other")
+    for begin in (lambda: volumes.detach(moved, actor=None), lambda: volumes.attach(moved, other, actor=None)):
+        begin()
+        drain()
+    assert all(inside(hand, volume=one) for one in (stays, moved))
+    act(web, "purge", actor=None)
+    with pytest.raises(Busy):
+        act(other, "stop", actor=None)
+    drain()
+    assert Instance.objects.get(pk=web.pk).state == "deleted" and not Snapshot.objects.live().exists()
+    assert not any(inside(hand, volume=one) for one in (stays, moved))
+
+
+@pytest.mark.parametrize("goes_with_another", [False, True])
+def test_what_is_of_a_deleted_volume_costs_no_more(world: World, web: Instance, goes_with_another: bool) -> None:
+    data, alice = _data_of(world, web, "data"), world.people["alice"]
+    kept = take(web, "kept")
+    assert usage(kept) == [("snapshot", "local", Decimal(3))]
+    volumes.detach(data, actor=None)
+    drain()
+    if goes_with_another:
+        create_instance(world.order(name="other"), actor=alice)
+        drain()
+        other = Instance.objects.get(name="other")
+        volumes.attach(data, other, actor=None)
+        drain()
+        do(other, "purge", volumes=True)
+    else:
+        volumes.delete_volume(data, actor=None)
+        drain()
+    kept.refresh_from_db()
+    assert (kept.state, kept.disk_gib, usage(kept)) == ("active", 2, [("snapshot", "local", Decimal(2))])
+    do(web, "purge")
+    assert usage(kept) == []
+
+
+def _data_of(world: World, web: Instance, name: str) -> Volume:
+    operation = volumes.create_volume(volumes.NewVolume(
+        project=world.project, region=world.region, name=name, size_gib=1, instance=web), actor=world.people["alice"])
+    drain()
+    return Volume.objects.get(pk=operation.target_id)
 
 
 def test_what_is_asked_for_in_vain(world: World, web: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
