@@ -28,10 +28,14 @@ class LabHost:
     def running(self) -> set[str]:
         return {line for line in self.run("virsh", "list", "--uuid").split() if line}
 
-    def wipe(self) -> None:
+    def forget(self) -> None:
+        """No domain is left, whatever a test left behind."""
         for pk in self.domains():
             self.run("virsh", "destroy", pk)
-            self.run("virsh", "undefine", pk)
+            self.run("virsh", "undefine", pk, "--managed-save", "--snapshots-metadata", "--nvram")
+
+    def wipe(self) -> None:
+        self.forget()
         for path in Path(self.facts.pool_path).iterdir():
             path.unlink()
 

@@ -84,7 +84,8 @@ class Agent(Owned):
 
     # -- parts -----------------------------------------------------------------------------------------------------
 
-    def _ask_guest(self, verb: str, domain: libvirt.virDomain, question: Callable[[], object], *, answer_s: int = _ANSWER_S) -> Any:
+    def _ask_guest(self, verb: str, domain: libvirt.virDomain, question: Callable[[], object], *,
+                   answer_s: int = _ANSWER_S) -> Any:
         """What the agent answers. Raises NoAgent, or HostFault when it refuses."""
         if not self._is_qemu:
             raise HostFault(reasons.NOT_SUPPORTED)
