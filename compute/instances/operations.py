@@ -16,7 +16,7 @@ from compute.hosts import placement
 from compute.instances import builds, guarding, keys
 from compute.instances.copying import Capture, Clone, clone_name, record_clone
 from compute.instances.hashing import hashed
-from compute.instances.models import Instance, InstanceState, InstanceType, Snapshot, SshKey
+from compute.instances.models import Instance, InstanceState, InstanceType, Snapshot, SnapshotVolume, SshKey
 from compute.instances.networks import Networks, has_fabric
 from compute.instances.resizing import Resize, Way
 from compute.instances.sizes import Size
@@ -394,8 +394,11 @@ def _restore(instance: Instance, actor, force: bool) -> Operation:
 
 
 def _purge(instance: Instance, actor, force: bool, *, volumes: bool = False) -> Operation:
-    """With `volumes` all of its volumes go with it, else the root volume alone."""
-    operation = _submit(instance, "instance.delete", actor, generation=instance.generation)
+    """With `volumes` all of its volumes go with it, else the root volume alone. Those that it had once may have snapshots of it in
+    them."""
+    once = SnapshotVolume.objects.filter(snapshot__of_instance=instance, snapshot__deleted_at=None, volume__deleted_at=None)
+    operation = _submit(instance, "instance.delete", actor, also=once.values_list("volume_id", flat=True),
+                        generation=instance.generation)
     instance.move_to(InstanceState.DELETING)
     for row in Attachment.objects.filter(domain=instance.pk).select_related("volume").order_by("volume"):
         row.volume.move_to(Volume.State.DELETING if row.is_boot or volumes else Volume.State.DETACHING)

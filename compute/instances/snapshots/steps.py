@@ -14,7 +14,9 @@ from portal.kernel import live
 from portal.kernel.operations import Done, Run, Wait
 from portal.kernel.states import database_now
 from storage import snapshots as storage
-from storage.models import Volume
+from storage.connections import volume_pool
+from storage.models import GIB, Volume
+from storage.steps import volume_file
 
 ON = (Power.RUNNING, Power.PAUSED)
 
@@ -27,7 +29,7 @@ def volumes_in(snapshot: Snapshot) -> list[Volume]:
     """Those that are still there, the root first: a deleted one has taken its part with it."""
     rows = Volume.objects.filter(pk__in=snapshot.parts.values("volume"), deleted_at=None, pool__isnull=False)
     root = snapshot.parts.filter(is_boot=True).values_list("volume_id", flat=True).first()
-    return sorted(rows.select_related("attachment"), key=lambda volume: (volume.pk != root, str(volume.pk)))
+    return sorted(rows.select_related("attachment", "pool__host__endpoint"), key=lambda volume: (volume.pk != root, str(volume.pk)))
 
 
 def files_of(volumes: Sequence[Volume]) -> list[str]:
@@ -63,13 +65,24 @@ def take(run: Run, instance: Instance) -> Done | Wait:
 def drop(run: Run, instance: Instance) -> Done | Wait:
     """No volume has it any more, whichever instance has that by now."""
     snapshot = snapshot_of(run)
-    volumes = volumes_in(snapshot)
+    _drop_all(run, instance, snapshot, volumes_in(snapshot))
+    return Done()
+
+
+def leave_volumes(run: Run, instance: Instance) -> None:
+    """Step of deleting the instance for good: the volumes that stay, also those that it had once, have none of its snapshots any
+    more. The verb has taken hold of them."""
+    for snapshot in Snapshot.objects.live().filter(of_instance=instance).order_by("created_at", "pk"):
+        stay = [volume for volume in volumes_in(snapshot) if volume.state != Volume.State.DELETING]
+        _drop_all(run, instance, snapshot, stay)
+
+
+def _drop_all(run: Run, instance: Instance, snapshot: Snapshot, volumes: Sequence[Volume]) -> None:
     own = [volume for volume in volumes if _domain_of(volume) in (instance.pk, None)]
     _drop(run, instance, snapshot, own)
     for volume in volumes:
         if volume not in own:
             _drop(run, Instance.objects.select_related("host__endpoint").get(pk=_domain_of(volume)), snapshot, [volume])
-    return Done()
 
 
 def _domain_of(volume: Volume) -> UUID | None:
@@ -77,12 +90,12 @@ def _domain_of(volume: Volume) -> UUID | None:
 
 
 def _drop(run: Run, instance: Instance, snapshot: Snapshot, volumes: Sequence[Volume]) -> None:
-    """A detached one is in nobody's hands."""
+    """A detached one is in nobody's hands, nor is one that the guest has let go of by itself."""
     attached = [volume for volume in volumes if _domain_of(volume) is not None]
     if attached and is_on(run, instance):
         with hypervisor(instance.host, run) as driver:
-            driver.ensure_snapshot_absent(instance.pk, instance.generation, snapshot.pk, files_of(attached))
-        volumes = [volume for volume in volumes if volume not in attached]
+            left = driver.ensure_snapshot_absent(instance.pk, instance.generation, snapshot.pk, files_of(attached))
+        volumes = [volume for volume in volumes if volume not in attached or volume.locator in left]
     if volumes:
         storage.drop(run, instance.host, volumes, snapshot.pk)
 
@@ -107,7 +120,7 @@ def apply(run: Run, instance: Instance) -> None:
     snapshot = snapshot_of(run)
     for volume in volumes_in(snapshot):
         if str(volume.pk) not in run.facts.get("went_back", ()):
-            run.remember(went_back=[*run.facts.get("went_back", ()), str(volume.pk)])
+            run.remember(is_off=True, went_back=[*run.facts.get("went_back", ()), str(volume.pk)])
         storage.apply(run, instance.host, volume, snapshot.pk)
 
 
@@ -129,10 +142,18 @@ def let_be(run: Run, instance: Instance) -> None:
     """Undo of a load: what runs as if nothing had been goes on; what stands still in the middle of it loses its power."""
     with hypervisor(instance.host, run) as driver:
         seen = driver.domain(instance.pk)
-        if run.arguments["was"] == InstanceState.RUNNING and seen is not None and seen.power is Power.RUNNING:
-            return
-        driver.ensure_stopped(instance.pk, instance.generation)
-    run.remember(went_back=list(run.arguments["sizes"]))
+        runs_on = run.arguments["was"] == InstanceState.RUNNING and seen is not None and seen.power is Power.RUNNING
+        if not runs_on:
+            driver.ensure_stopped(instance.pk, instance.generation)
+    run.remember(is_off=not runs_on, went_back=_as_large_as_then(run, instance))
+
+
+def _as_large_as_then(run: Run, instance: Instance) -> list[str]:
+    """How far a load came that did not end well, the files alone tell."""
+    with volume_pool(steps.pool_of(instance), run) as pool:
+        found = {str(volume.pk): pool.volume(volume_file(volume)) for volume in volumes_in(snapshot_of(run))}
+    return [pk for pk, (_before, then) in run.arguments["sizes"].items()
+            if (file := found.get(pk)) is not None and file.capacity == then * GIB]
 
 
 def _settle_sizes(run: Run, gone_back: Collection[str]) -> None:
@@ -160,9 +181,9 @@ def is_reverted(run: Run) -> dict[str, Any]:
 
 def not_reverted(run: Run, error: dict[str, Any]) -> None:
     """Where its volumes have begun to go back it is off: it may stand between two, and is reverted again, or started as it is."""
-    instance, gone_back = steps.target_of(run), run.facts.get("went_back", ())
-    _settle_sizes(run, gone_back)
-    if gone_back:
+    instance = steps.target_of(run)
+    _settle_sizes(run, run.facts.get("went_back", ()))
+    if run.facts.get("is_off"):
         instance.move_to(InstanceState.STOPPED, fault=error, observed_state="off", observed_at=database_now())
         return
     again = Headroom.of(instance).columns if instance.generation > run.arguments["generation"] else {}
@@ -188,6 +209,18 @@ def is_deleted(run: Run) -> dict[str, Any]:
 def cannot_fail(run: Run, error: dict[str, Any]) -> None:
     """Deleting goes only forward: its pivot is its first step."""
     raise RuntimeError(f"{run.operation.kind} has no way back")
+
+
+def forget_volume(volume: Volume) -> None:
+    """It is deleted, and what it had kept with it: the snapshots that it was in count and cost less from now on."""
+    now = database_now()
+    rows = Snapshot.objects.live().select_for_update(of=("self",), no_key=True).filter(parts__volume=volume)
+    for snapshot in rows.order_by("pk"):
+        snapshot.disk_gib -= snapshot.parts.get(volume=volume).size_gib
+        Snapshot.objects.filter(pk=snapshot.pk).update(disk_gib=snapshot.disk_gib)
+        if snapshot.meters(snapshot.state):
+            metering.settle(snapshot, snapshot.readings(snapshot.state), at=now)
+        live.touch(snapshot)
 
 
 def forget_all(instance: Instance) -> None:
