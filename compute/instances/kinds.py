@@ -291,7 +291,6 @@ register(Kind(
 register(Kind(
     name="instance.delete", label=_("Delete instance"), pivot="remove", step_labels=LABELS,
     steps=(Step("remove", each(steps.undefine)), Step("remove_seed", each(steps.unmake_seed)),
-           Step("leave_volumes", each(snapshots.leave_volumes)), Step("remove_volume", each(ending.remove)),
-           Step("disconnect", each(steps.disconnect)),
-           Step("give_back", each(steps.unplace))),
+           Step("remove_volume", each(ending.remove)), Step("disconnect", each(steps.disconnect)),
+           Step("leave_volumes", each(snapshots.leave_volumes)), Step("give_back", each(steps.unplace))),
     succeeded=_is_deleted, failed=_cannot_fail))

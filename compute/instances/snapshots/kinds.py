@@ -22,7 +22,8 @@ register(Kind(
     steps=(Step("connect", each(instances.connect)), Step("power_off", each(instances.cut), each(steps.mend_cut)),
            Step("apply", each(steps.apply), limit_s=1800), Step("seed", each(instances.make_seed)),
            Step("define", each(instances.define)), Step("boot", each(instances.boot), each(instances.unboot)),
-           Step("load", each(steps.load), each(steps.let_be), limit_s=1800), Step("link", each(instances.link))),
+           Step("load", each(steps.load), each(steps.let_be), limit_s=1800), Step("clock", each(steps.set_clock)),
+           Step("link", each(instances.link))),
     succeeded=steps.is_reverted, failed=steps.not_reverted))
 register(Kind(
     name="snapshot.delete", label=_("Delete snapshot"), pivot="drop", step_labels=OURS, deadline_s=1800,

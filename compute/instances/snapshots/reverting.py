@@ -35,9 +35,9 @@ class Way(StrEnum):
     """It is stopped, and runs then."""
 
 
-STEPS = {Way.OFF: ("apply",), Way.LOAD: ("load",),
+STEPS = {Way.OFF: ("apply",), Way.LOAD: ("load", "clock"),
          Way.RESTART: ("connect", "power_off", "apply", "seed", "define", "boot", "link"),
-         Way.WAKE: ("connect", "seed", "define", "load", "link")}
+         Way.WAKE: ("connect", "seed", "define", "load", "clock", "link")}
 
 
 @dataclass(frozen=True, kw_only=True)

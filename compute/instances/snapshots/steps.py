@@ -1,16 +1,18 @@
 """Steps of taking a snapshot, of going back to one, and of deleting one; and how these end."""
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
 from billing import metering
 from compute.hosts.connections import hypervisor
 from compute.hosts.drivers.contract import Power
-from compute.instances import steps
+from compute.instances import guests, steps
 from compute.instances.headroom import Headroom
 from compute.instances.models import Instance, InstanceState, Snapshot
 from compute.network import steps as network
 from portal.kernel import live
+from portal.kernel.errors import HostUnreachable
 from portal.kernel.operations import Done, Run, Wait
 from portal.kernel.states import database_now
 from storage import snapshots as storage
@@ -70,11 +72,10 @@ def drop(run: Run, instance: Instance) -> Done | Wait:
 
 
 def leave_volumes(run: Run, instance: Instance) -> None:
-    """Step of deleting the instance for good: the volumes that stay, also those that it had once, have none of its snapshots any
-    more. The verb has taken hold of them."""
+    """Step of deleting the instance for good, after those that go with it are gone: the volumes that stay, also those that it had
+    once, have none of its snapshots any more. The verb has taken hold of them."""
     for snapshot in Snapshot.objects.live().filter(of_instance=instance).order_by("created_at", "pk"):
-        stay = [volume for volume in volumes_in(snapshot) if volume.state != Volume.State.DELETING]
-        _drop_all(run, instance, snapshot, stay)
+        _drop_all(run, instance, snapshot, volumes_in(snapshot))
 
 
 def _drop_all(run: Run, instance: Instance, snapshot: Snapshot, volumes: Sequence[Volume]) -> None:
@@ -136,6 +137,12 @@ def load(run: Run, instance: Instance) -> Done | Wait:
         is_there = driver.ensure_loaded(instance.pk, instance.generation, snapshot.pk, files_of(volumes_in(snapshot)),
                                         shape=snapshot.shape, attempt=run.operation.pk)
     return Done() if is_there else Wait(1)
+
+
+def set_clock(run: Run, instance: Instance) -> None:
+    """The guest is where it was, and so is its clock. Nothing is turned back because that cannot be told to it."""
+    with suppress(HostUnreachable):
+        guests.set_clock(run, instance)
 
 
 def let_be(run: Run, instance: Instance) -> None:

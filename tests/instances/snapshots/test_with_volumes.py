@@ -114,6 +114,19 @@ def test_nobody_takes_back_a_load(world: World, web: Instance) -> None:
     drain()
 
 
+@pytest.mark.parametrize("begins", ["running", "stopped"])
+def test_a_guest_that_is_back_in_time_is_told_how_late_it_is(world: World, web: Instance, hand: SimulatedHost, begins: str) -> None:
+    awake = take(web, "awake", memory=True)
+    if begins == "stopped":
+        do(web, "stop", force=True)
+    hand.install_agent(web.pk)
+    do(web, "revert", snapshot=awake)
+    assert (web.state, web.fault, hand.agent(web.pk)["clock_set"]) == ("running", None, 1)
+    hand.fail("set_guest_clock", kind="unreachable")
+    do(web, "revert", snapshot=awake)
+    assert (web.state, web.fault) == ("running", None), "it is where it was all the same"
+
+
 def test_what_is_woken_costs_in_a_moment_what_it_does_running(world: World, web: Instance) -> None:
     awake = take(web, "awake", memory=True)
     act(web, "revert", actor=None, snapshot=awake)
