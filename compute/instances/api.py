@@ -318,6 +318,8 @@ class InstanceViewSet(consoles.HasConsole, cards_api.HasCards, watchdog_api.HasW
         wishes = {"volumes": True} if flag(request, "volumes") else {}
         if wishes and verb.name != "purge":
             raise InvalidInput.field("volumes", str(_("Volumes go with what is deleted for good: add purge=true.")))
+        if wishes:
+            self.require("volume.delete", self.target)
         return accepted(operations.act(self.target, verb.name, actor=request.user, **wishes), request)
 
     @action(detail=True, methods=["post"], url_path="actions/lock")

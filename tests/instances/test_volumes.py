@@ -2,6 +2,7 @@
 from decimal import Decimal
 
 import pytest
+from rest_framework.test import APIClient
 
 from billing.models import Price, UsageInterval
 from billing.prices import NoPrice
@@ -20,6 +21,7 @@ from portal.kernel.operations import kinds
 from storage.connections import volume_pool
 from storage.models import GIB, Attachment, Pool, Volume
 from tenants.models import Quota
+from tenants.operations import create_api_key
 from tests.instances.doing import do
 from tests.world import World, drain
 
@@ -309,7 +311,10 @@ def test_by_rest(world: World, running: Instance, browser) -> None:
     assert post(f"{one}actions/attach/", {"instance": str(running.pk)}, browser("oscar"))[0] == 202
     drain()
     assert alice.delete(f"/api/v1/instances/{running.pk}/?volumes=true").status_code == 400
-    assert alice.delete(f"/api/v1/instances/{running.pk}/?volumes=true&purge=true").status_code == 202
+    all_of_it = f"/api/v1/instances/{running.pk}/?volumes=true&purge=true"
+    _key, secret = create_api_key(world.people["alice"], name="k", actor=None, scopes=["instance.view", "instance.delete"])
+    assert APIClient().delete(all_of_it, HTTP_AUTHORIZATION=f"Bearer {secret}").status_code == 403, "it may delete no volumes"
+    assert alice.delete(all_of_it).status_code == 202
     drain()
     assert not Volume.objects.live().exists()
 

@@ -5,6 +5,7 @@ from decimal import Decimal
 import pytest
 
 from compute.hosts.drivers.simulated import SimulatedHost
+from compute.instances.errors import NotSupported
 from compute.instances.models import Instance, Snapshot
 from compute.instances.operations import act, create_instance
 from compute.instances.snapshots import reverting
@@ -90,6 +91,15 @@ def test_what_is_deleted_counts_and_costs_in_no_snapshot(world: World, web: Inst
     assert kept.disk_gib == 2 and usage(kept) == [("snapshot", "local", Decimal(2))]
     delete(kept, web)
     assert usage(kept) == []
+
+
+def test_where_the_host_takes_no_commands_none_is_taken(world: World, web: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of what is off nobody could take it, or undo that: it would be tried for ever."""
+    monkeypatch.setattr("compute.hosts.models.are_answered", lambda driver, uri: False)
+    with pytest.raises(NotSupported):
+        act(web, "snapshot", actor=None, name="x")
+    web.refresh_from_db()
+    assert web.state == "running" and not Snapshot.objects.exists()
 
 
 # -- sizes after what did not end well --
