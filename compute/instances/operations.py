@@ -394,8 +394,8 @@ def _restore(instance: Instance, actor, force: bool) -> Operation:
 
 
 def _purge(instance: Instance, actor, force: bool, *, volumes: bool = False) -> Operation:
-    """With `volumes` all of its volumes go with it, else the root volume alone. Those that it had once may have snapshots of it in
-    them."""
+    """With `volumes` all of its volumes go with it, else the root volume alone. Those that it had once may have snapshots of it
+    in them."""
     once = SnapshotVolume.objects.filter(snapshot__of_instance=instance, snapshot__deleted_at=None, volume__deleted_at=None)
     operation = _submit(instance, "instance.delete", actor, also=once.values_list("volume_id", flat=True),
                         generation=instance.generation)

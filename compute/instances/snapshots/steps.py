@@ -31,7 +31,8 @@ def volumes_in(snapshot: Snapshot) -> list[Volume]:
     """Those that are still there, the root first: a deleted one has taken its part with it."""
     rows = Volume.objects.filter(pk__in=snapshot.parts.values("volume"), deleted_at=None, pool__isnull=False)
     root = snapshot.parts.filter(is_boot=True).values_list("volume_id", flat=True).first()
-    return sorted(rows.select_related("attachment", "pool__host__endpoint"), key=lambda volume: (volume.pk != root, str(volume.pk)))
+    rows = rows.select_related("attachment", "pool__host__endpoint")
+    return sorted(rows, key=lambda volume: (volume.pk != root, str(volume.pk)))
 
 
 def files_of(volumes: Sequence[Volume]) -> list[str]:

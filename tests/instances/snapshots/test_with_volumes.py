@@ -1,5 +1,5 @@
-"""Snapshots of instances whose data volumes come and go, grow, are deleted or lost: nothing is left in a file, nothing is stuck, and
-what counts and costs is what is there."""
+"""Snapshots of instances whose data volumes come and go, grow, are deleted or lost: nothing is left in a file, nothing is stuck,
+and what counts and costs is what is there."""
 from decimal import Decimal
 
 import pytest
@@ -125,7 +125,8 @@ def test_nobody_takes_back_a_load(world: World, web: Instance) -> None:
 
 
 @pytest.mark.parametrize("begins", ["running", "stopped"])
-def test_a_guest_that_is_back_in_time_is_told_how_late_it_is(world: World, web: Instance, hand: SimulatedHost, begins: str) -> None:
+def test_a_guest_that_is_back_in_time_is_told_how_late_it_is(world: World, web: Instance, hand: SimulatedHost,
+                                                            begins: str) -> None:
     awake = take(web, "awake", memory=True)
     if begins == "stopped":
         do(web, "stop", force=True)
