@@ -22,8 +22,8 @@ ASKING = ("volume.create", "volume.attach", "volume.detach")
 
 def give_back(host: Host, driver: Hypervisor, now: datetime) -> None:
     """Raises HostUnreachable."""
-    asked = Operation.objects.filter(region=host.region_id, kind__in=ASKING, finished_at__gt=now - LATE)
-    asked = asked.exclude(state="succeeded")
+    asked = Operation.objects.filter(region=host.region_id, kind__in=ASKING, created_at__gt=now - LATE)
+    asked = asked.exclude(state="succeeded")  # also one that was called off: the guest was asked
     here = Instance.objects.filter(host=host, hold=None, state=InstanceState.RUNNING)
     rows = Attachment.objects.filter(volume__in=asked.values("target"), volume__state=Volume.State.IN_USE,
                                      domain__in=here.values("pk"), is_boot=False)
