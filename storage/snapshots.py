@@ -14,7 +14,7 @@ from portal.kernel.operations import Done, Run, Wait
 from storage.connections import volume_pool
 from storage.copying import LATER, still_wanted, turn
 from storage.models import GIB, Image, Pool, Volume
-from storage.steps import image_file
+from storage.steps import image_file, volume_file
 
 
 def take(run: Run, host: Host, volumes: Iterable[Volume], name: UUID) -> None:
@@ -35,15 +35,20 @@ def apply(run: Run, host: Host, volume: Volume, name: UUID) -> int:
 
 
 def drop(run: Run, host: Host, volumes: Iterable[Volume], name: UUID) -> None:
-    """None of the volumes has it."""
+    """None of the volumes has it; where somebody took the file of one away, that is so."""
     with host_commands(host, run) as commands:
         for volume in volumes:
-            if str(name) in _kept(commands, volume).names:
+            if _is_there(run, volume) and str(name) in _kept(commands, volume).names:
                 commands.run(catalogue.DROP_SNAPSHOT, still=still_wanted(run), name=name, path=volume.locator)
 
 
 def _kept(commands: HostCommands, volume: Volume) -> catalogue.KeptSnapshots:
     return commands.run(catalogue.KEPT_SNAPSHOTS, path=volume.locator)
+
+
+def _is_there(run: Run, volume: Volume) -> bool:
+    with volume_pool(volume.pool, run) as driver:
+        return driver.volume(volume_file(volume)) is not None
 
 
 def copy_for_image(run: Run, source: Volume, name: UUID, image: Image, pool: Pool) -> Done | Wait:

@@ -40,7 +40,7 @@ class InstancesConfig(AppConfig):
         from compute.instances.models import Instance, InstanceSchedule, LaunchTemplate, Snapshot
         from compute.instances.schedules import telling, verbs
         from compute.instances.snapshots import kinds as snapshot_kinds  # noqa: F401  (registers the operation kinds)
-        from compute.instances.snapshots import taking
+        from compute.instances.snapshots import reverting, taking
         from compute.instances.snapshots import verbs as snapshots
         from compute.instances.snapshots.models import METER
         from compute.instances.volumes import kinds as volume_kinds  # noqa: F401  (registers the operation kinds)
@@ -102,7 +102,8 @@ class InstancesConfig(AppConfig):
             registry.project_end_hooks.append(verbs.end_with_project)
         if stopping.HOOK not in registry.stopping_hooks:
             registry.stopping_hooks.append(stopping.HOOK)
-        for coming in (stopping.coming, resizing.coming, copying.coming, volumes.coming, taking.coming):
+        for coming in (stopping.coming, resizing.coming, copying.coming, volumes.coming, taking.coming,
+                       reverting.coming):
             if coming not in registry.coming_hooks:
                 registry.coming_hooks.append(coming)
         if guarding.keep not in registry.change_guards:

@@ -152,7 +152,8 @@ class Clone:
         made = Instance.objects.create(
             project=project, region=region, zone=source.zone, name=self.name, description=source.description, tags=source.tags,
             type=source.type, vcpus=source.vcpus, memory_mib=source.memory_mib, image=source.image,
-            user_data=source.user_data, public_keys=source.public_keys, vnc_password=password)
+            user_data=source.user_data, public_keys=source.public_keys, vnc_password=password,
+            password_hash=source.password_hash, watchdog=source.watchdog)
         self._place(made)
         volume = Volume.objects.create(project=project, region=region, name=f"{self.name} root"[:100],
                                        size_gib=self.volume.size_gib)

@@ -189,7 +189,8 @@ LABELS = {"place": _("Find a host"), "connect": _("Set up the network"), "image"
           "copy": _("Copy the root volume"), "fetch": _("Bring the copy to the image store"),
           "seal": _("Check the image"), "keep": _("Keep a copy on the host"),
           "remove": _("Remove from the host"), "remove_seed": _("Remove the set-up drive"),
-          "remove_volume": _("Delete the volumes"), "disconnect": _("Remove from the network"),
+          "leave_volumes": _("Take its snapshots out of volumes that stay"), "remove_volume": _("Delete the volumes"),
+          "disconnect": _("Remove from the network"),
           "give_back": _("Give back capacity")}
 each = steps.each
 
@@ -248,7 +249,7 @@ register(Kind(
     succeeded=_has_booted, failed=_unrescue_failed))
 register(Kind(
     # An erased disk does not come back: who cancelled then would only be left with less.
-    name="instance.rebuild", label=_("Rebuild instance"), deadline_s=900, stands="erase", step_labels=LABELS,
+    name="instance.rebuild", label=_("Rebuild instance"), deadline_s=900, stands=("erase",), step_labels=LABELS,
     steps=(Step("connect", each(steps.connect)), Step("image", each(rebuilding.bring_image), limit_s=600),
            Step("power_off", each(steps.cut), each(rebuilding.mend_cut)), Step("erase", each(rebuilding.erase)),
            Step("volume", each(steps.make_volume)), Step("seed", each(steps.make_seed)), Step("define", each(steps.define)),
@@ -256,7 +257,7 @@ register(Kind(
     succeeded=_is_rebuilt, failed=_rebuild_failed))
 register(Kind(
     # Guests seldom give back what they got.
-    name="instance.resize", label=_("Resize instance"), stands="grow", step_labels=LABELS,
+    name="instance.resize", label=_("Resize instance"), stands=("grow",), step_labels=LABELS,
     # `resizing.STEPS` says which of these it takes.
     steps=(Step("shut_down", each(steps.shut_down), each(resize_steps.run_again)), Step("power_off", each(resize_steps.cut)),
            Step("seed", each(steps.make_seed)), Step("define", each(resize_steps.define), each(resize_steps.define_back)),
@@ -290,6 +291,6 @@ register(Kind(
 register(Kind(
     name="instance.delete", label=_("Delete instance"), pivot="remove", step_labels=LABELS, deadline_s=1800,
     steps=(Step("remove", each(steps.undefine)), Step("remove_seed", each(steps.unmake_seed)),
-           Step("remove_volume", each(ending.remove), limit_s=900), Step("disconnect", each(steps.disconnect)),
-           Step("give_back", each(steps.unplace))),
+           Step("remove_volume", each(ending.remove)), Step("disconnect", each(steps.disconnect)),
+           Step("leave_volumes", each(snapshots.leave_volumes), limit_s=900), Step("give_back", each(steps.unplace))),
     succeeded=_is_deleted, failed=_cannot_fail))

@@ -395,7 +395,7 @@ def _restore(instance: Instance, actor, force: bool) -> Operation:
 
 def _purge(instance: Instance, actor, force: bool, *, volumes: bool = False) -> Operation:
     """With `volumes` all of its volumes go with it, else the root volume alone. Its snapshots go in any case, also from volumes
-    that it had then, and that nobody takes into use meanwhile."""
+    that it had once, and that nobody takes into use meanwhile."""
     operation = _submit(instance, "instance.delete", actor, also=volumes_with_snapshots(instance), generation=instance.generation)
     instance.move_to(InstanceState.DELETING)
     for row in Attachment.objects.filter(domain=instance.pk).select_related("volume").order_by("volume"):

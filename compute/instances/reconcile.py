@@ -23,6 +23,7 @@ from compute.instances.guests import ask_guests
 from compute.instances.models import ON_A_HOST, ON_SCREEN, Instance, PowerCause
 from compute.instances.models import InstanceState as S
 from compute.instances.unused_images import sweep_images
+from compute.instances.volumes.late import give_back
 from compute.network.models import Port
 from portal.kernel import audit, live
 from portal.kernel.errors import HostFault, HostUnreachable
@@ -61,6 +62,7 @@ def _pass(host: Host, now: datetime) -> None:
             _note_health(host, Host.Health.UP, "", now)
             _compare(host, driver, seen, now)
             _plug_in(host, driver)
+            give_back(host, driver, now)
             thaw_overdue(host, driver, now)
             ask_guests(host, driver, now)
         for pool in host.pools.select_related("host__endpoint"):

@@ -3,6 +3,7 @@ from decimal import Decimal
 
 import pytest
 from django.test import Client
+from rest_framework.test import APIClient
 
 from billing.models import Dunning, Price, UsageInterval
 from billing.prices import NoPrice
@@ -313,7 +314,10 @@ def test_by_rest(world: World, running: Instance, browser) -> None:
     assert post(f"{one}actions/attach/", {"instance": str(running.pk)}, browser("oscar"))[0] == 202
     drain()
     assert alice.delete(f"/api/v1/instances/{running.pk}/?volumes=true").status_code == 400
-    assert alice.delete(f"/api/v1/instances/{running.pk}/?volumes=true&purge=true").status_code == 202
+    all_of_it = f"/api/v1/instances/{running.pk}/?volumes=true&purge=true"
+    _key, secret = create_api_key(world.people["alice"], name="k", actor=None, scopes=["instance.view", "instance.delete"])
+    assert APIClient().delete(all_of_it, HTTP_AUTHORIZATION=f"Bearer {secret}").status_code == 403, "it may delete no volumes"
+    assert alice.delete(all_of_it).status_code == 202
     drain()
     assert not Volume.objects.live().exists()
 

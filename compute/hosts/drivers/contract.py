@@ -249,8 +249,9 @@ class Hypervisor(Protocol):
         what was in the guest's memory, which stands still meanwhile. False while that goes on: call again. Raises HostFault
         when it is off or has no such disk."""
 
-    def ensure_snapshot_absent(self, uuid: UUID, generation: int, name: UUID, files: Sequence[str]) -> None:
-        """None of these disks of what runs has it. Raises HostFault when it is off."""
+    def ensure_snapshot_absent(self, uuid: UUID, generation: int, name: UUID, files: Sequence[str]) -> list[str]:
+        """None of these disks of what runs has it. Returns those that are no disks of it, which are left alone. Raises HostFault
+        when it is off."""
 
     def ensure_loaded(self, uuid: UUID, generation: int, name: UUID, files: Sequence[str], *, shape: str, attempt: UUID) -> bool:
         """It runs on from where it was at the snapshot, with its disks as they were; what is off is started for that. An

@@ -17,12 +17,13 @@ register(Kind(
     succeeded=steps.is_taken, failed=steps.not_taken))
 register(Kind(
     # What was written since does not come back: who cancelled then would only be left with less.
-    name="instance.revert", label=_("Revert instance to snapshot"), deadline_s=3600, stands="apply", step_labels=OURS,
+    name="instance.revert", label=_("Revert instance to snapshot"), deadline_s=3600, stands=("apply", "load"), step_labels=OURS,
     # `reverting.STEPS` says which of these it takes.
     steps=(Step("connect", each(instances.connect)), Step("power_off", each(instances.cut), each(steps.mend_cut)),
            Step("apply", each(steps.apply), limit_s=1800), Step("seed", each(instances.make_seed)),
            Step("define", each(instances.define)), Step("boot", each(instances.boot), each(instances.unboot)),
-           Step("load", each(steps.load), each(steps.let_be), limit_s=1800), Step("link", each(instances.link))),
+           Step("load", each(steps.load), each(steps.let_be), limit_s=1800), Step("clock", each(steps.set_clock)),
+           Step("link", each(instances.link))),
     succeeded=steps.is_reverted, failed=steps.not_reverted))
 register(Kind(
     name="snapshot.delete", label=_("Delete snapshot"), pivot="drop", step_labels=OURS, deadline_s=1800,

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
+from uuid import UUID
 
 from django.utils.translation import gettext_lazy as _
 
@@ -15,9 +16,12 @@ from billing.prices import price_of
 from compute.instances.models import Instance, InstanceState, Snapshot
 from compute.instances.snapshots.errors import OtherHardware, OtherVolumes
 from compute.instances.snapshots.taking import cards_of, volumes_of
+from portal.kernel.declarations import Reading
 from portal.kernel.errors import InvalidInput, StateConflict
+from portal.kernel.models import Region
 from portal.kernel.states import database_now
 from storage.models import Volume
+from tenants.models import Organization
 from tenants.quotas import reserve
 
 
@@ -31,9 +35,9 @@ class Way(StrEnum):
     """It is stopped, and runs then."""
 
 
-STEPS = {Way.OFF: ("apply",), Way.LOAD: ("load",),
+STEPS = {Way.OFF: ("apply",), Way.LOAD: ("load", "clock"),
          Way.RESTART: ("connect", "power_off", "apply", "seed", "define", "boot", "link"),
-         Way.WAKE: ("connect", "seed", "define", "load", "link")}
+         Way.WAKE: ("connect", "seed", "define", "load", "clock", "link")}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +111,13 @@ class Reverting:
             for part in parts:
                 Volume.objects.filter(pk=part.volume_id, size_gib__lt=part.size_gib).update(size_gib=part.size_gib)
         return sizes
+
+
+def coming(organization: Organization) -> list[tuple[UUID, Region, tuple[Reading, ...]]]:
+    """A coming hook: what is off, and gets its memory back, costs in a moment what it does running."""
+    rows = Instance.objects.live().filter(project__organization=organization, state=InstanceState.REVERTING,
+                                          hold__operation__arguments__starts=True)
+    return [(row.pk, row.region, tuple(row.readings(InstanceState.RUNNING))) for row in rows.select_related("region", "type")]
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -1,22 +1,24 @@
 """Steps of taking a snapshot, of going back to one, and of deleting one; and how these end."""
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
-
-from django.db.models import F
 
 from billing import metering
 from compute.hosts.connections import hypervisor
 from compute.hosts.drivers.contract import Power
-from compute.instances import steps
+from compute.instances import guests, steps
 from compute.instances.headroom import Headroom
-from compute.instances.models import Instance, InstanceState, Snapshot, SnapshotVolume
+from compute.instances.models import Instance, InstanceState, Snapshot
 from compute.network import steps as network
 from portal.kernel import live
+from portal.kernel.errors import HostUnreachable
 from portal.kernel.operations import Done, Run, Wait
 from portal.kernel.states import database_now
 from storage import snapshots as storage
-from storage.models import Volume
+from storage.connections import volume_pool
+from storage.models import GIB, Volume
+from storage.steps import volume_file
 
 ON = (Power.RUNNING, Power.PAUSED)
 
@@ -29,7 +31,8 @@ def volumes_in(snapshot: Snapshot) -> list[Volume]:
     """Those that are still there, the root first: a deleted one has taken its part with it."""
     rows = Volume.objects.filter(pk__in=snapshot.parts.values("volume"), deleted_at=None, pool__isnull=False)
     root = snapshot.parts.filter(is_boot=True).values_list("volume_id", flat=True).first()
-    return sorted(rows.select_related("attachment"), key=lambda volume: (volume.pk != root, str(volume.pk)))
+    rows = rows.select_related("attachment", "pool__host__endpoint")
+    return sorted(rows, key=lambda volume: (volume.pk != root, str(volume.pk)))
 
 
 def files_of(volumes: Sequence[Volume]) -> list[str]:
@@ -65,19 +68,18 @@ def take(run: Run, instance: Instance) -> Done | Wait:
 def drop(run: Run, instance: Instance) -> Done | Wait:
     """No volume has it any more, whichever instance has that by now."""
     snapshot = snapshot_of(run)
-    _drop_from(run, instance, snapshot, volumes_in(snapshot))
+    _drop_all(run, instance, snapshot, volumes_in(snapshot))
     return Done()
 
 
-def drop_from_others(run: Run, instance: Instance) -> None:
-    """Step of an instance that is deleted for good: volumes that do not go with it keep none of its snapshots, which nobody could
-    go back to, nor delete, nor would pay for."""
-    for snapshot in Snapshot.objects.live().filter(of_instance=instance):
-        volumes = volumes_in(snapshot)
-        _drop_from(run, instance, snapshot, [volume for volume in volumes if volume.state != Volume.State.DELETING])
+def leave_volumes(run: Run, instance: Instance) -> None:
+    """Step of deleting the instance for good, after those that go with it are gone: the volumes that stay, also those that it had
+    once, have none of its snapshots any more. The verb has taken hold of them."""
+    for snapshot in Snapshot.objects.live().filter(of_instance=instance).order_by("created_at", "pk"):
+        _drop_all(run, instance, snapshot, volumes_in(snapshot))
 
 
-def _drop_from(run: Run, instance: Instance, snapshot: Snapshot, volumes: Sequence[Volume]) -> None:
+def _drop_all(run: Run, instance: Instance, snapshot: Snapshot, volumes: Sequence[Volume]) -> None:
     own = [volume for volume in volumes if _domain_of(volume) in (instance.pk, None)]
     _drop(run, instance, snapshot, own)
     for volume in volumes:
@@ -90,12 +92,12 @@ def _domain_of(volume: Volume) -> UUID | None:
 
 
 def _drop(run: Run, instance: Instance, snapshot: Snapshot, volumes: Sequence[Volume]) -> None:
-    """A detached one is in nobody's hands."""
+    """A detached one is in nobody's hands, nor is one that the guest has let go of by itself."""
     attached = [volume for volume in volumes if _domain_of(volume) is not None]
     if attached and is_on(run, instance):
         with hypervisor(instance.host, run) as driver:
-            driver.ensure_snapshot_absent(instance.pk, instance.generation, snapshot.pk, files_of(attached))
-        volumes = [volume for volume in volumes if volume not in attached]
+            left = driver.ensure_snapshot_absent(instance.pk, instance.generation, snapshot.pk, files_of(attached))
+        volumes = [volume for volume in volumes if volume not in attached or volume.locator in left]
     if volumes:
         storage.drop(run, instance.host, volumes, snapshot.pk)
 
@@ -120,7 +122,7 @@ def apply(run: Run, instance: Instance) -> None:
     snapshot = snapshot_of(run)
     for volume in volumes_in(snapshot):
         if str(volume.pk) not in run.facts.get("went_back", ()):
-            run.remember(went_back=[*run.facts.get("went_back", ()), str(volume.pk)])
+            run.remember(is_off=True, went_back=[*run.facts.get("went_back", ()), str(volume.pk)])
         storage.apply(run, instance.host, volume, snapshot.pk)
 
 
@@ -138,14 +140,28 @@ def load(run: Run, instance: Instance) -> Done | Wait:
     return Done() if is_there else Wait(1)
 
 
+def set_clock(run: Run, instance: Instance) -> None:
+    """The guest is where it was, and so is its clock. Nothing is turned back because that cannot be told to it."""
+    with suppress(HostUnreachable):
+        guests.set_clock(run, instance)
+
+
 def let_be(run: Run, instance: Instance) -> None:
     """Undo of a load: what runs as if nothing had been goes on; what stands still in the middle of it loses its power."""
     with hypervisor(instance.host, run) as driver:
         seen = driver.domain(instance.pk)
-        if run.arguments["was"] == InstanceState.RUNNING and seen is not None and seen.power is Power.RUNNING:
-            return
-        driver.ensure_stopped(instance.pk, instance.generation)
-    run.remember(went_back=list(run.arguments["sizes"]))
+        runs_on = run.arguments["was"] == InstanceState.RUNNING and seen is not None and seen.power is Power.RUNNING
+        if not runs_on:
+            driver.ensure_stopped(instance.pk, instance.generation)
+    run.remember(is_off=not runs_on, went_back=_as_large_as_then(run, instance))
+
+
+def _as_large_as_then(run: Run, instance: Instance) -> list[str]:
+    """How far a load came that did not end well, the files alone tell."""
+    with volume_pool(steps.pool_of(instance), run) as pool:
+        found = {str(volume.pk): pool.volume(volume_file(volume)) for volume in volumes_in(snapshot_of(run))}
+    return [pk for pk, (_before, then) in run.arguments["sizes"].items()
+            if (file := found.get(pk)) is not None and file.capacity == then * GIB]
 
 
 def _settle_sizes(run: Run, gone_back: Collection[str]) -> None:
@@ -173,9 +189,9 @@ def is_reverted(run: Run) -> dict[str, Any]:
 
 def not_reverted(run: Run, error: dict[str, Any]) -> None:
     """Where its volumes have begun to go back it is off: it may stand between two, and is reverted again, or started as it is."""
-    instance, gone_back = steps.target_of(run), run.facts.get("went_back", ())
-    _settle_sizes(run, gone_back)
-    if gone_back:
+    instance = steps.target_of(run)
+    _settle_sizes(run, run.facts.get("went_back", ()))
+    if run.facts.get("is_off"):
         instance.move_to(InstanceState.STOPPED, fault=error, observed_state="off", observed_at=database_now())
         return
     again = Headroom.of(instance).columns if instance.generation > run.arguments["generation"] else {}
@@ -204,12 +220,14 @@ def cannot_fail(run: Run, error: dict[str, Any]) -> None:
 
 
 def forget_volume(volume: Volume) -> None:
-    """It is deleted for good, and has taken its part of them with it: they count and cost so much less."""
-    for part in SnapshotVolume.objects.filter(volume=volume, snapshot__deleted_at=None):
-        Snapshot.objects.filter(pk=part.snapshot_id).update(disk_gib=F("disk_gib") - part.size_gib)
-        snapshot = Snapshot.objects.get(pk=part.snapshot_id)
+    """It is deleted, and what it had kept with it: the snapshots that it was in count and cost less from now on."""
+    now = database_now()
+    rows = Snapshot.objects.live().select_for_update(of=("self",), no_key=True).filter(parts__volume=volume)
+    for snapshot in rows.order_by("pk"):
+        snapshot.disk_gib -= snapshot.parts.get(volume=volume).size_gib
+        Snapshot.objects.filter(pk=snapshot.pk).update(disk_gib=snapshot.disk_gib)
         if snapshot.meters(snapshot.state):
-            metering.settle(snapshot, snapshot.readings(snapshot.state), at=database_now())
+            metering.settle(snapshot, snapshot.readings(snapshot.state), at=now)
         live.touch(snapshot)
 
 

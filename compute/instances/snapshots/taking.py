@@ -10,7 +10,7 @@ from billing import affording
 from billing.prices import price_of
 from compute.hosts import placement
 from compute.instances import abilities
-from compute.instances.errors import ClassForbids
+from compute.instances.errors import ClassForbids, NotSupported
 from compute.instances.models import Instance, InstanceState, Snapshot, SnapshotVolume
 from compute.instances.snapshots.errors import HasSnapshots, NoRoomForSnapshot, TooManySnapshots
 from compute.network.models import Port
@@ -63,6 +63,8 @@ class Taking:
         return list(self.row(volumes).readings(Snapshot.State.ACTIVE))
 
     def check(self) -> None:
+        if not self.instance.host.endpoint.takes_commands:  # of what is off nobody could take one, nor delete one
+            raise NotSupported(name=self.instance.name)
         if self.memory and self.instance.state != InstanceState.RUNNING:
             raise InvalidInput.field("memory", str(_("What does not run has nothing in its memory.")))
         if self.memory and (reason := abilities.why_not(self.instance.type, "snapshot_memory")):

@@ -12,10 +12,9 @@ S = Volume.State
 
 
 def remove(run: Run, instance: Instance) -> None:
-    """Step: the files of those that go are gone, and its snapshots are in none of the others."""
+    """Step: the files of those that go are gone."""
     if instance.host is None:
         return
-    snapshots.drop_from_others(run, instance)
     for row in _attached(instance):
         if row.volume.state == S.DELETING:
             storage.remove_volume(run, row.volume, steps.pool_of(instance))

@@ -60,8 +60,8 @@ def _not_grown(run: Run, error: dict[str, Any]) -> None:
 
 def _is_deleted(run: Run) -> dict[str, Any]:
     volume = steps.volume_of(run)
-    snapshots.forget_volume(volume)
     volume.move_to(S.DELETED, deleted_at=database_now())
+    snapshots.forget_volume(volume)
     return steps.settled(run)
 
 
@@ -76,12 +76,12 @@ LABELS = {"make": _("Make the volume"), "define": _("Define"), "plug": _("Plug t
 # `verbs` says which of these steps an operation takes.
 register(Kind(
     # What the guest has is not taken from it because somebody changed their mind: it may be in use already.
-    name="volume.create", label=_("Create volume"), makes=True, stands="plug", step_labels=LABELS,
+    name="volume.create", label=_("Create volume"), makes=True, stands=("plug",), step_labels=LABELS,
     steps=(Step("make", steps.make, steps.unmake), Step("define", steps.define, steps.undefine),
            Step("plug", steps.plug, steps.take_back)),
     succeeded=_is_made, failed=_not_made))
 register(Kind(
-    name="volume.attach", label=_("Attach volume"), stands="plug", step_labels=LABELS,
+    name="volume.attach", label=_("Attach volume"), stands=("plug",), step_labels=LABELS,
     steps=(Step("define", steps.define, steps.undefine), Step("plug", steps.plug, steps.take_back)),
     succeeded=_is_attached, failed=_not_attached))
 register(Kind(
@@ -89,7 +89,7 @@ register(Kind(
     steps=(Step("unplug", steps.unplug, steps.plug), Step("define", steps.define_without, steps.define)),
     succeeded=_is_detached, failed=_not_detached))
 register(Kind(
-    name="volume.grow", label=_("Grow volume"), stands="grow", step_labels=LABELS,
+    name="volume.grow", label=_("Grow volume"), stands=("grow",), step_labels=LABELS,
     steps=(Step("grow", steps.grow, steps.look_back),), succeeded=_has_grown, failed=_not_grown))
 register(Kind(
     name="volume.delete", label=_("Delete volume"), pivot="remove", step_labels=LABELS,

@@ -61,7 +61,7 @@ class Kind:
     `makes`: something new comes of it, and it counts among a project's operations in flight. Whatever works on a thing that is
     there does not: of that there is one at a time for each thing, and nobody is to be kept from stopping or deleting.
 
-    `stands`: from this step on nobody cancels it any more, though it may still fail and be undone.
+    `stands`: from these steps on nobody cancels it any more, though it may still fail and be undone.
 
     `gives_up`: past its pivot too who asks for it is let go while its step fails or is late. Nothing is undone then; `failed`
     says what the target is as things are.
@@ -75,7 +75,7 @@ class Kind:
     pivot: str | None = None
     deadline_s: int = 600
     makes: bool = False
-    stands: str | None = None
+    stands: tuple[str, ...] = ()
     gives_up: bool = False
     step_labels: dict[str, Any] = field(default_factory=dict)
 
@@ -93,7 +93,7 @@ class Kind:
 
     def is_cancellable(self, operation: Operation) -> bool:
         """Whether the engine would turn back now because somebody asked."""
-        stays = self._is_at(self.pivot, operation) or self._is_at(self.stands, operation)
+        stays = any(self._is_at(step, operation) for step in (self.pivot, *self.stands))
         return not stays or self.may_give_up(operation)
 
     def may_give_up(self, operation: Operation) -> bool:

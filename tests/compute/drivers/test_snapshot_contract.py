@@ -66,6 +66,8 @@ def test_all_disks_have_it_once_and_it_runs_on(stand: Stand, memory: bool) -> No
     for _again in range(2):
         stand.hypervisor().ensure_snapshot_absent(spec.uuid, spec.generation, name, files_of(spec))
     assert [stand.hand.snapshots(file) for file in files_of(spec)] == [[], []]
+    other = f"{spec.disks[0].file}-x"
+    assert stand.hypervisor().ensure_snapshot_absent(spec.uuid, spec.generation, name, [*files_of(spec), other]) == [other]
 
 
 @pytest.mark.needs("snapshots")

@@ -47,9 +47,11 @@ class Snapshots(Growing):
         self._slowly("domain.snapshot", uuid, work)
         return False
 
-    def ensure_snapshot_absent(self, uuid: UUID, generation: int, name: UUID, files: Sequence[str]) -> None:
+    def ensure_snapshot_absent(self, uuid: UUID, generation: int, name: UUID, files: Sequence[str]) -> list[str]:
         domain = self._running(uuid, generation)
-        self._drop(domain, name, self._disks(domain, files))
+        opened = self._opened(domain)
+        self._drop(domain, name, self._disks(domain, [file for file in files if file in opened]))
+        return [file for file in files if file not in opened]
 
     def ensure_loaded(self, uuid: UUID, generation: int, name: UUID, files: Sequence[str], *, shape: str, attempt: UUID) -> bool:
         if self._is_under_way("domain.load", uuid):
@@ -91,10 +93,14 @@ class Snapshots(Growing):
 
     def _disks(self, domain: libvirt.virDomain, files: Sequence[str]) -> dict[str, set[str]]:
         """Node → the snapshots that are in it, in the order of the files."""
-        found = {one["inserted"]["file"]: one["inserted"] for one in self._ask(domain, "query-block") if "inserted" in one}
+        found = self._opened(domain)
         if not found.keys() >= set(files):
             raise HostFault(reasons.NO_VOLUME)
         return {found[file]["node-name"]: {kept["name"] for kept in found[file]["image"].get("snapshots", ())} for file in files}
+
+    def _opened(self, domain: libvirt.virDomain) -> dict[str, dict[str, Any]]:
+        """File → what QEMU says of it."""
+        return {one["inserted"]["file"]: one["inserted"] for one in self._ask(domain, "query-block") if "inserted" in one}
 
     def _drop(self, domain: libvirt.virDomain, name: UUID, disks: dict[str, set[str]]) -> None:
         for node, known in disks.items():

@@ -133,6 +133,13 @@ class SimulatedHost:
         with self._store.change() as state:
             state["domains"][str(uuid)]["keeps_devices"] = keeps
 
+    def let_go(self, uuid: UUID, path: str) -> None:
+        """The guest lets go of a disk, long after it was asked to."""
+        with self._store.change() as state:
+            running = state["domains"][str(uuid)]["running"]
+            del running["opens"][path]
+            running["slots"] += 1
+
     def install_agent(self, uuid: UUID, *cards: tuple[str, str, list[str]], users: tuple[str, ...] = ("root",)) -> None:
         """A guest agent answers from now on, for these users and with these cards: name, MAC, addresses with their prefix."""
         with self._store.change() as state:

@@ -183,11 +183,12 @@ class SimulatedHypervisor(Agent):
                     snapshots.take(volume, str(name), memory=memory and not number)
         return True
 
-    def ensure_snapshot_absent(self, uuid: UUID, generation: int, name: UUID, files: Sequence[str]) -> None:
+    def ensure_snapshot_absent(self, uuid: UUID, generation: int, name: UUID, files: Sequence[str]) -> list[str]:
         with self._verb("ensure_snapshot_absent") as state:
             running = _require_running(state, uuid, generation)["running"]
-            for volume in snapshots.of_running(state, running, files):
+            for volume in snapshots.of_running(state, running, [file for file in files if file in running["opens"]]):
                 snapshots.drop(volume, str(name))
+        return [file for file in files if file not in running["opens"]]
 
     def ensure_loaded(self, uuid: UUID, generation: int, name: UUID, files: Sequence[str], *, shape: str, attempt: UUID) -> bool:
         with self._verb("ensure_loaded") as state:
