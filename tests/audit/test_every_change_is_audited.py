@@ -18,11 +18,12 @@ from django.test.utils import CaptureQueriesContext
 
 from billing.models import BillingProfile, InvoiceMail
 from compute.hosts.models import Host
-from compute.instances.models import Instance, InstanceType
+from compute.instances.models import Instance, InstanceType, Snapshot
 from compute.network.addressing import allocate, new_mac
 from compute.network.models import AddressPool, FloatingIp, Port, SecurityGroup, Subnet, Vpc
 from portal.kernel.rest.rights import STAFF
 from portal.kernel.states import database_now
+from storage.models import Attachment, Volume
 from tenants import operations as structure
 from tenants.models import ApiKey, Organization, Project, User
 from tests.portal.routes import Route, routes
@@ -125,6 +126,23 @@ def plugged(scene: Scene) -> Asked:
     return Asked()
 
 
+def free(scene: Scene) -> Asked:
+    """The volume is in no instance."""
+    Attachment.objects.filter(volume=scene.ours[Volume].pk).delete()
+    Volume.objects.filter(pk=scene.ours[Volume].pk).update(state="available")
+    return Asked()
+
+
+def no_root(scene: Scene) -> Asked:
+    Attachment.objects.filter(volume=scene.ours[Volume].pk).update(is_boot=False)
+    return Asked()
+
+
+def without_snapshots(scene: Scene) -> Asked:
+    Snapshot.objects.update(state="deleted", deleted_at=database_now())
+    return Asked()
+
+
 def on_the_network(scene: Scene) -> Asked:
     Host.objects.update(chassis="chassis-1")
     return Asked()
@@ -198,6 +216,10 @@ OTHERWISE: dict[str, Prepare] = {
     **dict.fromkeys(("instance-unprotect.POST", "instances:unprotect.POST"), protected),
     **dict.fromkeys(("instance-reset-password.POST", "instances:reset-password.POST"), heard),
     **dict.fromkeys(("instance-clone.POST", "instances:clone.POST"), offered),
+    **dict.fromkeys(("instance-rebuild.POST", "instances:rebuild.POST"), without_snapshots),
+    **dict.fromkeys(("volume-attach.POST", "volumes:attach.POST", "instances:attach-volume.POST", "volume-detail.DELETE",
+                     "volumes:delete.POST"), free),
+    **dict.fromkeys(("volume-detach.POST", "volumes:detach.POST"), no_root),
     **dict.fromkeys(("instance-attach-port.POST", "instances:attach-port.POST"), on_the_network),
     **dict.fromkeys(("instance-detach-port.POST", "ports:detach.POST"), plugged),
     **dict.fromkeys(("service-user-activate.POST", "service_users:activate.POST"), deactivated),
