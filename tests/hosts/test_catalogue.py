@@ -17,6 +17,8 @@ PRINTED = {
     "kept_snapshots": ('{"virtual-size": 2147483648, "format": "qcow2", "snapshots": [{"id": "1", "name": "3f1c"}]}',
                        KeptSnapshots(size=2**31, names=frozenset({"3f1c"}))),
     **dict.fromkeys(("take_snapshot", "apply_snapshot", "drop_snapshot", "copy_snapshot"), ("", None)),
+    "console_log": ("Debian GNU/Linux 12 web ttyS0\n\nweb login: ", "Debian GNU/Linux 12 web ttyS0\n\nweb login: "),
+    "remove_console_log": ("", None),
     "version.kernel": ("6.1.0-28-cloud-amd64\n", "6.1.0-28-cloud-amd64"),
     "version.os": ('NAME="Debian GNU/Linux"\nPRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nID=debian\n',
                    "Debian GNU/Linux 12 (bookworm)"),
@@ -66,7 +68,7 @@ def test_what_a_program_prints_is_read(name: str) -> None:
     assert CATALOGUE[name].parse(printed) == expected
 
 
-@pytest.mark.parametrize("name", sorted(CATALOGUE))
+@pytest.mark.parametrize("name", sorted(CATALOGUE.keys() - {"console_log"}))  # a guest writes what it likes
 def test_nonsense_is_not_read_as_something(name: str) -> None:
     with pytest.raises((ValueError, LookupError, TypeError)):
         CATALOGUE[name].parse("ovs-vsctl: something else entirely\n")

@@ -176,7 +176,8 @@ def test_a_button_that_cannot_be_pressed_says_why(world: World, browser) -> None
     text = browser("vera").get(reverse("instances:detail", args=[instance.pk])).content.decode()
     denied = re.findall(r'aria-disabled="true" aria-label="([\w ]+): Your role does not include this', text)
     assert denied == ["Start", "Stop", "Reboot", "Edit", "Delete", "Pause", "Suspend to disk", "Resize", "Rescue", "Rebuild",
-                      "Create image", "Clone", "Lock", "Protect against deletion", "Set watchdog", "Delete", "Delete for good"]
+                      "Create image", "Clone", "Take snapshot", "Revert to snapshot", "Create volume", "Attach volume",
+                      "Reset password", "Lock", "Protect against deletion", "Set watchdog", "Delete", "Delete for good"]
 
 
 def test_secrets_are_shown_once(world: World, browser) -> None:
