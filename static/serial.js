@@ -14,6 +14,7 @@ async function begin() {
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const terminal = new self.Terminal({
     documentOverride: withoutInlineStyles(), disableStdin: viewOnly, scrollback: 5000, fontSize: 14, screenReaderMode: false,
+    lineHeight: 1.2, // at 1 some fonts' underscores are cut off
     theme: {background: colour("--mains-screen"), foreground: colour("--mains-on-ink")},
   });
   const fit = new self.FitAddon.FitAddon();

@@ -1,10 +1,9 @@
 """The class of a type for pages: what is special of it, and what that rules out."""
-from collections.abc import Sequence
 from typing import Any
 
 from django.utils.translation import gettext as _
 
-from compute.instances.abilities import Told, table
+from compute.instances.abilities import table
 from compute.instances.classes import CpuMode, Firmware, IoClass, Machine
 from compute.instances.models import InstanceType
 
@@ -19,6 +18,10 @@ def special(type: InstanceType) -> list[Any]:
     return [*found, *([_("huge pages")] if type.has_hugepages else [])]
 
 
-def told(type: InstanceType) -> Sequence[Told]:
-    """What of the truth table is worth a line where one chooses: what is ruled out."""
-    return [one for one in table(type) if not one.is_possible]
+def told(type: InstanceType) -> list[tuple[str, str]]:
+    """What of the truth table is worth a line where one chooses: each reason with all that it rules out."""
+    found: dict[str, list[str]] = {}
+    for one in table(type):
+        if not one.is_possible:
+            found.setdefault(one.reason, []).append(str(one.label))
+    return [(" · ".join(labels), reason) for reason, labels in found.items()]

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import F, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -13,7 +13,7 @@ from billing.templatetags.money import money
 from compute.hosts.models import Verdict
 from compute.instances import addresses, wording
 from compute.instances.addresses import Address
-from compute.instances.models import Instance, SshKey
+from compute.instances.models import Instance, Snapshot, SshKey
 from compute.network.models import FloatingIp
 from compute.network.queries import AddressPrices
 from portal.kernel.composed import Composed
@@ -83,6 +83,16 @@ def opinions(instance: Instance, user: Any) -> list[Opinion]:
             for text in sorted({wording.reason(row.reason) for row in rows if row.reason})]
 
 
+def have_snapshots() -> Any:
+    """For instances: whether there are snapshots of it."""
+    return Exists(Snapshot.objects.live().filter(of_instance=OuterRef("pk")))
+
+
+def _has_snapshots(instance: Instance) -> bool:
+    known = getattr(instance, "has_snapshots", None)  # its page has read it along with it
+    return Snapshot.objects.live().filter(of_instance=instance).exists() if known is None else known
+
+
 def effects_of_deleting(instance: Instance, volumes: Sequence[Volume], floating: Sequence[FloatingIp], *,
                         with_volumes: bool = False) -> list[str]:
     """Everything that deleting it does, in sentences."""
@@ -95,6 +105,8 @@ def effects_of_deleting(instance: Instance, volumes: Sequence[Volume], floating:
                                 len(volumes)) % {"count": len(volumes), "size": sum(volume.size_gib for volume in volumes)})
     effects += [_("The volume %(name)s is detached. It stays, and costs as before until you delete it.") % {"name": volume.name}
                 for volume in kept]
+    if _has_snapshots(instance):
+        effects.append(_("All its snapshots are deleted."))
     prices = AddressPrices.now({row.pool for row in floating}) if floating else None
     for row in floating:
         price = prices.idle(row.pool)

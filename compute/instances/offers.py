@@ -27,7 +27,7 @@ def _hidden(user: Any) -> QuerySet[InstanceType, str]:
     return InstanceType.objects.hidden_from(user).values("slug")
 
 
-BILLED = {"running": _("running"), "stopped": _("stopped"), "paused": _("paused"), "suspended": _("suspended"),
+BILLED = {"running": _("running"), "stopped": _("stopped"), "paused": _("paused"), "suspended": _("suspended to disk"),
           "recycled": _("in the recycle bin")}
 METERS = tuple(Meter(name=f"instance.{state}.{part}", label=format_lazy(label, state=word), unit=unit, price_unit=price_unit,
                      service="Instances", category="Compute")

@@ -32,7 +32,7 @@ def test_who_may_open_the_console_reads_the_log_and_nobody_else(person, written)
 def test_on_the_page_it_is_text(person, written):
     oscar = person("oscar")
     page = oscar.http.get(f"/instances/{written.pk}/?tab=console&view=log").content.decode()
-    assert "&lt;script&gt;alert(1)&lt;/script&gt;31m ok\n</pre>" in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;31m ok\n</pre></div>" in page
     answer = oscar.http.get(f"/instances/{written.pk}/console-log/")
     assert answer.content.decode() == HOSTILE and answer["Content-Type"].startswith("text/plain")
     assert answer["Content-Disposition"].startswith("attachment")

@@ -44,6 +44,8 @@ def test_a_terminal_shows_colours_and_sends_what_is_typed(page: Page, instance: 
     colours = page.evaluate("""() => Object.fromEntries([...document.querySelectorAll('.xterm-rows span')].map(
         (one) => [one.textContent.trim(), getComputedStyle(one).color]))""")
     assert colours["fire"] == "rgb(255, 100, 0)" and colours["green"] not in ("", colours["fire"], colours.get("plain"))
+    lines = page.evaluate("[...document.querySelectorAll('.xterm-rows > div')].map((one) => one.getBoundingClientRect().height)")
+    assert min(lines) >= 14 * 1.18, "else underscores are cut off"
     page.keyboard.type("demo")
     page.keyboard.press("Enter")
     until(lambda: line.typed == b"demo\r", "it arrived")

@@ -147,7 +147,8 @@ def test_pages_ask_for_the_size_and_say_what_it_costs(world: World, custom: Inst
     row = Instance.objects.get()
     assert books(row) == as_booked(4, 2048)
     path = reverse("instances:resize", args=[row.pk])
-    assert 'name="memory_mib"' in client.get(path).content.decode()
+    form = client.get(path).content.decode()
+    assert f'value="{custom.pk}" data-custom checked' in form and 'name="vcpus" value="4"' in form, "what it has"
     assert client.post(path, {"type": str(custom.pk), "vcpus": "5", "memory_mib": ""}).status_code == 302
     drain()
     assert books(Instance.objects.get()) == as_booked(5, 2048)

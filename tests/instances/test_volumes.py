@@ -360,6 +360,7 @@ def test_by_pages(world: World, running: Instance, browser) -> None:
     Quota.objects.create(project=world.project, region=world.region, dimension="volume_gib", limit=100)
     shown = alice.get(f"/instances/{running.pk}/").content.decode()
     assert f"/volumes/create/?instance={running.pk}" in shown and f"/instances/{running.pk}/attach-volume/" in shown
+    assert "No volume that nobody uses" in alice.get(f"/instances/{running.pk}/attach-volume/").content.decode()
     page = f"/volumes/create/?instance={running.pk}"
     text = alice.get(page).content.decode()
     assert "21 / 100 GiB" in text and "on the host of web" in text and "14.6" in text

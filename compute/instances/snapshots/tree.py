@@ -34,8 +34,9 @@ def tree_of(request: HttpRequest, instance: Instance) -> dict[str, Any]:
     below: dict[UUID | None, list[Snapshot]] = defaultdict(list)
     for row in Snapshot.objects.live().filter(of_instance=instance).order_by("created_at", "pk"):
         below[row.parent_id].append(row)
-    return {"nodes": [Node(snapshot=row, depth=min(depth, DEEPEST), is_current=row.pk == instance.current_snapshot_id,
-                           actions=tuple(actions_on(request, row, instance))) for row, depth in _walked(below, None, 0)]}
+    nodes = [Node(snapshot=row, depth=min(depth, DEEPEST), is_current=row.pk == instance.current_snapshot_id,
+                  actions=tuple(actions_on(request, row, instance))) for row, depth in _walked(below, None, 0)]
+    return {"taking": [_take(request, instance)], "nodes": nodes}
 
 
 def _walked(below: dict[UUID | None, list[Snapshot]], parent: UUID | None, depth: int) -> Iterator[tuple[Snapshot, int]]:
@@ -50,6 +51,13 @@ def actions_on(request: HttpRequest, snapshot: Snapshot, instance: Instance) -> 
     not_there = "" if snapshot.state == Snapshot.State.ACTIVE else _("It is not there yet, or not any more.")
     return [_verb(request, "revert", instance, snapshot, not_there), _verb(request, "capture", instance, snapshot, not_there),
             delete_action(request, snapshot, instance)]
+
+
+def _take(request: HttpRequest, instance: Instance) -> Action:
+    """The button above the tree."""
+    verb = VERBS["snapshot"]
+    return Action(label=verb.label, symbol=verb.icon, url=reverse("instances:snapshot", args=[instance.pk]), is_link=True,
+                  why_not=may_not(request, verb.permission, instance) or str(verb.why_not(instance)))
 
 
 def _verb(request: HttpRequest, name: str, instance: Instance, snapshot: Snapshot, not_there: str) -> Action:

@@ -1,4 +1,5 @@
 """Pages of snapshots: the list, one of them, how one is taken, and how an instance goes back."""
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -73,8 +74,10 @@ def take(request: HttpRequest, pk: UUID) -> HttpResponse:
     instance = _possible(request, TAKE, pk)
     form = TakeForm(sent(request), instance=instance)
     wanted = Taking(instance=instance, name="")
+    ways = [(_("Without memory"), wanted), (_("With memory"), replace(wanted, memory=True))]
     return _carry_out(request, TAKE, instance, form, title=_("Take a snapshot of “%(name)s”"),
-                      quota=queries.limited(instance.project, instance.region, wanted.wanted), prices=_prices(wanted))
+                      quota=queries.limited(instance.project, instance.region, wanted.wanted),
+                      prices=_prices(ways if "memory" in form.fields else [(_("Price"), wanted)]))
 
 
 @page(REVERT.permission, methods=("GET", "POST"))
@@ -107,11 +110,12 @@ def _carry_out(request: HttpRequest, verb: Verb, instance: Instance, form: Any, 
                      crumbs=[(instance.name, home)], back=back, **context)
 
 
-def _prices(wanted: Taking) -> list[tuple[str, Any]]:
-    """What it costs a month without memory; nothing where it has no price, which the verb then says."""
-    instance = wanted.instance
+def _prices(ways: list[tuple[str, Taking]]) -> list[tuple[str, Any]]:
+    """What each costs a month; nothing where it has no price, which the verb then says."""
+    instance = ways[0][1].instance
+    volumes = list(volumes_of(instance))
     try:
-        price = price_of(instance.project.organization, instance.region, wanted.readings(volumes_of(instance)), None)
+        return [(label, price_of(instance.project.organization, instance.region, wanted.readings(volumes), None).monthly)
+                for label, wanted in ways]
     except NoPrice:
         return []
-    return [(_("Price"), price.monthly)]

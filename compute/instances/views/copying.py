@@ -34,7 +34,9 @@ def capture(request: HttpRequest, pk: UUID) -> HttpResponse:
     asked = request.GET.get("snapshot")
     snapshot = fetch(request.user, Snapshot.objects.filter(of_instance=instance), VIEW_SNAPSHOTS, pk=asked) if asked else None
     return _carry_out(request, CAPTURE, instance, CaptureForm(sent(request), instance=instance, snapshot=snapshot),
-                      lambda volume: Capture(instance=instance, volume=volume, name="", snapshot=snapshot))
+                      lambda volume: Capture(instance=instance, volume=volume, name="", snapshot=snapshot),
+                      _("It gets what was on the volume at the snapshot “%(name)s”.") % {"name": snapshot.name}
+                      if snapshot else "")
 
 
 @page(CLONE.permission, methods=("GET", "POST"))
@@ -43,7 +45,8 @@ def clone(request: HttpRequest, pk: UUID) -> HttpResponse:
     instance = _possible(request, CLONE, pk)
     return _carry_out(request, CLONE, instance, CloneForm(sent(request), instance=instance),
                       lambda volume: Clone(instance=instance, volume=volume, name="",
-                                           ports=list(Port.objects.live().filter(domain=instance.pk))))
+                                           ports=list(Port.objects.live().filter(domain=instance.pk))),
+                      _("The new instance gets no public address."))
 
 
 def _possible(request: HttpRequest, verb: Verb, pk: UUID) -> Instance:
@@ -54,15 +57,15 @@ def _possible(request: HttpRequest, verb: Verb, pk: UUID) -> Instance:
     return instance
 
 
-def _carry_out(request: HttpRequest, verb: Verb, instance: Instance, form: Any, wanted_of: Any) -> HttpResponse:
+def _carry_out(request: HttpRequest, verb: Verb, instance: Instance, form: Any, wanted_of: Any,
+               more: str = "") -> HttpResponse:
     back = reverse("instances:detail", args=[instance.pk])
     if request.method == "POST" and form.carried_out(
             lambda: operations.act(instance, verb.name, actor=request.user, **form.wishes())):
         return acted(request, _("%(verb)s: %(name)s – accepted.") % {"verb": verb.label, "name": instance.name},
                      _page_of_copy(form.made))
     wanted = wanted_of(Volume.objects.get(attachment__domain=instance.pk, attachment__is_boot=True))
-    title, more = (_("Create image of “%(name)s”"), "") if verb is CAPTURE else (
-        _("Clone “%(name)s”"), _("The new instance gets no public address."))
+    title = _("Create image of “%(name)s”") if verb is CAPTURE else _("Clone “%(name)s”")
     return show_form(request, form, title=title % {"name": instance.name},
                      action=verb.label, lead=f"{verb.confirm} {more}".strip(), crumbs=[(instance.name, back)], back=back,
                      quota=queries.limited(instance.project, instance.region, wanted.wanted), prices=_prices(instance, wanted))

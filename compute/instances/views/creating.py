@@ -13,7 +13,6 @@ from billing.money import Money
 from billing.prices import Estimate, price_of
 from compute.hosts import placement
 from compute.instances import operations, wording
-from compute.instances.abilities import Told
 from compute.instances.class_wording import special, told
 from compute.instances.forms import OrderForm, suggested_name
 from compute.instances.launch_templates import prefill, verbs
@@ -271,7 +270,7 @@ class Card:
     why_not: str
 
     @property
-    def limits(self) -> Sequence[Told]:
+    def limits(self) -> Sequence[tuple[str, str]]:
         """What its class of virtual hardware rules out."""
         return told(self.type)
 

@@ -64,7 +64,8 @@ def detail(request: HttpRequest, pk: UUID) -> HttpResponse:
 def _rows() -> QuerySet[Instance]:
     has_network = Exists(Fabric.objects.filter(region=OuterRef("region")))
     rows = Instance.objects.select_related(*RELATED, "host__endpoint", "locked_by", "rescue_image", *UNDER_WAY)
-    return rows.only(*SHOWN).annotate(has_network=has_network, is_lost=lost_files.have_lost())
+    return rows.only(*SHOWN).annotate(has_network=has_network, is_lost=lost_files.have_lost(),
+                                     has_snapshots=details.have_snapshots())
 
 
 INSTANCE = Known(_rows)

@@ -13,7 +13,6 @@ from billing.money import Money
 from billing.prices import NoPrice, each_price
 from compute.hosts import placement
 from compute.instances import guarding, operations
-from compute.instances.abilities import Told
 from compute.instances.class_wording import special, told
 from compute.instances.forms import ResizeForm
 from compute.instances.lists.instances import HEAVY
@@ -47,7 +46,7 @@ class Card:
         return self.resize.type
 
     @property
-    def limits(self) -> Sequence[Told]:
+    def limits(self) -> Sequence[tuple[str, str]]:
         """What its class of virtual hardware rules out."""
         return told(self.type)
 
@@ -78,7 +77,9 @@ def resize(request: HttpRequest, pk: UUID) -> HttpResponse:
     VERB.require(instance)
     guarding.require(instance, VERB.name)
     types = list(InstanceType.objects.offered_to(instance.project.organization_id))
-    form = ResizeForm(sent(request), types=types, is_running=instance.state == InstanceState.RUNNING)
+    has = {"type": instance.type_id, "vcpus": instance.vcpus, "memory_mib": instance.memory_mib}
+    form = ResizeForm(sent(request), types=types, is_running=instance.state == InstanceState.RUNNING,
+                      initial=has if instance.type.is_custom else {})
     if request.method == "POST" and form.carried_out(
             lambda: operations.act(instance, VERB.name, actor=request.user, **form.wishes)):
         text = _("%(verb)s: %(name)s – accepted.") % {"verb": VERB.label, "name": instance.name}

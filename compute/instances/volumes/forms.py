@@ -87,7 +87,8 @@ class AttachForm(VerbForm):
         offered = rows.filter(host__pools=volume.pool_id, state__in=READY, hold=None).order_by("name", "pk")
         field = self.fields["instance"]
         field.label_from_instance = lambda row: f"{row.name} ({row.get_state_display()})"
-        read_once(field, offered[:MOST_OFFERED])
+        if not read_once(field, offered[:MOST_OFFERED]):
+            field.help_text = _("No instance of its host is running or stopped now.")
         field.queryset = rows
 
 
@@ -103,5 +104,6 @@ class TakeForm(VerbForm):
         offered = rows.filter(pool__host=instance.host_id, state=Volume.State.AVAILABLE, hold=None).order_by("name", "pk")
         field = self.fields["volume"]
         field.label_from_instance = lambda row: f"{row.name} – {row.size_gib} GiB"
-        read_once(field, offered[:MOST_OFFERED])
+        if not read_once(field, offered[:MOST_OFFERED]):
+            field.help_text = _("No volume that nobody uses lies on the host of this instance. Create one for it.")
         field.queryset = rows

@@ -371,7 +371,12 @@ def test_by_rest(world: World, web: Instance, browser) -> None:
 def test_on_pages(world: World, web: Instance, browser) -> None:
     alice, home = browser("alice"), f"/instances/{web.pk}/"
     assert "No snapshots yet" in alice.get(f"{home}?tab=snapshots").content.decode()
-    assert "Keep its memory too" in alice.get(f"{home}snapshot/").content.decode()
+    tab = alice.get(f"{home}?tab=snapshots").content.decode().partition("No snapshots yet")[0].rpartition("</nav>")[2]
+    assert f'href="{home}snapshot/"' in tab, "it is taken where they are shown"
+    form = alice.get(f"{home}snapshot/").content.decode()
+    assert "Keep its memory too" in form and "Without memory" in form and "With memory" in form
+    assert 'id="id_memory_help"' in form  # what is said of a box to tick is shown
+    assert "All its snapshots are deleted." not in alice.get(home).content.decode()
     assert alice.post(f"{home}snapshot/", {"name": ""}).status_code == 400
     assert alice.post(f"{home}snapshot/", {"name": "before", "memory": "on"})["Location"] == f"{home}?tab=snapshots"
     drain()
@@ -385,6 +390,7 @@ def test_on_pages(world: World, web: Instance, browser) -> None:
     drain()
     web.refresh_from_db()
     assert (web.state, web.current_snapshot) == ("running", one)
+    assert "All its snapshots are deleted." in alice.get(home).content.decode()
     page = alice.get(f"/snapshots/{one.pk}/").content.decode()
     assert "it stands here" in page and "256 MiB" in page
     assert "later" in alice.get("/snapshots/").content.decode()
