@@ -8,16 +8,18 @@ from django.urls import reverse
 
 from compute.instances import guarding, suspension
 from compute.instances.errors import InstanceLocked, InstanceProtected
-from compute.instances.models import Instance, InstanceState
+from compute.instances.models import Instance, InstanceState, Snapshot
 from compute.instances.operations import act, create_instance
 from compute.instances.recycling import purge_due
 from compute.instances.verbs import VERBS
 from portal.kernel.errors import NotFound, PortalError, StateConflict
 from portal.kernel.models import AuditEvent, Operation
+from storage.models import Volume
 from tenants import structure
 from tenants.errors import NotEmpty
 from tests.billing.races import at_once
 from tests.instances.test_verb_table import wishes_of
+from tests.portal.scenery import make_snapshot
 from tests.world import World, drain
 
 GUARDS = {"nothing": (), "tenant": ("tenant",), "operator": ("operator",), "protected": ("protected",),
@@ -38,11 +40,18 @@ def put(world: World, instance: Instance, guard: str) -> None:
         guarding.lock(instance, actor=world.people["root" if guard == "operator" else "oscar"], reason="mind the gap")
 
 
+def snapshot_of(instance: Instance) -> Snapshot:
+    """As if one had been taken."""
+    root = Volume.objects.get(attachment__domain=instance.pk)
+    return make_snapshot({"project": instance.project, "region": instance.region}, instance, root, 0)[Snapshot]
+
+
 def outcome(world: World, instance: Instance, verb: str, actor: object) -> str:
     """What a verb comes to; nothing of it stays."""
     with transaction.atomic():
         try:
-            act(instance, verb, actor=actor, **wishes_of(world, verb, instance))
+            wishes = {"snapshot": snapshot_of(instance)} if verb == "revert" else wishes_of(world, verb, instance)
+            act(instance, verb, actor=actor, **wishes)
             found = "done"
         except PortalError as error:
             found = error.code
