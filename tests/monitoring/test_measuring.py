@@ -60,8 +60,7 @@ def test_a_guest_that_was_busy_makes_no_peak(watched: Watched) -> None:
         facts = said(2, 1) | {"block.1.rd.bytes": 10**10 + 15_000 * number}
         if is_busy:
             facts = {name: value for name, value in facts.items() if name == "block.count" or not name.startswith("block.")}
-        one = measured(domain, facts)
-        measuring.keep(watched.world.host, [one] if one else [], at=watched.now + timedelta(seconds=15 * number))
+        measuring.keep(watched.world.host, measured([(domain, facts)]), at=watched.now + timedelta(seconds=15 * number))
     points = read(watched.instance.pk, Question(start=watched.now, end=watched.now + timedelta(minutes=1), step_s=15))
     assert [point.disk_read_bytes for point in points] == [None, 1000.0, 1000.0]
     roll_up()

@@ -32,7 +32,7 @@ READING = [route for route in API if route.method == "GET" and route.permission 
 CHANGING = [route for route in API if route.method != "GET"]
 WHO = ("alice", "sid")
 """The owner of another organization, and the administrator of the project beside."""
-SWITCHES = {"dry_run", "purge"}
+SWITCHES = {"dry_run", "purge", "volumes"}
 """Parameters of what changes something: true or false, and nothing else."""
 
 
