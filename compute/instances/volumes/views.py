@@ -46,7 +46,7 @@ def create(request: HttpRequest) -> HttpResponse:
                      reverse("volumes:detail", args=[form.made.target_id]))
     lead = LIES if instance is None else _("It is made on the host of %(name)s, and attached to it.") % {"name": instance.name}
     size = _size(request, FIRST_GIB)
-    region = instance.region if instance else next(iter(form.fields["region"].queryset), None)
+    region = instance.region if instance else form.initial["region"]
     return show_form(
         request, form, title=_("Create volume"), action=_("Create"), lead=lead,
         crumbs=[(instance.name, reverse("instances:detail", args=[instance.pk]))] if instance else [],
