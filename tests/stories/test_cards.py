@@ -57,3 +57,6 @@ def test_a_second_card_comes_by_itself_and_goes(portal: Portal, cloud: LabCloud,
     wait_for(lambda: "10.9.1.7/24" in cards(guest), lambda: f"after its next start: {cards(guest)}", PLUGGED_LIMIT_S)
     assert "default via 10.0.0.1 dev eth0" in cards(guest)
     remove_all(portal)
+    for row in portal.api("GET", "vpcs/?is_default=false")[1]["results"]:
+        assert portal.api("DELETE", f"vpcs/{row['id']}/")[0] == 204
+    portal.await_networks()
