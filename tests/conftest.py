@@ -26,7 +26,7 @@ STAGE_MISSING = ("These tests need the stage `test`: run them with `make test AR
 ALONE = ("tests/stories/", "tests/lab", "tests/hosts/test_real_hosts.py", "tests/engine/test_storm.py",
          "tests/compute/drivers/test_libvirt_connections.py")
 # With `-n`, these share one process: they use the stage's lab, or make machines, networks and daemons of their own.
-ON_THE_MACHINE = (*ALONE, "tests/compute/drivers/", "tests/console/test_real_screen.py", "tests/network/fabric/",
+ON_THE_MACHINE = (*ALONE, "tests/compute/drivers/", "tests/console/test_real_", "tests/network/fabric/",
                   "tests/harness/")
 # Each test of these takes minutes: with `-n` they begin early and every process takes some.
 SLOWEST = ("tests/walk/test_walk.py", "tests/rest/test_schemathesis.py")
