@@ -11,8 +11,8 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from billing import ladder
-from compute.instances import abilities, guarding
-from compute.instances.errors import ClassForbids, HasFloatingIp, NoNetworkOnHost, NotWhileRunning
+from compute.instances import guarding, plugging
+from compute.instances.errors import HasFloatingIp, NoNetworkOnHost
 from compute.instances.models import Instance, InstanceState
 from compute.instances.networks import MOST_CARDS, take_port
 from compute.instances.seed import hostname_of
@@ -68,11 +68,7 @@ def refusal(instance: Instance) -> PortalError | None:
     """What keeps anybody from changing its cards now; None when nothing does. Wants host and endpoint selected."""
     if instance.state not in LEGAL:
         return StateConflict(state=instance.state, legal=",".join(sorted(LEGAL)))
-    if instance.state == InstanceState.RUNNING and instance.host.endpoint.capabilities.get("hot_plugs") is False:
-        return NotWhileRunning(name=instance.name)
-    if instance.state == InstanceState.RUNNING and (reason := abilities.why_not(instance.type, "hot_add_devices")):
-        return ClassForbids(name=instance.name, reason=reason)
-    return guarding.refusal(instance, "attach_port")
+    return plugging.refusal(instance) or guarding.refusal(instance, "attach_port")
 
 
 def why_not(instance: Instance) -> str:

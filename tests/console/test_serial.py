@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from types import SimpleNamespace
 
 import pytest
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
 from compute.hosts.drivers.simulated import SimulatedHypervisor
@@ -123,7 +124,7 @@ def test_a_serial_ticket_is_good_once_however_many_come(person, instance, line):
                 socket.recv(8)
             except TimeoutError:
                 return True
-            except Exception:
+            except ConnectionClosed:
                 return False
         return True
 

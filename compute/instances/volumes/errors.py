@@ -1,7 +1,6 @@
 """What can be wrong with a verb on a volume."""
 from django.utils.translation import gettext_lazy as _
 
-from compute.instances.errors import NotSupported
 from portal.kernel.errors import NoCapacity, PortalError
 
 
@@ -12,12 +11,6 @@ class VolumeElsewhere(PortalError):
     title = _("On another host")
     text = _("“{volume}” lies on another host than “{instance}”, and a volume is used only where it lies. Choose an instance of "
              "that host, or create a volume for this instance.")
-
-
-class NotWhileRunning(NotSupported):
-    """Its hypervisor changes no disks of what runs."""
-
-    text = _("The host of “{name}” cannot do this while it runs. Stop it first.")
 
 
 class TooManyVolumes(PortalError):

@@ -3,11 +3,11 @@ from django.db.models import QuerySet
 
 from compute.hosts import placement
 from compute.hosts.models import Host
-from compute.instances import abilities, guarding
+from compute.instances import guarding, plugging
 from compute.instances.errors import ClassForbids, NotSupported
 from compute.instances.headroom import FREE_SLOTS
 from compute.instances.models import Instance, InstanceState
-from compute.instances.volumes.errors import NoRoomForVolume, NotWhileRunning, TooManyVolumes
+from compute.instances.volumes.errors import NoRoomForVolume, TooManyVolumes
 from portal.kernel.errors import StateConflict
 from portal.kernel.models import Region, Zone
 from storage.models import Attachment, Pool, Volume
@@ -41,12 +41,7 @@ def refusal(instance: Instance) -> StateConflict | NotSupported | None:
     """What keeps its disks as they are now; None when nothing does. A lock is `guarding`'s."""
     if instance.state not in READY:
         return StateConflict(state=instance.get_state_display(), legal=",".join(READY))
-    is_known_not_to = instance.host.endpoint.capabilities.get("hot_plugs") is False
-    if instance.state == InstanceState.RUNNING and is_known_not_to:
-        return NotWhileRunning(name=instance.name)
-    if instance.state == InstanceState.RUNNING and (reason := abilities.why_not(instance.type, "hot_add_devices")):
-        return ClassForbids(name=instance.name, reason=reason)
-    return None
+    return plugging.refusal(instance)
 
 
 def require_open(instance: Instance, *, plugs: bool = True) -> None:
