@@ -12,7 +12,7 @@ OF_SNAPSHOT = [("creating", "Creating"), ("active", "Active"), ("deleting", "Del
 
 
 class Migration(migrations.Migration):
-    dependencies = [("instances", "0011_cards"), ("storage", "0003_from_an_instance"),
+    dependencies = [("instances", "0009_power_cause"), ("storage", "0003_from_an_instance"),
                     ("kernel", "0011_operations_of_no_region")]
     operations = [
         migrations.CreateModel(

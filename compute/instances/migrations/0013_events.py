@@ -4,7 +4,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     """What guests do that no state tells, and what is done to those that hang."""
 
-    dependencies = [("instances", "0015_guest_agent")]
+    dependencies = [("instances", "0012_guest_agent")]
     operations = [
         migrations.AddField(model_name="instance", name="rebooted_at",
                             field=models.DateTimeField(null=True, verbose_name="restarted by itself")),

@@ -5,7 +5,7 @@ from portal.kernel.secrets import EncryptedTextField
 
 
 class Migration(migrations.Migration):
-    dependencies = [("instances", "0014_classes")]
+    dependencies = [("instances", "0011_classes")]
     operations = [
         migrations.AddField("instance", "agent", models.CharField(blank=True, choices=[("answers", "answers"), ("silent", "not there")], db_default="", max_length=8, verbose_name="guest agent")),
         migrations.AddField("instance", "agent_asked_at", models.DateTimeField(editable=False, null=True, verbose_name="guest agent asked at")),

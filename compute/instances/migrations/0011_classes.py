@@ -2,7 +2,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("instances", "0013_serial")]
+    dependencies = [("instances", "0010_snapshots")]
     operations: list = [
         migrations.AddField(
             model_name='instancetype',
